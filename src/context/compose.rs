@@ -1,0 +1,232 @@
+//! Layers of files and facts become the files of one disc: later layers win.
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+
+use super::disc_path::DiscPath;
+use super::facts::{self, Facts};
+use super::marker::{Edition, MARKER, marker};
+use super::moment::Moment;
+use super::request::Request;
+use super::template::Templates;
+use super::tree::{File, Tree};
+use super::uuid::Uuid;
+
+/// The end of a template's name, left out on the disc.
+const TEMPLATE: &str = ".j2";
+
+/// The mode of a file that a VM carries.
+const CARRIED: u16 = 0o444;
+
+/// What one owner contributes.
+#[derive(Debug, Default)]
+pub struct Layer {
+    /// Its facts.
+    pub facts: Facts,
+    /// Its files: path in the layer, content and mode. A path that ends in `.j2` is a template.
+    pub files: Vec<(String, File)>,
+}
+
+impl Layer {
+    /// The layer that a VM carries in its metadata.
+    ///
+    /// # Errors
+    /// When a fact's name cannot be.
+    pub fn carried(request: &Request) -> Result<Layer> {
+        let mut layer = Layer::default();
+        for (name, value) in &request.facts {
+            facts::set(&mut layer.facts, name, value).context("reading the facts in the domain's metadata")?;
+        }
+        let file =
+            |(path, text): &(String, String)| (path.clone(), File { bytes: text.clone().into_bytes(), mode: CARRIED });
+        layer.files = request.files.iter().map(file).collect();
+        Ok(layer)
+    }
+}
+
+/// For whom and where a disc is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Occasion<'a> {
+    /// The VM's name.
+    pub name: &'a str,
+    /// The VM's UUID.
+    pub uuid: &'a Uuid,
+    /// This host's name.
+    pub host: &'a str,
+    /// Number and reason of the disc.
+    pub edition: Edition,
+}
+
+/// How much one disc may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of all files together.
+    pub bytes: u64,
+    /// Number of files.
+    pub files: usize,
+}
+
+#[derive(Serialize)]
+struct Values<'a> {
+    facts: &'a Facts,
+    host: Host<'a>,
+    domain: Domain<'a>,
+    event: Event,
+}
+
+#[derive(Serialize)]
+struct Host<'a> {
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+struct Domain<'a> {
+    name: &'a str,
+    uuid: &'a Uuid,
+}
+
+#[derive(Serialize)]
+struct Event {
+    reason: &'static str,
+    generation: u64,
+    time: Moment,
+}
+
+/// The files of one disc from `layers`, in their order.
+///
+/// All facts are gathered before the first template is rendered. Made whole or not at all.
+///
+/// # Errors
+/// A template that fails, a path that cannot be on a disc, a limit that is exceeded; with the file's name.
+pub fn compose(layers: Vec<Layer>, occasion: &Occasion, limits: Limits) -> Result<Tree> {
+    let mut all_facts = Facts::new();
+    let mut files = Vec::new();
+    for layer in layers {
+        facts::merge(&mut all_facts, layer.facts);
+        files.extend(one_of_each(layer.files)?);
+    }
+    let templates = Templates::new(&Values {
+        facts: &all_facts,
+        host: Host { name: occasion.host },
+        domain: Domain { name: occasion.name, uuid: occasion.uuid },
+        event: Event {
+            reason: occasion.edition.reason.as_str(),
+            generation: occasion.edition.generation.0,
+            time: occasion.edition.generation.moment(),
+        },
+    })?;
+    let marker_path: DiscPath = MARKER.parse()?;
+    let mut tree = Tree::default();
+    for (path, source, mut file) in winners(files) {
+        ensure!(path != marker_path, "{source:?} cannot be on the disc: /{MARKER} is made by virt-recontext itself");
+        if source.ends_with(TEMPLATE) {
+            file.bytes = templates.render(&source, &file.bytes)?;
+        }
+        tree.insert(path, file)?;
+    }
+    let bytes = marker(occasion.edition, occasion.uuid, occasion.host, &all_facts)?;
+    tree.insert(marker_path, File { bytes, mode: CARRIED })?;
+    let (count, size) = (tree.iter().len(), tree.content_size());
+    ensure!(count <= limits.files, "the disc would hold {count} files; limits.files allows {}", limits.files);
+    ensure!(size <= limits.bytes, "the disc would hold {size} bytes; limits.disc_size allows {}", limits.bytes);
+    Ok(tree)
+}
+
+/// Each file with its path on the disc, checked; two files of one layer may not want the same path.
+fn one_of_each(files: Vec<(String, File)>) -> Result<Vec<(DiscPath, String, File)>> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut checked = Vec::with_capacity(files.len());
+    for (source, file) in files {
+        let path: DiscPath = source.strip_suffix(TEMPLATE).unwrap_or(&source).parse()?;
+        ensure!(seen.insert(path.clone()), "two files of one layer make {:?} on the disc; keep one", path.to_string());
+        checked.push((path, source, file));
+    }
+    Ok(checked)
+}
+
+/// For each path its last file, so that what loses is never rendered.
+fn winners(files: Vec<(DiscPath, String, File)>) -> Vec<(DiscPath, String, File)> {
+    let mut last = std::collections::BTreeMap::new();
+    for (path, source, file) in files {
+        last.insert(path, (source, file));
+    }
+    last.into_iter().map(|(path, (source, file))| (path, source, file)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::marker::{Generation, Reason};
+
+    const LIMITS: Limits = Limits { bytes: 10_000, files: 10 };
+
+    fn file(path: &str, text: &str) -> (String, File) {
+        (path.to_owned(), File { bytes: text.as_bytes().to_vec(), mode: 0o400 })
+    }
+
+    fn layer(facts: &str, files: &[(&str, &str)]) -> Layer {
+        Layer { facts: facts::from_toml(facts).unwrap(), files: files.iter().map(|(p, t)| file(p, t)).collect() }
+    }
+
+    fn composed(layers: Vec<Layer>) -> Result<Tree> {
+        let uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
+        let edition = Edition { generation: Generation(179_540_670_612), reason: Reason::Migrate };
+        compose(layers, &Occasion { name: "vm", uuid: &uuid, host: "host-b", edition }, LIMITS)
+    }
+
+    fn text(tree: &Tree, path: &str) -> String {
+        String::from_utf8(tree.get(&path.parse().unwrap()).unwrap().bytes.clone()).unwrap()
+    }
+
+    #[test]
+    fn later_layers_win_and_templates_see_all_facts() {
+        let host =
+            layer("site = 'a'\nport = 1", &[("endpoint.j2", "{{ facts.site }}:{{ facts.port }}"), ("motd", "host")]);
+        let vm = layer("site = 'b'", &[("motd.j2", "{{ domain.name }} on {{ host.name }} by {{ event.reason }}")]);
+        let tree = composed(vec![host, vm]).unwrap();
+        assert_eq!(text(&tree, "endpoint"), "b:1");
+        assert_eq!(text(&tree, "motd"), "vm on host-b by migrate");
+        assert_eq!(
+            text(&tree, "recontext.json"),
+            "{\"schema\":1,\"generation\":179540670612,\"reason\":\"migrate\",\"built_at\":\"2026-11-23T04:05:06.12Z\",\
+             \"domain_uuid\":\"6695eb01-f6a4-8304-79aa-97f2502e193f\",\"host_id\":\"host-b\",\
+             \"facts\":{\"port\":1,\"site\":\"b\"}}\n"
+        );
+    }
+
+    #[test]
+    fn a_template_that_loses_is_not_rendered() {
+        let tree = composed(vec![layer("", &[("a.j2", "{{ broken")]), layer("", &[("a", "fine")])]).unwrap();
+        assert_eq!(text(&tree, "a"), "fine");
+    }
+
+    #[test]
+    fn what_cannot_be_on_a_disc_is_an_error_that_names_it() {
+        for (files, why) in [
+            (vec![("../x", "")], "../x"),
+            (vec![("recontext.json", "{}")], "made by virt-recontext"),
+            (vec![("a", ""), ("a.j2", "")], "two files"),
+            (vec![("a", ""), ("a/b", "")], "both a file and the directory"),
+            (vec![("big", &"x".repeat(10_001))], "limits.disc_size"),
+            (vec![("t.j2", "{{ nothing }}")], "t.j2"),
+        ] {
+            let error = format!("{:#}", composed(vec![layer("", &files)]).unwrap_err());
+            assert!(error.contains(why), "{error}");
+        }
+        let many: Vec<String> = (0..10).map(|n| n.to_string()).collect();
+        let many: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "")).collect();
+        assert!(composed(vec![layer("", &many)]).unwrap_err().to_string().contains("limits.files"));
+    }
+
+    #[test]
+    fn what_a_vm_carries_is_a_layer_of_its_own() {
+        let request = Request {
+            facts: vec![("monitoring.endpoint".to_owned(), "x".to_owned())],
+            files: vec![("p.j2".to_owned(), "{{ facts.monitoring.endpoint }}".to_owned())],
+            ..Request::default()
+        };
+        let tree = composed(vec![layer("[monitoring]\nport = 1", &[]), Layer::carried(&request).unwrap()]).unwrap();
+        assert_eq!(text(&tree, "p"), "x");
+        assert_eq!(tree.get(&"p".parse().unwrap()).unwrap().mode, 0o444);
+    }
+}

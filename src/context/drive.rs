@@ -1,0 +1,95 @@
+//! A CD-ROM drive in a domain's XML: `<disk device='cdrom'>`.
+
+use anyhow::{Result, bail};
+
+use super::xml::{Attribute, Element};
+
+/// A CD-ROM drive, with the places that an edit needs.
+#[derive(Debug, Clone)]
+pub struct Drive {
+    /// Its name in the guest, such as `sda`.
+    pub target: String,
+    /// Its bus: `ide`, `sata`, `scsi`, `usb`…
+    pub bus: String,
+    /// The disk's `type`: `file`, `block`, `network`…
+    pub(super) kind: Option<Attribute>,
+    /// The whole `<source>`, also of an empty drive that still has one.
+    pub(super) source: Option<Element>,
+    /// Where `<target>` begins.
+    pub(super) target_at: usize,
+    /// What stands in the way of a raw image file in this drive.
+    obstacle: Option<String>,
+}
+
+impl Drive {
+    /// Reads a `<disk>`; `None` when it is no CD-ROM drive, or has no target.
+    pub(super) fn read(disk: &Element) -> Option<Drive> {
+        if disk.value("device") != Some("cdrom") {
+            return None;
+        }
+        let target = disk.child("target")?;
+        Some(Drive {
+            target: target.value("dev")?.to_owned(),
+            bus: target.value("bus").unwrap_or_default().to_owned(),
+            kind: disk.attribute("type").cloned(),
+            source: disk.child("source").cloned(),
+            target_at: target.span.start,
+            obstacle: obstacle(disk),
+        })
+    }
+
+    /// The file in the drive; `None` when it is empty or holds something else than a file.
+    pub fn path(&self) -> Option<&str> {
+        self.is_file().then(|| self.source.as_ref()?.value("file")).flatten()
+    }
+
+    /// Whether nothing is in the drive.
+    pub fn is_empty(&self) -> bool {
+        let names_something =
+            |source: &Element| source.attributes.iter().any(|a| !matches!(a.name.as_str(), "startupPolicy" | "index"));
+        !self.source.as_ref().is_some_and(|source| names_something(source) || !source.children.is_empty())
+    }
+
+    /// Whether the VM starts and arrives even when the file in the drive is missing.
+    pub fn may_be_missing(&self) -> bool {
+        self.source.as_ref().and_then(|source| source.value("startupPolicy")) == Some("optional")
+    }
+
+    /// Checks that the drive can change its medium while the VM runs and take an image file.
+    ///
+    /// # Errors
+    /// When its bus or its description does not allow that, with the reason.
+    pub fn check(&self) -> Result<()> {
+        match self.bus.as_str() {
+            "ide" | "sata" | "scsi" => {}
+            "usb" => bail!(
+                "the drive {} is on the usb bus, where QEMU cannot change a medium; use a drive on sata, scsi or ide",
+                self.target
+            ),
+            other => bail!("the drive {} is on the bus {other:?}; use a drive on sata, scsi or ide", self.target),
+        }
+        match &self.obstacle {
+            Some(what) => bail!("the drive {} cannot take an image file: {what}", self.target),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn is_file(&self) -> bool {
+        self.kind.as_ref().is_none_or(|kind| kind.value == "file")
+    }
+}
+
+/// What in a `<disk>` would be wrong, or dangerous, around a raw image file.
+fn obstacle(disk: &Element) -> Option<String> {
+    let format = disk.child("driver").and_then(|driver| driver.value("type"));
+    if let Some(format) = format.filter(|format| *format != "raw") {
+        return Some(format!("its driver reads the format {format:?}, the disc is \"raw\""));
+    }
+    if disk.child("backingStore").is_some_and(|store| !store.attributes.is_empty()) {
+        return Some("its medium has a backing store".to_owned());
+    }
+    ["auth", "encryption", "mirror"]
+        .into_iter()
+        .find(|name| disk.child(name).is_some())
+        .map(|name| format!("it has an <{name}>, which belongs to another medium"))
+}
