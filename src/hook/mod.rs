@@ -1,0 +1,80 @@
+//! What runs while libvirtd waits: no libvirt, no sleeping, no network, and no way to harm a VM.
+//!
+//! The process that libvirtd started reads the XML and hands the work to a supervised child. Whatever becomes of the
+//! child, it answers a whole document or nothing and exits with 0, unless the administrator wants a refusal.
+
+pub mod call;
+mod detach;
+mod stdin;
+mod supervise;
+mod work;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use nix::unistd::geteuid;
+
+use crate::context::request::NAMESPACE;
+use crate::host::log::Log;
+use crate::host::paths::Host;
+use call::HookCall;
+use supervise::Outcome;
+use work::Reply;
+
+/// How long libvirtd waits for us at most.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Does what one call of the hook with `args` asks for; see hooks/README.md for the contract with libvirtd.
+pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
+    // Most calls end on one of these four lines.
+    let Some(call) = HookCall::parse(args) else { return ExitCode::SUCCESS };
+    // An unprivileged daemon (qemu:///session) runs the same hook directory; its VMs are not ours.
+    if !geteuid().is_root() {
+        return ExitCode::SUCCESS;
+    }
+    let Some(xml) = stdin::read(DEADLINE) else { return ExitCode::SUCCESS };
+    if !xml.contains(NAMESPACE) {
+        return ExitCode::SUCCESS;
+    }
+    let host = Host::real();
+    let outcome = supervise::run(DEADLINE, |out| work::work(&host, &call, &xml, out));
+    match Reply::of(outcome, &call) {
+        Ok(reply) => reply.give(),
+        Err(how) => {
+            Log::open(&host).error(format_args!("{}: {}: {how}; the VM goes on", call.domain, call.operation));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+impl Reply {
+    /// What the child said; or, when it did not come to its end, how it broke off.
+    fn of(outcome: Outcome, call: &HookCall) -> Result<Reply, String> {
+        match outcome {
+            Outcome::Finished(said) => Reply::decode(&said).ok_or_else(|| "the work ended without a reply".to_owned()),
+            Outcome::Broke { said, how } if work::wants_refusal(&said) && call.operation.may_refuse() => {
+                Ok(Reply::Refuse(format!("making the context disc: {how}")))
+            }
+            Outcome::Broke { how, .. } => Err(how),
+        }
+    }
+
+    /// Tells libvirtd. A pipe that it has closed is its own affair.
+    fn give(self) -> ExitCode {
+        match self {
+            Reply::Nothing => ExitCode::SUCCESS,
+            Reply::Answer(xml) => {
+                let mut stdout = std::io::stdout().lock();
+                let _libvirtd_gone = stdout.write_all(xml.as_bytes()).and_then(|()| stdout.flush());
+                ExitCode::SUCCESS
+            }
+            Reply::Refuse(why) => {
+                // libvirt shows it to whoever started or migrated the VM.
+                let _libvirtd_gone = writeln!(std::io::stderr(), "virt-recontext: {why}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}

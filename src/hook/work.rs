@@ -1,0 +1,292 @@
+//! The work of one hook call, done in the supervised child: what each row of the table in hooks/README.md means.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use super::call::{HookCall, Operation};
+use super::detach;
+use super::supervise::{MEMORY, set_memory_limit};
+use crate::context::domain::Domain;
+use crate::context::drive::Drive;
+use crate::context::marker::Reason;
+use crate::context::request::Request;
+use crate::context::rewrite;
+use crate::host::config::{Config, OnError};
+use crate::host::disc::{self, Subject};
+use crate::host::image;
+use crate::host::lock::VmLock;
+use crate::host::log::Log;
+use crate::host::paths::Host;
+use crate::host::spool::Job;
+use crate::host::state::{Progress, State};
+
+/// For so long, in seconds, a job from `migrate` or `restore` explains the `prepare` that follows it in the same
+/// arrival. One that is older is left over from an arrival that never came.
+const ARRIVAL: u64 = 60;
+
+/// What libvirtd is told.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Nothing: the VM's XML stays as it is.
+    Nothing,
+    /// This XML takes the place of the VM's.
+    Answer(String),
+    /// The VM is not to start or arrive here, and why.
+    Refuse(String),
+}
+
+// What the child writes: one byte for what the administrator wants on a failure, then one for the reply and its text.
+const WANTS_REFUSAL: u8 = b'!';
+const WANTS_TO_GO_ON: u8 = b'.';
+const NOTHING: u8 = b'0';
+const ANSWER: u8 = b'<';
+const REFUSE: u8 = b'!';
+
+/// Whether the child had said that the administrator wants a refusal.
+pub fn wants_refusal(said: &[u8]) -> bool {
+    said.first() == Some(&WANTS_REFUSAL)
+}
+
+impl Reply {
+    /// The reply that the child wrote.
+    pub fn decode(said: &[u8]) -> Option<Reply> {
+        let [_, kind, text @ ..] = said else { return None };
+        let text = String::from_utf8(text.to_vec()).ok()?;
+        match *kind {
+            NOTHING => Some(Reply::Nothing),
+            ANSWER => Some(Reply::Answer(text)),
+            REFUSE => Some(Reply::Refuse(text)),
+            _ => None,
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let (kind, text) = match self {
+            Reply::Nothing => (NOTHING, ""),
+            Reply::Answer(xml) => (ANSWER, xml.as_str()),
+            Reply::Refuse(why) => (REFUSE, why.as_str()),
+        };
+        [&[kind], text.as_bytes()].concat()
+    }
+}
+
+/// Does the work of `call` and writes the reply to `out`. Every failure ends in the log, and in a reply with which the
+/// VM goes on, unless the administrator wants a refusal.
+pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
+    let mut log = Log::open(host);
+    let mut on_error = OnError::Continue;
+    let mut policy_told = false;
+    let done = Config::load(host).and_then(|config| {
+        on_error = config.on_error;
+        let wants = if on_error == OnError::Refuse { WANTS_REFUSAL } else { WANTS_TO_GO_ON };
+        out.write_all(&[wants]).context("reporting")?;
+        policy_told = true;
+        // The files and the answer, twice over.
+        set_memory_limit(MEMORY.saturating_add(config.limits.disc_size.saturating_mul(2)));
+        Call { host, config: &config, operation: call.operation, log: &mut log }.act(xml)
+    });
+    let reply = done.unwrap_or_else(|error| {
+        let refuse = on_error == OnError::Refuse && call.operation.may_refuse();
+        let so = if refuse { "refused, as on_error wants" } else { "the VM goes on" };
+        log.error(format_args!("{}: {}: {error:#}; {so}", call.domain, call.operation));
+        if refuse { Reply::Refuse(format!("{error:#}")) } else { Reply::Nothing }
+    });
+    let policy: &[u8] = if policy_told { &[] } else { &[WANTS_TO_GO_ON] };
+    let _parent_gone = out.write_all(policy).and_then(|()| out.write_all(&reply.encode()));
+}
+
+/// One call with what it needs.
+struct Call<'a> {
+    host: &'a Host,
+    config: &'a Config,
+    operation: Operation,
+    log: &'a mut Log,
+}
+
+impl Call<'_> {
+    fn act(&mut self, xml: &str) -> Result<Reply> {
+        let domain = Domain::read(xml)?;
+        if !domain.takes_part() {
+            return Ok(Reply::Nothing);
+        }
+        match self.operation {
+            Operation::Prepare => self.prepare(&domain).map(|()| Reply::Nothing),
+            Operation::Migrate => self.arrive(&domain, Reason::Migrate),
+            Operation::Restore => self.arrive(&domain, Reason::Restore),
+            Operation::Started => self.started(&domain).map(|()| Reply::Nothing),
+            Operation::Reconnect => self.reconnect(&domain).map(|()| Reply::Nothing),
+            Operation::Stopped => self.stopped(&domain).map(|()| Reply::Nothing),
+            Operation::Release => self.release(&domain).map(|()| Reply::Nothing),
+        }
+    }
+
+    /// A first boot finds its disc in the drive.
+    fn prepare(&mut self, domain: &Domain) -> Result<()> {
+        let lock = VmLock::wait(self.host, &domain.uuid)?;
+        if let Some(job) = Job::of(self.host, &domain.uuid)? {
+            if job.reason != Reason::Refresh && job.age() < ARRIVAL {
+                return Ok(());
+            }
+            Job::drop_of(self.host, &lock)?;
+        }
+        let mut state = self.state(domain, Reason::Start)?;
+        let made = self.drive(domain).and_then(|(request, drive)| {
+            let path =
+                drive.path().map(Path::new).filter(|path| image::may_be_made_at(self.config, path, &domain.uuid));
+            path.map(|path| self.make(&lock, domain, request, path, &mut state)).transpose()
+        });
+        match made {
+            Ok(Some(())) => state.write(self.host, &lock, Progress::Delivered, "in the drive since the start"),
+            Ok(None) => Ok(()),
+            Err(error) => self.note_failure(&mut state, &lock, error),
+        }
+    }
+
+    /// An arriving VM finds this host's disc in its drive; the helper tells it later.
+    fn arrive(&mut self, domain: &Domain, reason: Reason) -> Result<Reply> {
+        let lock = VmLock::wait(self.host, &domain.uuid)?;
+        let mut state = self.state(domain, reason)?;
+        let (request, drive) = match self.drive(domain) {
+            Ok(found) => found,
+            Err(error) => return self.note_failure(&mut state, &lock, error).map(|()| Reply::Nothing),
+        };
+        let path = image::path(self.config, &domain.uuid);
+        let job = Job::new(domain.uuid.clone(), &domain.name, reason, false);
+        if let Err(error) = self.make(&lock, domain, request, &path, &mut state) {
+            let failure = self.note_failure(&mut state, &lock, error);
+            if self.config.on_error == OnError::Refuse {
+                return failure.map(|()| Reply::Nothing);
+            }
+            // The helper tries again once the VM is here.
+            job.note(self.host, &lock)?;
+            return self.let_in(domain, drive, failure);
+        }
+        let answer = rewrite::with_disc(domain, drive, path.to_str().context("image_dir is not UTF-8")?)?;
+        job.note(self.host, &lock)?;
+        state.write(self.host, &lock, Progress::Waiting, "the disc is made; the VM is on its way")?;
+        Ok(answer.map_or(Reply::Nothing, Reply::Answer))
+    }
+
+    /// Without a disc of ours, a VM must still be able to arrive: a file that is missing here may then be missing.
+    fn let_in(&mut self, domain: &Domain, drive: &Drive, failure: Result<()>) -> Result<Reply> {
+        if let Err(error) = failure {
+            self.log.error(format_args!("{}: {}: {error:#}; the VM goes on", domain.name, self.operation));
+        }
+        let missing = drive.path().is_some_and(|path| !image::exists(self.host, Path::new(path)));
+        let answer = if missing { rewrite::may_be_missing(domain, drive)? } else { None };
+        Ok(answer.map_or(Reply::Nothing, Reply::Answer))
+    }
+
+    /// The helper takes over where a medium has to be changed.
+    fn started(&mut self, domain: &Domain) -> Result<()> {
+        if Job::of(self.host, &domain.uuid)?.is_none() {
+            // A faulty request or an unfit drive was told at `prepare`.
+            let Ok((_, drive)) = self.drive(domain) else { return Ok(()) };
+            let holds_ours = drive.path().map(Path::new).is_some_and(|path| {
+                image::may_be_made_at(self.config, path, &domain.uuid) && image::exists(self.host, path)
+            });
+            if holds_ours {
+                return Ok(());
+            }
+            let lock = VmLock::wait(self.host, &domain.uuid)?;
+            Job::new(domain.uuid.clone(), &domain.name, Reason::Start, false).note(self.host, &lock)?;
+            self.state(domain, Reason::Start)?.write(
+                self.host,
+                &lock,
+                Progress::Waiting,
+                "the drive holds no context disc yet",
+            )?;
+        }
+        self.start_helper(domain)
+    }
+
+    fn reconnect(&mut self, domain: &Domain) -> Result<()> {
+        match Job::of(self.host, &domain.uuid)? {
+            Some(_) => self.start_helper(domain),
+            None => Ok(()),
+        }
+    }
+
+    fn stopped(&mut self, domain: &Domain) -> Result<()> {
+        let lock = VmLock::wait(self.host, &domain.uuid)?;
+        Job::drop_of(self.host, &lock)
+    }
+
+    fn release(&mut self, domain: &Domain) -> Result<()> {
+        let lock = VmLock::wait(self.host, &domain.uuid)?;
+        Job::drop_of(self.host, &lock)?;
+        if let Some(State { image: Some(path), identity: Some(identity), .. }) = State::of(self.host, &domain.uuid)? {
+            image::remove(self.host, &path, identity)?;
+        }
+        State::forget(self.host, &lock)?;
+        lock.retire()
+    }
+
+    /// What the domain asks for, and the fit drive for it.
+    fn drive<'d>(&self, domain: &'d Domain) -> Result<(&'d Request, &'d Drive)> {
+        let request = domain.request()?.context("the domain asks for no context")?;
+        let drive = domain.drive(request)?;
+        drive.check()?;
+        Ok((request, drive))
+    }
+
+    /// Makes the disc and notes it in `state`, which the caller writes.
+    fn make(
+        &mut self,
+        lock: &VmLock,
+        domain: &Domain,
+        request: &Request,
+        path: &Path,
+        state: &mut State,
+    ) -> Result<()> {
+        let begin = Instant::now();
+        let subject = Subject { name: &domain.name, uuid: &domain.uuid, request };
+        let made = disc::make(self.host, self.config, lock, subject, path, state.reason)?;
+        state.edition = Some(made.edition);
+        state.identity = Some(made.identity);
+        state.image = Some(path.to_owned());
+        let (generation, took) = (made.edition.generation.0, begin.elapsed().as_secs_f64() * 1e3);
+        self.log.info(format_args!("{}: {}: disc {generation} made in {took:.1} ms", domain.name, self.operation));
+        Ok(())
+    }
+
+    /// The VM's last state with a new name and reason.
+    fn state(&self, domain: &Domain, reason: Reason) -> Result<State> {
+        let last = State::of(self.host, &domain.uuid)?;
+        let state = last.unwrap_or_else(|| State::new(domain.uuid.clone(), &domain.name, reason));
+        Ok(State { name: domain.name.clone(), reason, ..state })
+    }
+
+    /// Writes down why there is no new disc, and hands the error on.
+    fn note_failure(&self, state: &mut State, lock: &VmLock, error: anyhow::Error) -> Result<()> {
+        state.write(self.host, lock, Progress::Failed, format!("{error:#}"))?;
+        Err(error)
+    }
+
+    fn start_helper(&mut self, domain: &Domain) -> Result<()> {
+        detach::start_helper(self.host).with_context(|| {
+            format!("{}: the disc is there, but without the helper nothing tells the guest", domain.name)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_comes_through_the_pipe_as_it_was() {
+        for reply in [Reply::Nothing, Reply::Answer("<domain/>\n".to_owned()), Reply::Refuse("why".to_owned())] {
+            let said = [&[WANTS_TO_GO_ON], reply.encode().as_slice()].concat();
+            assert_eq!(Reply::decode(&said), Some(reply));
+            assert!(!wants_refusal(&said));
+        }
+        for said in ["", ".", "!", ".x"] {
+            assert_eq!(Reply::decode(said.as_bytes()), None);
+        }
+    }
+}

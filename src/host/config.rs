@@ -1,0 +1,219 @@
+//! `/etc/virt-recontext/config.toml`: every key has a default, an unknown key is an error.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Deserializer, de::Error};
+
+use super::file;
+use super::paths::Host;
+use crate::context::compose;
+use crate::context::format::Format;
+
+/// What the administrator wants.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The libvirt daemon of this host.
+    pub uri: String,
+    /// Where the images lie.
+    pub image_dir: PathBuf,
+    /// Owner of an image, for hosts where libvirt does not set it.
+    pub image_owner: Option<u32>,
+    /// Group of an image, likewise.
+    pub image_group: Option<u32>,
+    /// Permission bits of an image.
+    pub image_mode: u32,
+    /// The disc's format for VMs that name none.
+    pub format: Format,
+    /// When a guest that does not let go of the old disc is made to.
+    pub force_after: ForceAfter,
+    /// What happens to the VM when its disc cannot be made.
+    pub on_error: OnError,
+    /// How much a disc may hold.
+    pub limits: Limits,
+}
+
+/// When a guest that does not let go of the old disc is made to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForceAfter {
+    /// After it has been asked for so long.
+    Grace(Duration),
+    /// Never: the new disc waits.
+    Never,
+}
+
+/// What happens to a VM whose disc cannot be made when it starts, arrives or is restored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// It goes on, with its old disc or none.
+    #[default]
+    Continue,
+    /// It is refused; when it arrives, it stays where it was.
+    Refuse,
+}
+
+/// How much a disc may hold.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of all files together.
+    #[serde(deserialize_with = "size")]
+    pub disc_size: u64,
+    /// Number of files.
+    pub files: usize,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            uri: "qemu:///system".to_owned(),
+            image_dir: PathBuf::from("/var/lib/libvirt/recontext"),
+            image_owner: None,
+            image_group: None,
+            image_mode: 0o600,
+            format: Format::Files,
+            force_after: ForceAfter::Grace(Duration::from_secs(15)),
+            on_error: OnError::Continue,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { disc_size: 64 << 20, files: 10_000 }
+    }
+}
+
+impl From<Limits> for compose::Limits {
+    fn from(limits: Limits) -> compose::Limits {
+        compose::Limits { bytes: limits.disc_size, files: limits.files }
+    }
+}
+
+impl Config {
+    /// Reads the host's configuration; without a file everything has its default.
+    ///
+    /// # Errors
+    /// When the file cannot be read or trusted, or holds an unknown key or a wrong value: with the file, the line and
+    /// what is allowed.
+    pub fn load(host: &Host) -> Result<Config> {
+        let path = host.config_file();
+        let text = match file::read_trusted_text(&path) {
+            Ok(text) => text,
+            Err(error) if file::is_missing(&error) => return Ok(Config::default()),
+            Err(error) => return Err(error),
+        };
+        let config: Config = toml::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+        config.check().with_context(|| format!("reading {}", path.display()))?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<()> {
+        let dir = &self.image_dir;
+        ensure!(dir.is_absolute() && dir.to_str().is_some(), "image_dir = {dir:?} is not an absolute path");
+        ensure!(dir.components().count() > 2, "image_dir = {dir:?} must be a directory of its own");
+        ensure!(self.image_mode <= 0o777, "image_mode = 0o{:o} is not a file's mode such as 0o640", self.image_mode);
+        Ok(())
+    }
+}
+
+impl<'de> Deserialize<'de> for ForceAfter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ForceAfter, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == "never" {
+            return Ok(ForceAfter::Never);
+        }
+        let units = [("s", 1), ("m", 60), ("h", 3600)];
+        let seconds = number_with_unit(&text, &units);
+        let seconds = seconds.ok_or_else(|| {
+            D::Error::custom(format!("{text:?} is not a time such as \"15s\", \"2m\", \"1h\", nor \"never\""))
+        })?;
+        Ok(ForceAfter::Grace(Duration::from_secs(seconds)))
+    }
+}
+
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    number_with_unit(&text, &units).ok_or_else(|| D::Error::custom(format!("{text:?} is not a size such as \"64MiB\"")))
+}
+
+fn number_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (number, factor) = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
+    number.trim_end().parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config> {
+        let config: Config = toml::from_str(text)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    #[test]
+    fn every_key_of_the_commented_example_is_known_and_shows_the_default() {
+        let example = include_str!("../../packaging/config.toml");
+        let set: String = example
+            .lines()
+            .filter_map(|line| line.strip_prefix('#'))
+            .filter(|line| !line.starts_with(' '))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let config = parse(&set).unwrap();
+        assert_eq!(
+            format!("{:?}", Config { image_owner: None, image_group: None, ..config }),
+            format!("{:?}", Config::default())
+        );
+        let keys = [
+            "uri",
+            "image_dir",
+            "image_owner",
+            "image_group",
+            "image_mode",
+            "format",
+            "force_after",
+            "on_error",
+            "disc_size",
+            "files",
+        ];
+        for key in keys {
+            assert!(
+                set.contains(&format!("\n{key} = ")) || set.starts_with(&format!("{key} = ")),
+                "{key} is not in the example"
+            );
+        }
+    }
+
+    #[test]
+    fn a_wrong_key_or_value_is_told_with_its_line_and_what_is_allowed() {
+        for (text, line, allowed) in [
+            ("uri = 'x'\nforce_afer = '3s'", "line 2", "force_after"),
+            ("force_after = '3'", "line 1", "15s"),
+            ("force_after = 3", "line 1", "string"),
+            ("on_error = 'panic'", "line 1", "refuse"),
+            ("[limits]\ndisc_size = '64'", "line 2", "64MiB"),
+            ("format = 'zip'", "line 1", "files"),
+            ("image_dir = 'x'", "", "absolute"),
+            ("image_dir = '/tmp'", "", "directory of its own"),
+            ("image_mode = 0o1777", "", "0o640"),
+        ] {
+            let error = format!("{:#}", parse(text).unwrap_err());
+            assert!(error.contains(line) && error.contains(allowed), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn times_and_sizes_have_units() {
+        let config = parse("force_after = '2m'\n[limits]\ndisc_size = '1 GiB'").unwrap();
+        assert_eq!(config.force_after, ForceAfter::Grace(Duration::from_secs(120)));
+        assert_eq!(config.limits.disc_size, 1 << 30);
+        assert_eq!(parse("force_after = 'never'").unwrap().force_after, ForceAfter::Never);
+    }
+}

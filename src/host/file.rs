@@ -1,0 +1,140 @@
+//! Files: read whole with a limit, written whole or not at all.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use nix::libc::O_NONBLOCK;
+use tempfile::NamedTempFile;
+
+/// Largest configuration, job or state file that is read, in bytes.
+const MAX_SMALL: u64 = 1 << 20;
+
+/// Whether reading failed because there is no such file.
+pub fn is_missing(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::NotFound)
+}
+
+/// Opens `path` for reading if it is a regular file; never waits, as opening a pipe would.
+fn open(path: &Path) -> Result<File> {
+    let opened = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path);
+    let file = opened.with_context(|| format!("reading {}", path.display()))?;
+    let metadata = file.metadata().with_context(|| format!("reading {}", path.display()))?;
+    ensure!(metadata.is_file(), "reading {}: it is not a regular file", path.display());
+    Ok(file)
+}
+
+/// The content of a regular file of at most `limit` bytes.
+///
+/// # Errors
+/// When it cannot be read, is not a regular file, or is larger.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    read_open(&open(path)?, path, limit)
+}
+
+fn read_open(file: &File, path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
+    read.with_context(|| format!("reading {}", path.display()))?;
+    ensure!(bytes.len() as u64 <= limit, "reading {}: it is larger than {limit} bytes", path.display());
+    Ok(bytes)
+}
+
+/// The text of a job or state file.
+///
+/// # Errors
+/// As [`read`], and when it is not UTF-8.
+pub fn read_text(path: &Path) -> Result<String> {
+    String::from_utf8(read(path, MAX_SMALL)?).with_context(|| format!("reading {}: it is not UTF-8", path.display()))
+}
+
+/// The content and permission bits of a file that only root can have written.
+///
+/// # Errors
+/// As [`read`], and when the file belongs to somebody else or others may write it.
+pub fn read_trusted(path: &Path, limit: u64) -> Result<(Vec<u8>, u32)> {
+    let file = open(path)?;
+    let metadata = file.metadata().with_context(|| format!("reading {}", path.display()))?;
+    check_trusted(path, &metadata)?;
+    Ok((read_open(&file, path, limit)?, metadata.mode() & 0o777))
+}
+
+/// The text of a configuration file that only root can have written.
+///
+/// # Errors
+/// As [`read_trusted`], and when it is not UTF-8.
+pub fn read_trusted_text(path: &Path) -> Result<String> {
+    let (bytes, _) = read_trusted(path, MAX_SMALL)?;
+    String::from_utf8(bytes).with_context(|| format!("reading {}: it is not UTF-8", path.display()))
+}
+
+/// Checks that a file or directory belongs to root and nobody else may write it, as sudo does with its own.
+///
+/// # Errors
+/// When it does not, with the command that mends it.
+pub fn check_trusted(path: &Path, metadata: &fs::Metadata) -> Result<()> {
+    let shown = path.display();
+    ensure!(metadata.uid() == 0, "{shown} belongs to user {}, not to root: chown root {shown}", metadata.uid());
+    ensure!(metadata.mode() & 0o022 == 0, "{shown} can be written by others than root: chmod go-w {shown}");
+    Ok(())
+}
+
+/// Makes a directory and those above it; one that is there stays as it is.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_dir(path: &Path, mode: u32) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let above = DirBuilder::new().recursive(true).mode(0o755).create(parent);
+    above.with_context(|| format!("making the directory {}", parent.display()))?;
+    let made = match DirBuilder::new().mode(mode).create(path) {
+        // Whatever the umask is, and libvirtd's is the administrator's to choose.
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(mode)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    };
+    made.with_context(|| format!("making the directory {}", path.display()))
+}
+
+/// Puts a new file in the place of `path`: readers see the old one or the new one, never a part. Not synced to disk:
+/// what is written this way is made anew after the machine has gone down.
+///
+/// # Errors
+/// When `write` fails or the file cannot be made; `path` is as it was then, and nothing is left beside it.
+pub fn replace(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> Result<()>) -> Result<File> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let written = || -> Result<File> {
+        let mut new: NamedTempFile =
+            tempfile::Builder::new().prefix(".new-").permissions(Permissions::from_mode(0o600)).tempfile_in(dir)?;
+        write(new.as_file_mut())?;
+        new.as_file().set_permissions(Permissions::from_mode(mode))?;
+        Ok(new.persist(path)?)
+    };
+    written().with_context(|| format!("writing {}", path.display()))
+}
+
+/// Puts `text` in the place of `path`, readable by root alone.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_text(path: &Path, text: &str) -> Result<()> {
+    replace(path, 0o600, |file| Ok(file.write_all(text.as_bytes())?)).map(drop)
+}
+
+/// Removes a file; one that is not there is as good as removed.
+///
+/// # Errors
+/// When it is there and stays.
+pub fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,106 @@
+//! Reads the layers of content that lie on this host: for every VM, and for one VM by its name or UUID.
+//!
+//! Only what root alone can have written is read, and only regular files; symbolic links are followed, since whoever
+//! could make one here is root.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::config::Limits;
+use super::file;
+use super::paths::Host;
+use crate::context::compose::Layer;
+use crate::context::facts;
+use crate::context::tree::File;
+use crate::context::uuid::Uuid;
+
+/// Deepest nesting of directories; a disc holds no deeper one.
+const MAX_DEPTH: usize = 8;
+
+/// The layers of this host for the VM: for every VM, for its name, for its UUID.
+///
+/// # Errors
+/// When something in them cannot be read, trusted or understood, with the file's name.
+pub fn read(host: &Host, limits: &Limits, name: &str, uuid: &Uuid) -> Result<Vec<Layer>> {
+    let domains = host.config_dir().join("domains");
+    // libvirt refuses such names; a path is made of it, so it is checked all the same.
+    let plain = !name.contains('/') && !matches!(name, "" | "." | "..");
+    let dirs = [Some(host.config_dir()), plain.then(|| domains.join(name)), Some(domains.join(uuid.to_string()))];
+    let mut reading = Reading { bytes_left: limits.disc_size, files_left: limits.files, limits };
+    dirs.into_iter().flatten().map(|dir| reading.layer(&dir)).collect()
+}
+
+/// What may still be read.
+struct Reading<'l> {
+    bytes_left: u64,
+    files_left: usize,
+    limits: &'l Limits,
+}
+
+impl Reading<'_> {
+    fn layer(&mut self, dir: &Path) -> Result<Layer> {
+        let mut layer = Layer::default();
+        let facts_dir = dir.join("facts.d");
+        for name in names(&facts_dir)? {
+            facts::merge(&mut layer.facts, read_facts(&facts_dir.join(name))?);
+        }
+        self.files(&dir.join("context"), &mut Vec::new(), &mut layer.files)?;
+        Ok(layer)
+    }
+
+    fn files(&mut self, dir: &Path, below: &mut Vec<String>, files: &mut Vec<(String, File)>) -> Result<()> {
+        for name in names(dir)? {
+            let path = dir.join(&name);
+            let Ok(name) = name.into_string() else { bail!("{}: its name is not UTF-8", path.display()) };
+            let metadata = fs::metadata(&path).with_context(|| format!("reading {}", path.display()))?;
+            below.push(name);
+            if metadata.is_dir() {
+                ensure!(below.len() < MAX_DEPTH, "{}: directories nest deeper than {MAX_DEPTH}", path.display());
+                self.files(&path, below, files)?;
+            } else {
+                let (bytes, mode) = self.file(&path)?;
+                files.push((below.join("/"), File { bytes, mode }));
+            }
+            below.pop();
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path) -> Result<(Vec<u8>, u16)> {
+        ensure!(self.files_left > 0, "there are more files than limits.files = {} allows", self.limits.files);
+        let read = file::read_trusted(path, self.bytes_left);
+        let (bytes, mode) =
+            read.with_context(|| format!("limits.disc_size allows {} bytes in all", self.limits.disc_size))?;
+        self.files_left -= 1;
+        self.bytes_left -= bytes.len() as u64;
+        // The disc is read-only, so write permission on it would only mislead.
+        Ok((bytes, u16::try_from(mode & 0o555).unwrap_or(0o444)))
+    }
+}
+
+fn read_facts(path: &Path) -> Result<facts::Facts> {
+    let parse = match path.extension().and_then(|end| end.to_str()) {
+        Some("toml") => facts::from_toml,
+        Some("json") => facts::from_json,
+        _ => bail!("{}: facts are in files called *.toml or *.json", path.display()),
+    };
+    parse(&file::read_trusted_text(path)?).with_context(|| format!("reading {}", path.display()))
+}
+
+/// The names in a directory that root alone can have written, sorted; none if it is missing.
+fn names(dir: &Path) -> Result<Vec<OsString>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("reading the directory {}", dir.display()))?,
+    };
+    let metadata = fs::metadata(dir).with_context(|| format!("looking at {}", dir.display()))?;
+    file::check_trusted(dir, &metadata)?;
+    let names = entries.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<Vec<_>>>();
+    let mut names = names.with_context(|| format!("reading the directory {}", dir.display()))?;
+    names.sort();
+    Ok(names)
+}

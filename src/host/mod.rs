@@ -1,0 +1,12 @@
+//! This machine: where things lie, what the administrator wants, and files that survive a crash.
+
+pub mod config;
+pub mod disc;
+pub mod file;
+pub mod image;
+pub mod layers;
+pub mod lock;
+pub mod log;
+pub mod paths;
+pub mod spool;
+pub mod state;

@@ -1,0 +1,101 @@
+//! Where everything lies. Every path hangs from one root, so that all of it runs in a temporary directory.
+
+use std::path::{Path, PathBuf};
+
+use crate::context::uuid::Uuid;
+
+/// The variable that moves the root, for tests. libvirtd passes it to no hook.
+pub const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
+
+//  <root>/etc/virt-recontext/config.toml       what the administrator wants
+//  <root>/etc/virt-recontext/context/          files and templates for every VM
+//  <root>/etc/virt-recontext/facts.d/          facts for every VM
+//  <root>/etc/virt-recontext/domains/VM/       the same two again, for one VM by name or UUID
+//  <root>/var/lib/libvirt/recontext/UUID.iso   the images (image_dir); everything in there is ours
+//  <root>/run/libvirt/recontext/jobs/UUID.json   left by the hook, done by the helper
+//  <root>/run/libvirt/recontext/state/UUID.json  what became of it, for `status`
+//  <root>/run/libvirt/recontext/UUID.lock        held while the VM's image or state is written
+//  <root>/run/libvirt/recontext/helper.lock      held by the one helper
+//  <root>/usr/sbin/virt-recontext              the helper
+//  <root>/dev/log                              the log
+/// This host, as the programs see it.
+#[derive(Debug, Clone)]
+pub struct Host {
+    root: PathBuf,
+    /// The host's name, for templates and `/recontext.json`.
+    pub name: String,
+}
+
+impl Host {
+    /// The host under `root` (`/` but for tests), called `name`.
+    pub fn new(root: PathBuf, name: String) -> Host {
+        Host { root, name }
+    }
+
+    /// The real host; its root is `/`, or what [`ROOT_VARIABLE`] says.
+    pub fn real() -> Host {
+        let root = std::env::var_os(ROOT_VARIABLE).map_or_else(|| PathBuf::from("/"), PathBuf::from);
+        let name = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
+        Host::new(root, name.unwrap_or_default())
+    }
+
+    /// Where `path`, absolute as libvirt and the administrator write it, really lies.
+    pub fn under_root(&self, path: &Path) -> PathBuf {
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// The configuration directory.
+    pub fn config_dir(&self) -> PathBuf {
+        self.root.join("etc/virt-recontext")
+    }
+
+    /// The configuration file; it may be missing.
+    pub fn config_file(&self) -> PathBuf {
+        self.config_dir().join("config.toml")
+    }
+
+    /// Jobs, state and locks; gone after a reboot, as the running VMs are.
+    pub fn run_dir(&self) -> PathBuf {
+        self.root.join("run/libvirt/recontext")
+    }
+
+    /// The job files.
+    pub fn jobs_dir(&self) -> PathBuf {
+        self.run_dir().join("jobs")
+    }
+
+    /// The job file of one VM.
+    pub fn job_file(&self, uuid: &Uuid) -> PathBuf {
+        self.jobs_dir().join(format!("{uuid}.json"))
+    }
+
+    /// The state files.
+    pub fn state_dir(&self) -> PathBuf {
+        self.run_dir().join("state")
+    }
+
+    /// The state file of one VM.
+    pub fn state_file(&self, uuid: &Uuid) -> PathBuf {
+        self.state_dir().join(format!("{uuid}.json"))
+    }
+
+    /// The lock file of one VM.
+    pub fn lock_file(&self, uuid: &Uuid) -> PathBuf {
+        self.run_dir().join(format!("{uuid}.lock"))
+    }
+
+    /// The lock file of the one helper.
+    pub fn helper_lock_file(&self) -> PathBuf {
+        self.run_dir().join("helper.lock")
+    }
+
+    /// The helper program.
+    pub fn helper(&self) -> PathBuf {
+        self.root.join("usr/sbin/virt-recontext")
+    }
+
+    /// The socket of the system log.
+    pub fn log_socket(&self) -> PathBuf {
+        self.root.join("dev/log")
+    }
+}

@@ -1,0 +1,114 @@
+//! What became of a VM's disc on this host: written by the hook and the helper, shown by `status`.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::file;
+use super::image::Identity;
+use super::lock::VmLock;
+use super::paths::Host;
+use super::spool;
+use crate::context::marker::{Edition, Reason};
+use crate::context::moment::Moment;
+use crate::context::uuid::Uuid;
+
+/// How far a disc has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Progress {
+    /// The newest disc is in the drive and the guest was told, or found it there at its start.
+    Delivered,
+    /// The newest disc waits: for the VM to arrive, or for the guest to let go of the old one.
+    Waiting,
+    /// There is no new disc, or it cannot be put in; the message says why.
+    Failed,
+}
+
+/// The state of one VM's disc on this host.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct State {
+    /// Whose.
+    pub uuid: Uuid,
+    /// The VM's name at that time.
+    pub name: String,
+    /// How far it has come.
+    pub progress: Progress,
+    /// Since when, in hundredths of a second since 1970.
+    pub since: u64,
+    /// What the last attempt was for.
+    pub reason: Reason,
+    /// What there is to say, above all why it waits or failed.
+    pub message: String,
+    /// The newest disc that was made, if any.
+    pub edition: Option<Edition>,
+    /// Its image, as the VM's XML names it.
+    pub image: Option<PathBuf>,
+    /// The very file that was made, so that nobody else's is removed.
+    pub identity: Option<Identity>,
+}
+
+impl State {
+    /// The state of a VM of which nothing is known yet.
+    pub fn new(uuid: Uuid, name: &str, reason: Reason) -> State {
+        State {
+            uuid,
+            name: name.to_owned(),
+            progress: Progress::Waiting,
+            since: 0,
+            reason,
+            message: String::new(),
+            edition: None,
+            image: None,
+            identity: None,
+        }
+    }
+
+    /// The VM's state; `None` when there is none or its file is damaged (the next disc writes it anew).
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn of(host: &Host, uuid: &Uuid) -> Result<Option<State>> {
+        match file::read_text(&host.state_file(uuid)) {
+            Ok(text) => Ok(serde_json::from_str(&text).ok().filter(|state: &State| state.uuid == *uuid)),
+            Err(error) if file::is_missing(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The states of all VMs, by name.
+    ///
+    /// # Errors
+    /// When the directory or a file is there and cannot be read.
+    pub fn all(host: &Host) -> Result<Vec<State>> {
+        let mut states = Vec::new();
+        for uuid in spool::listed(&host.state_dir())? {
+            states.extend(State::of(host, &uuid)?);
+        }
+        states.sort_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
+        Ok(states)
+    }
+
+    /// Writes the state down, as of now.
+    ///
+    /// # Errors
+    /// When its file cannot be written.
+    pub fn write(&mut self, host: &Host, _lock: &VmLock, progress: Progress, message: impl Into<String>) -> Result<()> {
+        self.progress = progress;
+        self.message = message.into();
+        self.since = Moment::from(SystemTime::now()).0;
+        file::make_dir(&host.state_dir(), 0o700)?;
+        let text = serde_json::to_string(self).context("writing a state")?;
+        file::replace_text(&host.state_file(&self.uuid), &text)
+    }
+
+    /// Forgets the VM's state.
+    ///
+    /// # Errors
+    /// When its file stays.
+    pub fn forget(host: &Host, lock: &VmLock) -> Result<()> {
+        file::remove(&host.state_file(lock.uuid()))
+    }
+}
