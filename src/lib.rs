@@ -8,3 +8,9 @@ pub mod context;
 pub mod host;
 // What runs while libvirtd waits.
 pub mod hook;
+// What runs later: libvirt, waiting, trying again; the command line.
+#[cfg(feature = "libvirt")]
+pub mod helper;
+
+#[cfg(all(feature = "libvirt", target_feature = "crt-static"))]
+compile_error!("libvirt can only be linked dynamically: build the static hook with --no-default-features");

@@ -1,1 +1,18 @@
-fn main() {}
+//! virt-recontext: the command line, and the helper that the hook starts.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use virt_recontext::helper::cli::{Cli, FAILED};
+use virt_recontext::host::paths::Host;
+
+fn main() -> ExitCode {
+    match Cli::parse().run(&Host::real()) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}

@@ -1,7 +1,5 @@
 //! A domain as its XML describes it: who it is, whether it asks for context, and its CD-ROM drives.
 
-use std::ops::Range;
-
 use anyhow::{Context, Result, bail, ensure};
 
 use super::drive::Drive;
@@ -20,8 +18,6 @@ pub struct Domain<'x> {
     pub uuid: Uuid,
     /// Its CD-ROM drives in the order of the document.
     pub drives: Vec<Drive>,
-    /// Where `<devices>` ends, in front of its end tag; `None` if it has none or nothing in it.
-    pub devices_end: Option<usize>,
     /// The `machine` of `<os><type>`, which decides the bus of a new drive.
     pub machine: String,
     /// Targets of all its disks, CD-ROM or not.
@@ -54,9 +50,6 @@ impl<'x> Domain<'x> {
             name,
             uuid,
             drives: disks.iter().filter_map(|disk| Drive::read(disk)).collect(),
-            devices_end: devices
-                .filter(|devices| devices.tag != devices.span)
-                .and_then(|devices| end_tag(xml, &devices.span)),
             machine: root.child("os").and_then(|os| os.child("type")?.value("machine")).unwrap_or_default().to_owned(),
             targets: disks.iter().filter_map(|disk| Some(disk.child("target")?.value("dev")?.to_owned())).collect(),
             request: request.map(|request| request.map_err(|error| format!("{error:#}"))),
@@ -124,9 +117,4 @@ fn wanted(path: &[&str], element: &Element) -> bool {
         [_, "metadata"] => element.namespace == NAMESPACE,
         _ => true,
     }
-}
-
-/// Where the end tag of the element at `span` begins.
-fn end_tag(xml: &str, span: &Range<usize>) -> Option<usize> {
-    Some(span.start + xml.get(span.clone())?.rfind("</")?)
 }

@@ -1,5 +1,7 @@
 //! A CD-ROM drive in a domain's XML: `<disk device='cdrom'>`.
 
+use std::ops::Range;
+
 use anyhow::{Result, bail};
 
 use super::xml::{Attribute, Element};
@@ -15,6 +17,8 @@ pub struct Drive {
     pub(super) kind: Option<Attribute>,
     /// The whole `<source>`, also of an empty drive that still has one.
     pub(super) source: Option<Element>,
+    /// The whole `<disk>`.
+    pub(super) span: Range<usize>,
     /// Where `<target>` begins.
     pub(super) target_at: usize,
     /// What stands in the way of a raw image file in this drive.
@@ -33,6 +37,7 @@ impl Drive {
             bus: target.value("bus").unwrap_or_default().to_owned(),
             kind: disk.attribute("type").cloned(),
             source: disk.child("source").cloned(),
+            span: disk.span.clone(),
             target_at: target.span.start,
             obstacle: obstacle(disk),
         })

@@ -10,6 +10,7 @@
 //! It travels with the VM, so it comes from elsewhere: data, checked here, never code.
 
 use anyhow::{Context, Result, bail, ensure};
+use quick_xml::escape::escape;
 
 use super::format::Format;
 use super::iso9660::Label;
@@ -63,6 +64,29 @@ impl Request {
         }
         Ok(request)
     }
+
+    /// The element as libvirt takes it for a domain's metadata; it adds the namespace itself.
+    pub fn to_xml(&self) -> String {
+        let mut xml = "<context".to_owned();
+        let format = self.format.map(|format| format.to_string());
+        let label = self.label.as_ref().map(|label| label.to_string());
+        for (name, value) in [("target", &self.target), ("format", &format), ("label", &label)] {
+            if let Some(value) = value {
+                xml += &format!(" {name}=\"{}\"", escape(value.as_str()));
+            }
+        }
+        xml += ">";
+        for (element, attribute, pairs) in [("fact", "name", &self.facts), ("file", "path", &self.files)] {
+            for (key, text) in pairs {
+                xml += &format!(
+                    "<{element} {attribute}=\"{}\">{}</{element}>",
+                    escape(key.as_str()),
+                    escape(text.as_str())
+                );
+            }
+        }
+        xml + "</context>"
+    }
 }
 
 /// A drive's name in the guest as libvirt writes it.
@@ -84,4 +108,42 @@ fn only_attribute(element: &Element, name: &str) -> Result<String> {
         element.name
     );
     Ok(value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::xml;
+
+    fn read(inner: &str) -> Result<Request> {
+        let text = format!("<r:context xmlns:r='{NAMESPACE}' {inner}</r:context>");
+        Request::read(&xml::read(&text, |_, _| true)?)
+    }
+
+    #[test]
+    fn what_is_asked_for_is_read_and_written_again() {
+        let text = "target='sda' format='files' label='X'><r:fact name='a.b'>1 &lt; 2</r:fact><r:file path='p q'>\n x\n</r:file>";
+        let request = read(text).unwrap();
+        assert_eq!(request.target.as_deref(), Some("sda"));
+        assert_eq!(request.facts, [("a.b".to_owned(), "1 < 2".to_owned())]);
+        assert_eq!(request.files, [("p q".to_owned(), "\n x\n".to_owned())]);
+        let again = request.to_xml().replace("<context", &format!("<context xmlns='{NAMESPACE}'"));
+        assert_eq!(Request::read(&xml::read(&again, |_, _| true).unwrap()).unwrap(), request);
+    }
+
+    #[test]
+    fn what_is_not_known_is_an_error_that_names_it() {
+        for (text, why) in [
+            ("tagret='sda'>", "tagret"),
+            ("target='../x'>", "../x"),
+            ("format='zip'>", "zip"),
+            ("><r:fakt/>", "fakt"),
+            ("><r:fact>x</r:fact>", "name"),
+            ("><r:fact name='a' b='c'>x</r:fact>", "not known"),
+            ("><other/>", "other"),
+        ] {
+            let error = format!("{:#}", read(text).unwrap_err());
+            assert!(error.contains(why), "{error}");
+        }
+    }
 }

@@ -68,6 +68,15 @@ pub fn may_be_missing(domain: &Domain, drive: &Drive) -> Result<Option<String>> 
     Ok(Some(edited))
 }
 
+/// The domain's XML with `drive` empty.
+///
+/// # Errors
+/// When the edit cannot be made.
+pub fn without_disc(domain: &Domain, drive: &Drive) -> Result<String> {
+    let edits = drive.source.iter().map(|source| (source.span.clone(), String::new())).collect();
+    apply(domain.xml, edits)
+}
+
 /// Replaces the given places, which must not overlap.
 fn apply(text: &str, mut edits: Vec<(Range<usize>, String)>) -> Result<String> {
     edits.sort_by_key(|(span, _)| span.start);

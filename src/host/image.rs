@@ -45,6 +45,11 @@ pub fn may_be_made_at(config: &Config, path: &Path, uuid: &Uuid) -> bool {
     path.parent() == Some(&config.image_dir) && path.extension().is_some_and(|end| end == "iso") && !hidden && !others
 }
 
+/// Whether a file is called as the VM's image is on any host.
+pub fn is_called_ours(path: &str, uuid: &Uuid) -> bool {
+    path.rsplit('/').next() == Some(image_name(uuid).as_str())
+}
+
 /// Whether there is an image at `path`.
 pub fn exists(host: &Host, path: &Path) -> bool {
     host.under_root(path).is_file()

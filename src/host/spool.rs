@@ -16,7 +16,7 @@ use crate::context::moment::Moment;
 use crate::context::uuid::Uuid;
 
 /// Change one VM's medium.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Job {
     /// Whose medium.
     pub uuid: Uuid,

@@ -1,0 +1,165 @@
+//! The CD-ROM drive for the context disc in a persistent definition: chosen among those that are there, or a new one.
+
+use anyhow::{Result, bail, ensure};
+use quick_xml::escape::escape;
+
+use super::domain::Domain;
+use super::drive::Drive;
+use super::rewrite;
+
+/// What has to be done so that a domain has a drive with its disc in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plan {
+    /// It has: the drive of this name.
+    Ready(String),
+    /// The drive of this name is to be changed to this `<disk>`.
+    Change(String, String),
+    /// This `<disk>` is to be added, as the drive of this name.
+    Add(String, String),
+}
+
+impl Plan {
+    /// The drive's name.
+    pub fn target(&self) -> &str {
+        match self {
+            Plan::Ready(target) | Plan::Change(target, _) | Plan::Add(target, _) => target,
+        }
+    }
+}
+
+/// Plans the drive for the disc at `path`: the CD-ROM drive called `target`, or a new one of that name; without a
+/// target the drive that the domain's request finds, an empty one, or a new one.
+///
+/// # Errors
+/// When the target is another device, or the drive cannot take the disc.
+pub fn plan(domain: &Domain, target: Option<&str>, path: &str) -> Result<Plan> {
+    let chosen = match target {
+        Some(target) => domain.drives.iter().find(|drive| drive.target == target),
+        None => fit(domain, path),
+    };
+    if let Some(drive) = chosen {
+        return Ok(match rewrite::with_disc(domain, drive, path)? {
+            None => Plan::Ready(drive.target.clone()),
+            Some(edited) => Plan::Change(drive.target.clone(), disk_element(&edited, &drive.target)?),
+        });
+    }
+    if let Some(target) = target {
+        ensure!(
+            !domain.targets.iter().any(|other| other == target),
+            "{target} is a disk of another kind, not a CD-ROM drive"
+        );
+    }
+    let bus = bus(domain, target);
+    let target = match target {
+        Some(target) => target.to_owned(),
+        None => free_name(domain, bus)?,
+    };
+    let disk = format!(
+        "<disk type='file' device='cdrom'><driver name='qemu' type='raw'/>\
+         <source file='{}' startupPolicy='optional'/><target dev='{target}' bus='{bus}'/><readonly/></disk>",
+        escape(path)
+    );
+    Ok(Plan::Add(target, disk))
+}
+
+/// The `<disk>` of the drive called `target`, without its medium; `None` when there is no such drive.
+///
+/// # Errors
+/// When the domain's XML cannot be read again.
+pub fn emptied(domain: &Domain, target: &str) -> Result<Option<String>> {
+    let Some(drive) = domain.drives.iter().find(|drive| drive.target == target) else { return Ok(None) };
+    let edited = rewrite::without_disc(domain, drive)?;
+    disk_element(&edited, target).map(Some)
+}
+
+/// A drive that can take the disc and holds nobody else's.
+fn fit<'d>(domain: &'d Domain, path: &str) -> Option<&'d Drive> {
+    let name = path.rsplit('/').next();
+    let usable = || domain.drives.iter().filter(|drive| drive.check().is_ok());
+    let ours = |drive: &&Drive| drive.path().is_some_and(|path| path.rsplit('/').next() == name);
+    usable().find(ours).or_else(|| usable().find(|drive| drive.is_empty()))
+}
+
+fn disk_element(xml: &str, target: &str) -> Result<String> {
+    let domain = Domain::read(xml)?;
+    let drive = domain.drives.iter().find(|drive| drive.target == target);
+    match drive.and_then(|drive| xml.get(drive.span.clone())) {
+        Some(disk) => Ok(disk.to_owned()),
+        None => bail!("the drive {target} is not in the edited XML"),
+    }
+}
+
+/// The bus for a new drive: ide on the old PC, sata on q35, scsi where there is neither.
+fn bus(domain: &Domain, target: Option<&str>) -> &'static str {
+    let machine = domain.machine.as_str();
+    let old_pc = machine.starts_with("pc") && !machine.starts_with("pc-q35");
+    match target {
+        Some(target) if target.starts_with("hd") => "ide",
+        _ if old_pc => "ide",
+        _ if machine.contains("q35") => "sata",
+        _ => "scsi",
+    }
+}
+
+fn free_name(domain: &Domain, bus: &str) -> Result<String> {
+    let (prefix, last) = if bus == "ide" { ("hd", b'd') } else { ("sd", b'z') };
+    let mut names = (b'a'..=last).map(|letter| format!("{prefix}{}", char::from(letter)));
+    match names.find(|name| !domain.targets.contains(name)) {
+        Some(name) => Ok(name),
+        None => bail!("every name for a drive on the {bus} bus is taken; name one with --target"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(machine: &str, disks: &str, target: Option<&str>) -> Result<Plan> {
+        let xml = format!(
+            "<domain><name>vm</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>\
+             <os><type machine='{machine}'>hvm</type></os><devices>{disks}</devices></domain>"
+        );
+        plan(&Domain::read(&xml).unwrap(), target, "/dir/6695eb01-f6a4-8304-79aa-97f2502e193f.iso")
+    }
+
+    const DISK: &str = "<disk type='file' device='disk'><source file='/d'/><target dev='sda' bus='sata'/></disk>";
+    const FOREIGN: &str =
+        "<disk type='file' device='cdrom'><source file='/install.iso'/><target dev='sdb' bus='sata'/></disk>";
+    const EMPTY: &str = "<disk type='file' device='cdrom'><target dev='sdc' bus='sata'/></disk>";
+
+    #[test]
+    fn a_new_drive_fits_the_machine_and_takes_a_free_name() {
+        for (machine, disks, target, wanted) in [
+            ("pc-q35-9.2", DISK, None, "dev='sdb' bus='sata'"),
+            ("pc-i440fx-9.2", "", None, "dev='hda' bus='ide'"),
+            ("virt-9.2", "", None, "dev='sda' bus='scsi'"),
+            ("pc-q35-9.2", FOREIGN, None, "dev='sda' bus='sata'"),
+            ("pc-q35-9.2", "", Some("sdx"), "dev='sdx' bus='sata'"),
+        ] {
+            let Plan::Add(_, disk) = planned(machine, disks, target).unwrap() else { panic!("no new drive") };
+            assert!(disk.contains(wanted) && disk.contains("startupPolicy='optional'"), "{disk}");
+        }
+    }
+
+    #[test]
+    fn an_empty_drive_is_taken_and_somebody_elses_disc_only_when_named() {
+        let Plan::Change(target, disk) = planned("pc-q35-9.2", &[FOREIGN, EMPTY].concat(), None).unwrap() else {
+            panic!()
+        };
+        assert_eq!(target, "sdc");
+        assert!(disk.starts_with("<disk type='file'") && disk.contains("-97f2502e193f.iso'"), "{disk}");
+        assert!(
+            matches!(planned("pc-q35-9.2", FOREIGN, Some("sdb")).unwrap(), Plan::Change(target, _) if target == "sdb")
+        );
+        assert_eq!(
+            planned("pc-q35-9.2", DISK, Some("sda")).unwrap_err().to_string(),
+            "sda is a disk of another kind, not a CD-ROM drive"
+        );
+    }
+
+    #[test]
+    fn a_drive_that_is_right_is_left_alone() {
+        let Plan::Add(_, disk) = planned("pc-q35-9.2", "", None).unwrap() else { panic!() };
+        assert_eq!(planned("pc-q35-9.2", &disk, None).unwrap(), Plan::Ready("sda".to_owned()));
+    }
+}

@@ -1,0 +1,81 @@
+//! The helper: does the jobs in the spool, one process for the whole host, and ends when there is nothing left to do.
+//! A job leaves the spool when it is done or its VM is gone, so that a helper that dies loses nothing.
+
+use std::collections::HashSet;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::desk::{Desk, Session};
+use super::libvirt::Libvirt;
+use crate::host::config::Config;
+use crate::host::lock::HelperLock;
+use crate::host::log::Log;
+use crate::host::paths::Host;
+use crate::host::spool::Job;
+
+/// So long the helper tries to reach a daemon that is being restarted.
+const RECONNECT: Duration = Duration::from_secs(120);
+
+/// Between two tries to reach it.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Address space of the whole helper, libvirt's libraries and thread stacks included; more is a fault of ours.
+const MEMORY: u64 = 4 << 30;
+
+/// Does all jobs, unless another helper is at it already.
+///
+/// # Errors
+/// When the spool cannot be read or libvirt cannot be reached. The jobs stay.
+pub fn deliver(host: &Host) -> Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_AS).context("reading the memory limit")?;
+    setrlimit(Resource::RLIMIT_AS, MEMORY.min(hard), hard).context("setting the memory limit")?;
+    let mut log = Log::open(host);
+    let mut given_up = HashSet::new();
+    loop {
+        let Some(lock) = HelperLock::try_now(host)? else { return Ok(()) };
+        let done = drain(host, &mut log, &mut given_up);
+        drop(lock);
+        if let Err(error) = done {
+            log.error(format_args!("delivering: {error:#}; the jobs stay for the next helper"));
+            return Err(error);
+        }
+        // A hook that noted a job while we held the lock has started no helper of its own.
+        if Job::all(host)?.iter().all(|job| given_up.contains(job)) {
+            return Ok(());
+        }
+    }
+}
+
+/// Does the jobs until none is left but those that were given up, through restarts of the daemon.
+fn drain(host: &Host, log: &mut Log, given_up: &mut HashSet<Job>) -> Result<()> {
+    let config = Config::load(host)?;
+    let mut desk = Desk::new(host, &config, log, given_up);
+    let mut lost: Option<Instant> = None;
+    loop {
+        let libvirt = match (connect(host, &config), lost) {
+            (Ok(libvirt), _) => libvirt,
+            (Err(_), Some(since)) if since.elapsed() < RECONNECT => {
+                thread::sleep(PAUSE);
+                continue;
+            }
+            (Err(error), _) => return Err(error),
+        };
+        match desk.session(&libvirt)? {
+            Session::Finished => return Ok(()),
+            Session::Lost => {
+                desk.log.warning("delivering: the connection to libvirt was lost; trying again");
+                lost = Some(Instant::now());
+            }
+        }
+    }
+}
+
+fn connect(host: &Host, config: &Config) -> Result<Libvirt> {
+    let (host, uri) = (host.clone(), config.uri.clone());
+    Libvirt::connect(&config.uri, move || {
+        Log::open(&host).error(format_args!("delivering: {uri} does not answer; the jobs stay for the next helper"));
+    })
+}

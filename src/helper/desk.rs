@@ -1,0 +1,387 @@
+//! The coordinator of the helper: knows where each job stands, waits for libvirt's events, with a slow look at
+//! everything behind them, and hands what is ready to a few workers.
+//!
+//! The daemon has some twenty threads for all its clients; no call of ours is parked there while a VM arrives.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::libvirt::{Libvirt, Situation, Trouble};
+use super::swap::{Attempt, Swap};
+use crate::context::marker::Reason;
+use crate::context::uuid::Uuid;
+use crate::host::config::{Config, ForceAfter};
+use crate::host::image;
+use crate::host::lock::VmLock;
+use crate::host::log::Log;
+use crate::host::paths::Host;
+use crate::host::spool::Job;
+use crate::host::state::{Progress, State};
+
+/// Attempts at the same time. libvirtd serves a client five calls at once; one is left for the coordinator.
+const WORKERS: usize = 4;
+
+/// Between two looks at everything, in case an event was missed.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Between two attempts at a drive that the guest holds, or a VM that something else works on.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// An arrival that has not even begun after so many seconds never will.
+const NEVER_CAME: u64 = 60;
+
+/// So long the helper stays for a VM whose disc cannot be changed now; its job then waits for the next helper.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Attempts that fail for no reason that we know of, before they are given up.
+const TRIES: u32 = 4;
+
+/// How a session with the daemon ended.
+pub enum Session {
+    /// Every job is done or given up.
+    Finished,
+    /// The daemon went away.
+    Lost,
+}
+
+/// What the coordinator waits for.
+enum Message {
+    /// Something happened to a domain.
+    Happened(Uuid),
+    /// A worker has ended an attempt.
+    Ended(Job, Attempt),
+}
+
+/// What a worker is to do.
+struct Task {
+    job: Job,
+    force: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// An event will come: the VM arrives, or stands still.
+    Waiting,
+    /// Another attempt then, or at once.
+    From(Instant),
+    /// A worker is at it.
+    InWork,
+}
+
+/// Where a job stands.
+struct Entry {
+    job: Job,
+    step: Step,
+    /// The first attempt.
+    tried: Option<Instant>,
+    /// The first attempt at which a running guest held the old disc.
+    held: Option<Instant>,
+    /// The last attempt found the guest standing still with the old disc in its hands.
+    held_paused: bool,
+    failures: u32,
+}
+
+/// All jobs of this helper.
+pub struct Desk<'a> {
+    host: &'a Host,
+    config: &'a Config,
+    pub(super) log: &'a mut Log,
+    /// Jobs that stay in the spool for another helper.
+    given_up: &'a mut HashSet<Job>,
+    entries: HashMap<Uuid, Entry>,
+}
+
+impl<'a> Desk<'a> {
+    /// An empty desk.
+    pub fn new(host: &'a Host, config: &'a Config, log: &'a mut Log, given_up: &'a mut HashSet<Job>) -> Desk<'a> {
+        Desk { host, config, log, given_up, entries: HashMap::new() }
+    }
+
+    /// Works with one connection until every job is done or given up, or the connection is lost.
+    ///
+    /// # Errors
+    /// When the spool cannot be read or a state cannot be written.
+    pub fn session(&mut self, libvirt: &Libvirt) -> Result<Session> {
+        let (to_us, messages) = channel();
+        // Register for events first and look second, so that nothing happens in between unseen.
+        let happened = to_us.clone();
+        match libvirt.watch(move |uuid| drop(happened.send(Message::Happened(uuid)))) {
+            Ok(()) => {}
+            Err(Trouble::Lost) => return Ok(Session::Lost),
+            Err(trouble) => self.log.warning(format_args!("delivering: no events from libvirt, so slower: {trouble}")),
+        }
+        let swap = Swap { host: self.host, config: self.config, libvirt };
+        let (tasks, queue) = channel();
+        let queue = Mutex::new(queue);
+        let ended = thread::scope(|scope| {
+            for _ in 0..WORKERS {
+                let (queue, to_us) = (&queue, to_us.clone());
+                scope.spawn(move || work(swap, queue, &to_us));
+            }
+            let ended = self.coordinate(libvirt, &messages, &tasks);
+            // With no more tasks to come, the workers end after the one that they are at.
+            drop(tasks);
+            ended
+        });
+        // What the workers ended after the connection was lost counts as well.
+        while let Ok(message) = messages.try_recv() {
+            if let Message::Ended(job, attempt) = message {
+                self.note(job, attempt)?;
+            }
+        }
+        for entry in self.entries.values_mut().filter(|entry| entry.step == Step::InWork) {
+            entry.step = Step::Waiting;
+        }
+        ended
+    }
+
+    fn coordinate(&mut self, libvirt: &Libvirt, messages: &Receiver<Message>, tasks: &Sender<Task>) -> Result<Session> {
+        let mut next_look = Instant::now();
+        loop {
+            if Instant::now() >= next_look {
+                for job in Job::all(self.host)? {
+                    self.take(job);
+                }
+                let all: Vec<Uuid> = self.entries.keys().cloned().collect();
+                for uuid in all {
+                    if let Err(Trouble::Lost) = self.look(&uuid, libvirt)? {
+                        return Ok(Session::Lost);
+                    }
+                }
+                next_look = Instant::now() + LOOK;
+            }
+            self.hand_out(tasks);
+            if self.entries.is_empty() {
+                return Ok(Session::Finished);
+            }
+            let wake = self.next_attempt().map_or(next_look, |next| next.min(next_look));
+            match messages.recv_timeout(wake.saturating_duration_since(Instant::now())) {
+                Ok(Message::Happened(uuid)) => {
+                    Job::of(self.host, &uuid)?.into_iter().for_each(|job| self.take(job));
+                    if let Err(Trouble::Lost) = self.look(&uuid, libvirt)? {
+                        return Ok(Session::Lost);
+                    }
+                }
+                Ok(Message::Ended(_, Attempt::Lost)) => return Ok(Session::Lost),
+                Ok(Message::Ended(job, attempt)) => self.note(job, attempt)?,
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+        }
+    }
+
+    /// Puts a job from the spool on the desk, unless it is there already or was given up.
+    fn take(&mut self, job: Job) {
+        let known = self.entries.get(&job.uuid).is_some_and(|entry| entry.job == job || entry.step == Step::InWork);
+        if !known && !self.given_up.contains(&job) {
+            let entry = Entry { step: Step::Waiting, tried: None, held: None, held_paused: false, failures: 0, job };
+            self.entries.insert(entry.job.uuid.clone(), entry);
+        }
+    }
+
+    /// Looks where a VM is, and makes its job ready for an attempt or drops it.
+    fn look(&mut self, uuid: &Uuid, libvirt: &Libvirt) -> Result<Result<(), Trouble>> {
+        let Some(entry) = self.entries.get_mut(uuid).filter(|entry| entry.step == Step::Waiting) else {
+            return Ok(Ok(()));
+        };
+        let situation = match libvirt.domain(uuid).and_then(|domain| domain.situation()) {
+            Ok(situation) => situation,
+            Err(Trouble::Gone) => Situation::Gone,
+            Err(trouble) => return Ok(Err(trouble)),
+        };
+        match situation {
+            Situation::Arriving => {}
+            Situation::Running => entry.step = Step::From(Instant::now()),
+            Situation::Paused if entry.held_paused => return self.lose_patience(uuid).map(Ok),
+            Situation::Paused => entry.step = Step::From(Instant::now()),
+            Situation::Gone => return self.gone(uuid).map(Ok),
+        }
+        Ok(Ok(()))
+    }
+
+    /// Gives the workers what is ready.
+    fn hand_out(&mut self, tasks: &Sender<Task>) {
+        let now = Instant::now();
+        for entry in self.entries.values_mut() {
+            let Step::From(then) = entry.step else { continue };
+            if then > now {
+                continue;
+            }
+            entry.tried.get_or_insert(now);
+            let grace_over = match (self.config.force_after, entry.held) {
+                (ForceAfter::Grace(grace), Some(held)) => now.duration_since(held) >= grace,
+                _ => false,
+            };
+            let task = Task { job: entry.job.clone(), force: entry.job.force || grace_over };
+            // The workers live as long as the session; without them the next look finds the job again.
+            entry.step = if tasks.send(task).is_ok() { Step::InWork } else { Step::Waiting };
+        }
+    }
+
+    fn next_attempt(&self) -> Option<Instant> {
+        let from = |entry: &Entry| match entry.step {
+            Step::From(then) => Some(then),
+            Step::Waiting | Step::InWork => None,
+        };
+        self.entries.values().filter_map(from).min()
+    }
+
+    /// Notes how an attempt ended.
+    fn note(&mut self, job: Job, attempt: Attempt) -> Result<()> {
+        let uuid = job.uuid.clone();
+        let Some(entry) = self.entries.get_mut(&uuid) else { return Ok(()) };
+        entry.step = Step::Waiting;
+        entry.held_paused = false;
+        let name = &job.name;
+        match attempt {
+            Attempt::Done(line) => {
+                let generation = self.finish(&job, &line)?;
+                self.log.info(format_args!("{name}: {}: disc {generation}: {line}", job.reason.as_str()));
+                // A newer job may have come meanwhile; then it starts anew.
+                Job::of(self.host, &uuid)?.into_iter().for_each(|job| self.take(job));
+                return Ok(());
+            }
+            // The next event, or the next look, tells.
+            Attempt::NotYet | Attempt::Lost => {}
+            Attempt::Gone => return self.gone(&uuid),
+            Attempt::Busy(message) => {
+                entry.step = Step::From(Instant::now() + PAUSE);
+                self.write_state(&job, Progress::Waiting, &format!("something else works on the VM: {message}"))?;
+            }
+            Attempt::Held => {
+                let first = entry.held.is_none();
+                entry.held = entry.held.or(entry.tried);
+                entry.step = Step::From(Instant::now() + PAUSE);
+                let line = held_line(name, self.config.force_after);
+                self.write_state(&job, Progress::Waiting, &line)?;
+                if first {
+                    self.log.warning(format_args!("{name}: {line}"));
+                }
+            }
+            Attempt::HeldPaused => {
+                entry.held_paused = true;
+                self.write_state(
+                    &job,
+                    Progress::Waiting,
+                    "the VM is paused with the old disc in use; it is changed when it runs",
+                )?;
+            }
+            Attempt::Failed(message) => {
+                entry.failures += 1;
+                if entry.failures >= TRIES {
+                    return self.give_up(&uuid, Progress::Failed, &message);
+                }
+                entry.step = Step::From(Instant::now() + PAUSE * 2_u32.pow(entry.failures));
+                self.write_state(&job, Progress::Waiting, &format!("trying again after: {message}"))?;
+            }
+            Attempt::Hopeless(message) => return self.give_up(&uuid, Progress::Failed, &message),
+        }
+        self.lose_patience(&uuid)
+    }
+
+    /// Gives up a job that could not be done for a long time.
+    fn lose_patience(&mut self, uuid: &Uuid) -> Result<()> {
+        match self.entries.get(uuid) {
+            Some(entry) if entry.tried.is_some_and(|tried| tried.elapsed() >= PATIENCE) => {
+                let message = State::of(self.host, uuid)?.map(|state| state.message).unwrap_or_default();
+                self.give_up(uuid, Progress::Waiting, &message)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn give_up(&mut self, uuid: &Uuid, progress: Progress, message: &str) -> Result<()> {
+        let Some(entry) = self.entries.remove(uuid) else { return Ok(()) };
+        self.write_state(&entry.job, progress, message)?;
+        let name = &entry.job.name;
+        self.log
+            .error(format_args!("{name}: {message}; given up for now, \"virt-recontext refresh {name}\" tries again"));
+        self.given_up.insert(entry.job);
+        Ok(())
+    }
+
+    /// The VM does not run here. One that was to arrive may still come; of any other nothing is left to do here.
+    fn gone(&mut self, uuid: &Uuid) -> Result<()> {
+        let Some(entry) = self.entries.get_mut(uuid) else { return Ok(()) };
+        let may_come = matches!(entry.job.reason, Reason::Migrate | Reason::Restore) && entry.tried.is_none();
+        if may_come && entry.job.age() < NEVER_CAME {
+            entry.step = Step::Waiting;
+            return Ok(());
+        }
+        let Some(entry) = self.entries.remove(uuid) else { return Ok(()) };
+        let lock = VmLock::wait(self.host, uuid)?;
+        if !entry.job.is_newest(self.host)? {
+            return Ok(());
+        }
+        Job::drop_of(self.host, &lock)?;
+        if let Some(State { image: Some(path), identity: Some(identity), .. }) = State::of(self.host, uuid)? {
+            image::remove(self.host, &path, identity)?;
+        }
+        State::forget(self.host, &lock)?;
+        self.log.info(format_args!("{}: does not run here; its disc is removed", entry.job.name));
+        lock.retire()
+    }
+
+    /// Notes that a job is done, and takes it out of the spool; gives the disc's number.
+    fn finish(&mut self, job: &Job, line: &str) -> Result<u64> {
+        self.entries.remove(&job.uuid);
+        let lock = VmLock::wait(self.host, &job.uuid)?;
+        let generation =
+            State::of(self.host, &job.uuid)?.and_then(|state| state.edition).map(|edition| edition.generation.0);
+        if job.is_newest(self.host)? {
+            self.write_locked(job, &lock, Progress::Delivered, line)?;
+            job.done(self.host, &lock)?;
+        }
+        Ok(generation.unwrap_or_default())
+    }
+
+    fn write_state(&self, job: &Job, progress: Progress, message: &str) -> Result<()> {
+        let lock = VmLock::wait(self.host, &job.uuid)?;
+        // What a newer job has written is not overwritten.
+        if job.is_newest(self.host)? { self.write_locked(job, &lock, progress, message) } else { Ok(()) }
+    }
+
+    fn write_locked(&self, job: &Job, lock: &VmLock, progress: Progress, message: &str) -> Result<()> {
+        let state = State::of(self.host, &job.uuid)?;
+        let mut state = state.unwrap_or_else(|| State::new(job.uuid.clone(), &job.name, job.reason));
+        state.reason = job.reason;
+        state.write(self.host, lock, progress, message).context("noting how far a disc has come")
+    }
+}
+
+/// What there is to say of a guest that does not let go.
+fn held_line(name: &str, force_after: ForceAfter) -> String {
+    match force_after {
+        ForceAfter::Grace(grace) => {
+            format!(
+                "the guest holds the old disc; asking again, and after {} s it is changed by force",
+                grace.as_secs()
+            )
+        }
+        ForceAfter::Never => {
+            format!(
+                "the guest holds the old disc; asking again; \"virt-recontext refresh {name} --force\" does not ask"
+            )
+        }
+    }
+}
+
+/// A worker: attempts until there are no more tasks, or the daemon is gone.
+fn work(swap: Swap, queue: &Mutex<Receiver<Task>>, to_desk: &Sender<Message>) {
+    loop {
+        // One worker waits for a task while the others wait for their turn.
+        let task = match queue.lock() {
+            Ok(queue) => queue.recv(),
+            Err(_) => return,
+        };
+        let Ok(Task { job, force }) = task else { return };
+        let attempt = swap.attempt(&job, force);
+        if to_desk.send(Message::Ended(job, attempt)).is_err() {
+            return;
+        }
+    }
+}

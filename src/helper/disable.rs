@@ -1,0 +1,82 @@
+//! `disable`: the VM takes part no more, and what is ours is taken back.
+
+use std::io::Write;
+
+use anyhow::{Context, Result};
+
+use super::cli::{DONE, Disable, WAITING};
+use super::libvirt::{Scope, Trouble};
+use super::swap::device;
+use super::vm;
+use crate::context::domain::Domain;
+use crate::context::drive::Drive;
+use crate::context::new_drive;
+use crate::host::config::Config;
+use crate::host::image;
+use crate::host::lock::VmLock;
+use crate::host::paths::Host;
+use crate::host::spool::Job;
+use crate::host::state::State;
+
+/// Lets the VM take part no more: its wish, our disc in its drive, and our files of it are removed. A disc that the guest
+/// holds stays with it until it stops.
+///
+/// # Errors
+/// When the VM does not exist, or libvirt refuses the change.
+pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u8> {
+    let config = Config::load(host)?;
+    let libvirt = vm::connect(&config)?;
+    let handle = libvirt.find(&options.vm)?;
+    let live = vm::runs(&handle)?.then(|| vm::current_xml(&handle)).transpose()?;
+    let defined = handle.is_persistent()?.then(|| handle.xml(Scope::Config)).transpose()?;
+    let name = handle.name()?;
+
+    for (scope, xml) in [(Scope::Config, &defined), (Scope::Live, &live)] {
+        let Some(xml) = xml else { continue };
+        if Domain::read(xml)?.takes_part() {
+            handle.set_request(None, &[scope]).context("removing the VM's metadata")?;
+        }
+    }
+    if let Some(xml) = &defined {
+        let domain = Domain::read(xml)?;
+        for drive in ours(&domain) {
+            if let Some(disk) = new_drive::emptied(&domain, &drive.target)? {
+                handle.update_device(&disk, Scope::Config, false).context("emptying the drive in the definition")?;
+            }
+        }
+    }
+    let uuid = handle.uuid()?;
+    let lock = VmLock::wait(host, &uuid)?;
+    Job::drop_of(host, &lock)?;
+    let state = State::of(host, &uuid)?;
+    State::forget(host, &lock)?;
+    if let Some(xml) = &live {
+        let domain = Domain::read(xml)?;
+        for drive in ours(&domain) {
+            match handle.update_device(&device(drive, None), Scope::Live, false) {
+                Ok(()) | Err(Trouble::Gone) => {}
+                Err(Trouble::Refused(_)) => {
+                    writeln!(
+                        out,
+                        "{name}: takes part no more; its guest holds the disc in {} and keeps it until it stops",
+                        drive.target
+                    )?;
+                    return Ok(WAITING);
+                }
+                Err(trouble) => return Err(trouble).context("taking the disc out of its drive"),
+            }
+        }
+    }
+    if let Some(State { image: Some(path), identity: Some(identity), .. }) = state {
+        image::remove(host, &path, identity)?;
+    }
+    lock.retire()?;
+    writeln!(out, "{name}: takes part no more")?;
+    Ok(DONE)
+}
+
+/// The drives that hold the VM's context disc.
+fn ours<'d>(domain: &'d Domain) -> impl Iterator<Item = &'d Drive> {
+    let holds = |drive: &&Drive| drive.path().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
+    domain.drives.iter().filter(holds)
+}

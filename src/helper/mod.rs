@@ -1,0 +1,15 @@
+//! What runs later, outside libvirtd's sight: it talks to libvirt, waits and tries again. Also the command line.
+
+pub mod cli;
+
+mod build;
+mod deliver;
+mod desk;
+mod disable;
+mod enable;
+mod libvirt;
+mod preview;
+mod refresh;
+mod status;
+mod swap;
+mod vm;

@@ -1,0 +1,175 @@
+//! The swap: the newest disc into the drive of a running VM, and its guest told by an ordinary media change.
+//!
+//! Eject, then insert the same path: libvirt takes an insertion of the path that is already there for no change at all.
+//! It does not matter in which state the drive is found: full, empty, with an open tray, or left by a helper that died.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow};
+use quick_xml::escape::escape;
+
+use super::libvirt::{Handle, Libvirt, Scope, Situation, Trouble};
+use crate::context::domain::Domain;
+use crate::context::drive::Drive;
+use crate::context::marker::Reason;
+use crate::context::request::Request;
+use crate::host::config::Config;
+use crate::host::disc::{self, Subject};
+use crate::host::image;
+use crate::host::lock::VmLock;
+use crate::host::paths::Host;
+use crate::host::spool::Job;
+use crate::host::state::{Progress, State};
+
+/// How a job came out of one attempt.
+#[derive(Debug)]
+pub enum Attempt {
+    /// It is done; the line says what was done.
+    Done(String),
+    /// The VM is still arriving: wait for the event.
+    NotYet,
+    /// The guest, which runs, holds the old disc.
+    Held,
+    /// The old disc is held, and the guest stands still: it cannot let go.
+    HeldPaused,
+    /// Something else works on the VM.
+    Busy(String),
+    /// The VM does not run here.
+    Gone,
+    /// The daemon is not there any more.
+    Lost,
+    /// It cannot work until somebody changes something.
+    Hopeless(String),
+    /// It did not work, and may work another time.
+    Failed(String),
+}
+
+impl From<Trouble> for Attempt {
+    fn from(trouble: Trouble) -> Attempt {
+        match trouble {
+            Trouble::Gone => Attempt::Gone,
+            Trouble::Lost => Attempt::Lost,
+            Trouble::Busy(message) => Attempt::Busy(message),
+            Trouble::Refused(message) | Trouble::Other(message) => Attempt::Failed(message),
+        }
+    }
+}
+
+/// Where and for what a swap is done.
+#[derive(Clone, Copy)]
+pub struct Swap<'a> {
+    /// This host.
+    pub host: &'a Host,
+    /// What the administrator wants.
+    pub config: &'a Config,
+    /// The daemon.
+    pub libvirt: &'a Libvirt,
+}
+
+impl Swap<'_> {
+    /// One attempt at `job`; with `force`, a guest that holds our old disc is made to let go. Takes 5 seconds at most when
+    /// the guest does not answer, and some ten milliseconds when it does.
+    pub fn attempt(&self, job: &Job, force: bool) -> Attempt {
+        self.try_attempt(job, force).unwrap_or_else(|attempt| attempt)
+    }
+
+    fn try_attempt(&self, job: &Job, force: bool) -> Result<Attempt, Attempt> {
+        let handle = self.libvirt.domain(&job.uuid)?;
+        match handle.situation()? {
+            Situation::Arriving => return Ok(Attempt::NotYet),
+            Situation::Gone => return Ok(Attempt::Gone),
+            Situation::Running | Situation::Paused => {}
+        }
+        let xml = handle.xml(Scope::Live)?;
+        let hopeless = |error: anyhow::Error| Attempt::Hopeless(format!("{error:#}"));
+        let domain = Domain::read(&xml).map_err(hopeless)?;
+        let Some(request) = domain.request().map_err(hopeless)? else {
+            return Ok(Attempt::Done("the VM asks for no context any more".to_owned()));
+        };
+        let drive = domain.drive(request).and_then(|drive| drive.check().map(|()| drive)).map_err(hopeless)?;
+        let path = image::path(self.config, &domain.uuid);
+        let path = path.to_str().context("image_dir is not UTF-8").map_err(hopeless)?;
+        let rebuilt = self.bring_up_to_date(job, &domain, request, path).map_err(hopeless)?;
+        if job.reason == Reason::Refresh && !rebuilt && !job.force && self.has_it(&domain, drive, path) {
+            return Ok(Attempt::Done("the content is the same; the disc stays".to_owned()));
+        }
+        self.change(&handle, &domain, drive, path, force, job.force)
+    }
+
+    /// Makes the disc anew if its content is not what it would be now; tells whether it did.
+    fn bring_up_to_date(&self, job: &Job, domain: &Domain, request: &Request, path: &str) -> Result<bool> {
+        let lock = VmLock::wait(self.host, &domain.uuid)?;
+        let subject = Subject { name: &domain.name, uuid: &domain.uuid, request };
+        let path = Path::new(path);
+        if disc::is_current(self.host, self.config, &lock, subject, path)? {
+            return Ok(false);
+        }
+        let made = disc::make(self.host, self.config, &lock, subject, path, job.reason)?;
+        let state = State::of(self.host, &domain.uuid)?;
+        let mut state = State {
+            name: domain.name.clone(),
+            reason: job.reason,
+            edition: Some(made.edition),
+            identity: Some(made.identity),
+            image: Some(path.to_owned()),
+            ..state.unwrap_or_else(|| State::new(domain.uuid.clone(), &domain.name, job.reason))
+        };
+        state.write(self.host, &lock, Progress::Waiting, "the disc is made and waits for its drive")?;
+        Ok(true)
+    }
+
+    /// Whether the drive holds the newest disc already, as far as we know.
+    fn has_it(&self, domain: &Domain, drive: &Drive, path: &str) -> bool {
+        let delivered = |state: State| state.progress == Progress::Delivered;
+        drive.path() == Some(path) && State::of(self.host, &domain.uuid).ok().flatten().is_some_and(delivered)
+    }
+
+    fn change(
+        &self,
+        handle: &Handle,
+        domain: &Domain,
+        drive: &Drive,
+        path: &str,
+        force: bool,
+        asked_to_force: bool,
+    ) -> Result<Attempt, Attempt> {
+        // A disc that somebody else put in is only taken out of a guest's hands when a person asks for it.
+        let ours = drive.path().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
+        let force = force && (ours || asked_to_force);
+        let begin = Instant::now();
+        if !drive.is_empty() {
+            match handle.update_device(&device(drive, None), Scope::Live, force) {
+                Err(Trouble::Refused(_)) if handle.situation()? == Situation::Paused => return Ok(Attempt::HeldPaused),
+                Err(Trouble::Refused(_)) if !force => return Ok(Attempt::Held),
+                ejected => ejected?,
+            }
+        }
+        handle.update_device(&device(drive, Some(path)), Scope::Live, false)?;
+        let took = begin.elapsed().as_secs_f64() * 1e3;
+        self.check(handle, drive, path)?;
+        let how = if force { " by force, since the guest did not let go" } else { "" };
+        Ok(Attempt::Done(format!("in the drive {}{how}; the media change took {took:.0} ms", drive.target)))
+    }
+
+    /// libvirt must say that the disc is in the drive.
+    fn check(&self, handle: &Handle, drive: &Drive, path: &str) -> Result<(), Attempt> {
+        let xml = handle.xml(Scope::Live)?;
+        let domain = Domain::read(&xml).map_err(|error| Attempt::Failed(format!("{error:#}")))?;
+        let now = domain.drives.iter().find(|now| now.target == drive.target).and_then(Drive::path);
+        let wrong = || anyhow!("after the media change the drive {} holds {now:?}, not {path:?}", drive.target);
+        if now == Some(path) { Ok(()) } else { Err(Attempt::Failed(wrong().to_string())) }
+    }
+}
+
+/// The drive with the file `path`, or empty, as libvirt wants it described for a media change.
+pub fn device(drive: &Drive, path: Option<&str>) -> String {
+    // libvirt forgets the policy when it is not sent again.
+    let source = path.map(|path| format!("<source file='{}' startupPolicy='optional'/>", escape(path)));
+    format!(
+        "<disk type='file' device='cdrom'><driver name='qemu' type='raw'/>{}<target dev='{}' bus='{}'/><readonly/></disk>",
+        source.unwrap_or_default(),
+        escape(drive.target.as_str()),
+        escape(drive.bus.as_str())
+    )
+}
