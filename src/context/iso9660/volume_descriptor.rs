@@ -130,7 +130,7 @@ mod tests {
             assert_eq!(descriptor[156..158], [34, 0], "the root directory");
             assert_eq!(descriptor[813..829], *b"1970010100000000");
             assert_eq!(descriptor[830..846], *b"1970010100000000");
-            assert_eq!(descriptor[847..880], *b"0000000000000000\00000000000000000");
+            assert_eq!(descriptor[847..880], *[&[b'0'; 16][..], &[0], &[b'0'; 16]].concat());
             assert_eq!(descriptor[881], 1);
         }
     }
