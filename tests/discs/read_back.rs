@@ -5,6 +5,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use virt_recontext::context::disc_path::DiscPath;
+
 use crate::samples::Sample;
 
 /// What a program found: paths, contents and permission bits.
@@ -26,7 +28,7 @@ impl ReadBack {
     fn collect(&mut self, dir: &Path, above: &str) {
         for entry in fs::read_dir(dir).unwrap() {
             let entry = entry.unwrap();
-            let name = entry.file_name().into_string().expect("names are UTF-8");
+            let name = entry.file_name().to_string_lossy().into_owned();
             let path = if above.is_empty() { name } else { format!("{above}/{name}") };
             let mode = entry.metadata().unwrap().permissions().mode() & 0o7777;
             if entry.file_type().unwrap().is_dir() {
@@ -40,9 +42,15 @@ impl ReadBack {
     }
 
     /// Fails unless these are exactly the files of `sample`, with their names, contents and modes.
-    pub fn assert_is(mut self, sample: &Sample) {
+    pub fn assert_is(self, sample: &Sample) {
+        self.assert_is_shown_as(sample, |name| name.to_owned());
+    }
+
+    /// The same for a reader that shows each name in a path as `shown` makes it.
+    pub fn assert_is_shown_as(mut self, sample: &Sample, shown: impl Fn(&str) -> String) {
         let all = sample.tree.iter();
-        let expected = all.map(|(path, file)| (path.to_string(), file.bytes.clone(), u32::from(file.mode)));
+        let shown = |path: &DiscPath| path.names().iter().map(|name| shown(name)).collect::<Vec<_>>().join("/");
+        let expected = all.map(|(path, file)| (shown(path), file.bytes.clone(), u32::from(file.mode)));
         let mut expected: Vec<_> = expected.collect();
         expected.sort();
         self.files.sort();

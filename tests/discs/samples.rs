@@ -97,8 +97,8 @@ fn nasty() -> Sample {
     }
     // Lengths around those where Rock Ridge and Joliet change how they store names.
     for len in [62, 63, 64, 65, 97, 133, 134, 135, 136, 137, 138, 139, 140, 204, 249, 250, 251, 253, 254, 255] {
-        file(&format!("{}{len}", "n".repeat(len - len.to_string().len())), 0o444);
-        file(&format!("long/{}{len}.txt", "n".repeat(len.saturating_sub(4 + len.to_string().len()))), 0o444);
+        file(&format!("{len:n<len$}"), 0o444);
+        file(&format!("long/{len:n<width$}.txt", width = len - 4), 0o444);
     }
     // Equal in their first 64 characters and 250 bytes.
     for end in ["a", "b", "c"] {
