@@ -156,7 +156,7 @@ impl View<'_> {
         assert_eq!(both32(&own.system_use[at + 12..]), links);
     }
 
-    /// A continuation lies within one block, and that follows the primary directories.
+    /// A continuation lies within one block and consists of names, up to its last byte.
     fn check_continuation(&self, record: &Record) {
         let mut rest = record.system_use.as_slice();
         while rest.len() >= 4 {
@@ -164,7 +164,11 @@ impl View<'_> {
             if field.starts_with(b"CE") {
                 let (block, offset, len) = (both32(&field[4..]), both32(&field[12..]), both32(&field[20..]));
                 assert!(offset + len <= BLOCK);
-                assert_eq!(self.disc[block * BLOCK + offset..][..2], *b"NM");
+                let mut names = &self.disc[block * BLOCK + offset..][..len];
+                while !names.is_empty() {
+                    assert!(names.starts_with(b"NM"));
+                    names = &names[names[2].into()..];
+                }
             }
             rest = after;
         }
@@ -220,7 +224,7 @@ proptest! {
 
 #[test]
 fn the_samples_keep_the_rules_that_few_readers_check() {
-    for sample in crate::samples::all().into_iter().filter(|sample| sample.uuid.starts_with("2026")) {
+    for sample in crate::samples::all() {
         check(&sample.tree);
     }
 }

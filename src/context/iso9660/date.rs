@@ -42,7 +42,8 @@ impl VolumeDate {
         format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}{centi:02}\0").into_bytes()
     }
 
-    /// As directory records and Rock Ridge hold it (ECMA-119, 9.1.5): no centiseconds, the last byte is the offset from UTC.
+    /// As directory records and Rock Ridge hold it (ECMA-119, 9.1.5): without centiseconds. The last byte is the offset
+    /// from UTC.
     pub fn in_record(self) -> [u8; 7] {
         [(self.year - 1900) as u8, self.month, self.day, self.hour, self.minute, self.second, 0]
     }

@@ -1,9 +1,9 @@
 //! Names in the Joliet tree: up to 64 units of UCS-2.
 //!
 //! A name is kept as it is unless Joliet or Windows cannot hold it. `*`, `:`, `;`, `?`, `\` and characters outside the
-//! basic multilingual plane (emoji) become `_`, and so do dots and spaces at the end (Windows and Linux drop them); what
-//! is longer than 64 units is cut; what would then be twice in a directory ends in `~1`, `~2` and so on. Case is kept,
-//! and names that differ only in case stay two names, although Windows opens only one of them.
+//! basic multilingual plane (emoji) become `_`, and so do dots and spaces at the end, which Windows drops; what is
+//! longer than 64 units is cut; what would then be twice in a directory ends in `~1`, `~2` and so on. Case is kept,
+//! and names that differ only in case stay two names, although Windows (and Linux, if it mounts Joliet) opens only one.
 
 use super::distinct::{ShortName, Wanted};
 

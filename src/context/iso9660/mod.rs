@@ -38,7 +38,8 @@ use self::label::Label;
 use self::unrepresentable::Unrepresentable;
 use super::tree::Tree;
 
-/// Most names in a path: ECMA-119, 6.8.2.1 allows eight levels, of which the root is the first and holds the first name.
+/// Most names in a path: ECMA-119, 6.8.2.1 allows eight levels of directories, and the root, which is the first, holds
+/// the first name.
 pub const MAX_LEVELS: usize = 8;
 
 /// Sizes are multiples of this, so that small changes of content seldom change the size of the disc.
