@@ -1,0 +1,108 @@
+//! A writer of ISO 9660 discs with Rock Ridge and Joliet, for exactly our trees.
+//!
+//! A disc has one set of files and two trees of names over it: the primary one (8.3 names, and real names and modes in
+//! Rock Ridge fields), which Linux and BSD read, and Joliet's (up to 64 UCS-2 units), which Windows reads. How names
+//! become those of Joliet is told in `joliet_name`.
+//!
+//! Follows ECMA-119 (4th edition) at interchange level 1, SUSP 1.12, RRIP 1.09 and the Joliet specification. The same
+//! tree, label and date always give the same bytes: nothing is read from the clock or the host.
+//!
+//! Limits: eight levels of names (no `rr_moved` relocation), less than 4 GiB per file, 65535 directories, regular files
+//! and directories only, all owned by root. Linux's driver shows at most 253 bytes of a name.
+
+#![forbid(unsafe_code)]
+
+pub mod date;
+pub mod label;
+pub mod unrepresentable;
+
+mod block;
+mod contents;
+mod distinct;
+mod field;
+mod hierarchy;
+mod joliet_name;
+mod layout;
+mod path_table;
+mod primary_name;
+mod record;
+mod rock_ridge;
+mod view;
+mod volume_descriptor;
+
+use std::io::{self, Write};
+
+use self::block::filler;
+use self::date::VolumeDate;
+use self::label::Label;
+use self::unrepresentable::Unrepresentable;
+use super::tree::Tree;
+
+/// Most names in a path: ECMA-119, 6.8.2.1 allows eight levels of directories, and the root, which is the first, holds
+/// the first name.
+pub const MAX_LEVELS: usize = 8;
+
+/// Sizes are multiples of this, so that small changes of content seldom change the size of the disc.
+const SIZE_STEP: u64 = 1 << 20;
+/// Small files are collected to writes of this size.
+const WRITE: usize = 256 << 10;
+
+/// A disc, laid out and ready to be written. Borrows the contents of its files.
+#[derive(Debug, Clone)]
+pub struct Image<'t> {
+    /// Everything before the first file's content, in whole blocks.
+    head: Vec<u8>,
+    /// In the order of their blocks; none is empty.
+    contents: Vec<&'t [u8]>,
+    len: u64,
+}
+
+impl<'t> Image<'t> {
+    /// Lays out a disc with the files of `tree`.
+    ///
+    /// # Errors
+    /// When a path is deeper, a file larger, or the directories are more than a disc can hold.
+    pub fn new(tree: &'t Tree, label: &Label, date: VolumeDate) -> Result<Image<'t>, Unrepresentable> {
+        let (files, content_blocks) = contents::place(tree)?;
+        let (head, len) = layout::head(&files, content_blocks, label, date)?;
+        let contents = files.iter().map(|leaf| leaf.file.bytes.as_slice()).filter(|bytes| !bytes.is_empty()).collect();
+        Ok(Image { head, contents, len })
+    }
+
+    /// The size of the disc in bytes: a multiple of 1 MiB. The volume descriptors give the same size.
+    #[allow(clippy::len_without_is_empty, reason = "no disc is empty")]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Writes the disc up to its last byte that isn't padding. The rest, up to [`Image::len`], is zeros.
+    ///
+    /// Contents are not copied, but for small files, which are collected into larger writes.
+    ///
+    /// # Errors
+    /// Those of `out`. It has then got an unknown part of the disc.
+    pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut out = io::BufWriter::with_capacity(WRITE, out);
+        for piece in self.pieces() {
+            out.write_all(piece)?;
+        }
+        out.flush()
+    }
+
+    /// The whole disc, padding included.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.len as usize];
+        let mut rest = bytes.as_mut_slice();
+        for piece in self.pieces() {
+            // Cannot fail: there are as many bytes as the disc has.
+            let _ = rest.write_all(piece);
+        }
+        bytes
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let before = std::iter::once(self.head.as_slice()).chain(self.contents.iter().copied());
+        let contents = self.contents.iter().zip(before).flat_map(|(content, before)| [filler(before.len()), content]);
+        std::iter::once(self.head.as_slice()).chain(contents)
+    }
+}
