@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Longest name of one file or directory, in bytes: what Linux and Rock Ridge readers take.
-pub const MAX_NAME: usize = 255;
+/// Longest name of one file or directory, in bytes: Linux cuts a longer one of Rock Ridge off.
+pub const MAX_NAME: usize = 253;
 
 /// A path inside the disc, such as `openstack/latest/meta_data.json`.
 ///
@@ -61,7 +61,7 @@ impl FromStr for DiscPath {
                 "" => return Err(bad("it has an empty name between slashes")),
                 "." | ".." => return Err(bad("it must not climb (no \".\" or \"..\")")),
                 _ if name.chars().any(char::is_control) => return Err(bad("it has a control character")),
-                _ if name.len() > MAX_NAME => return Err(bad("a name in it is longer than 255 bytes")),
+                _ if name.len() > MAX_NAME => return Err(bad("a name in it is longer than 253 bytes")),
                 _ => names.push(name.to_owned()),
             }
         }
@@ -92,6 +92,6 @@ mod tests {
             let error = path.parse::<DiscPath>().unwrap_err().to_string();
             assert!(error.contains("cannot be a file's path on the disc"), "{error}");
         }
-        assert!("x".repeat(256).parse::<DiscPath>().is_err());
+        assert!("x".repeat(254).parse::<DiscPath>().is_err());
     }
 }

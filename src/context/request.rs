@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use quick_xml::escape::escape;
 
 use super::format::Format;
-use super::iso9660::Label;
+use super::iso9660::label::Label;
 use super::xml::Element;
 
 /// The namespace of the metadata element: who has it opts in, nobody else.

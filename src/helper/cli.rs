@@ -9,7 +9,7 @@ use nix::unistd::geteuid;
 
 use super::{build, deliver, disable, enable, preview, refresh, status};
 use crate::context::format::Format;
-use crate::context::iso9660::Label;
+use crate::context::iso9660::label::Label;
 use crate::context::request;
 use crate::host::paths::Host;
 

@@ -196,7 +196,7 @@ fn check(tree: &Tree) {
 fn name() -> impl Strategy<Value = String> {
     let name =
         prop_oneof!["[a-c]{1,3}", "[ab._ -]{1,12}", "same-beginning-[a-z0-9]{0,60}", "\\PC{1,60}", "[a-z]{120,250}"];
-    name.prop_filter("no path", |name| name.len() <= 255 && !name.contains('/') && name != "." && name != "..")
+    name.prop_filter("no path", |name| name.len() <= 253 && !name.contains('/') && name != "." && name != "..")
 }
 
 fn any_tree() -> impl Strategy<Value = Tree> {

@@ -1,5 +1,7 @@
 //! The one date of a disc: of its volume and of everything on it.
 
+use crate::context::moment::Moment;
+
 const CENTIS_PER_DAY: u64 = 24 * 60 * 60 * 100;
 
 /// Midnight after the last day that a directory record can hold: one byte counts the years since 1900.
@@ -22,17 +24,18 @@ pub struct VolumeDate {
 impl VolumeDate {
     /// The date this many centiseconds after 1970-01-01; from 2156 on, the last centisecond of 2155.
     pub fn from_unix_centis(centis: u64) -> Self {
-        let centis = centis.min(DAY_2156_01_01 * CENTIS_PER_DAY - 1);
-        let (year, month, day) = civil(centis / CENTIS_PER_DAY);
-        let part = |unit: u64, of: u64| (centis / unit % of) as u8;
+        let moment = Moment(centis.min(DAY_2156_01_01 * CENTIS_PER_DAY - 1));
+        let (year, month, day) = moment.date();
+        let (hour, minute, second, centi) = moment.time();
+        // The year has four digits, and all others two.
         VolumeDate {
-            year,
-            month,
-            day,
-            hour: part(360_000, 24),
-            minute: part(6_000, 60),
-            second: part(100, 60),
-            centi: part(1, 100),
+            year: year as u16,
+            month: month as u8,
+            day: day as u8,
+            hour: hour as u8,
+            minute: minute as u8,
+            second: second as u8,
+            centi: centi as u8,
         }
     }
 
@@ -47,25 +50,6 @@ impl VolumeDate {
     pub fn in_record(self) -> [u8; 7] {
         [(self.year - 1900) as u8, self.month, self.day, self.hour, self.minute, self.second, 0]
     }
-}
-
-/// Year, month and day of the Gregorian calendar, `day` days after 1970-01-01.
-///
-/// Counts from March of year 0, so that the leap day is a year's last day.
-fn civil(day: u64) -> (u16, u8, u8) {
-    const DAYS_FROM_MARCH_0: u64 = 719_468;
-    const DAYS_PER_400_YEARS: u64 = 146_097;
-    let day = day + DAYS_FROM_MARCH_0;
-    let (era, in_era) = (day / DAYS_PER_400_YEARS, day % DAYS_PER_400_YEARS);
-    // Every 4th year has a leap day, every 100th has none, the 400th has.
-    let year_of_era = (in_era - in_era / 1_460 + in_era / 36_524 - in_era / 146_096) / 365;
-    let in_year = in_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // From March on, five months always have 153 days.
-    let march_based = (5 * in_year + 2) / 153;
-    let day_of_month = in_year - (153 * march_based + 2) / 5 + 1;
-    let month = (march_based + 2) % 12 + 1;
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    (year as u16, month as u8, day_of_month as u8)
 }
 
 #[cfg(test)]
@@ -87,7 +71,7 @@ mod tests {
 
     #[test]
     fn each_day_follows_the_day_before() {
-        let length = |year: u16, month: u8| match month {
+        let length = |year: u64, month: u64| match month {
             2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
             2 => 28,
             4 | 6 | 9 | 11 => 30,
@@ -95,7 +79,7 @@ mod tests {
         };
         let (mut year, mut month, mut day) = (1970, 1, 1);
         for number in 0..DAY_2156_01_01 {
-            assert_eq!(civil(number), (year, month, day), "day {number}");
+            assert_eq!(Moment(number * CENTIS_PER_DAY).date(), (year, month, day), "day {number}");
             day += 1;
             if day > length(year, month) {
                 (month, day) = (month + 1, 1);
