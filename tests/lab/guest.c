@@ -279,6 +279,16 @@ static void await_drive(void)
     tell("no drive");
 }
 
+/* Takes the events that the drive's own appearance caused, so that each one told has a cause outside. The kernel sends
+ * them no later than at the first open. */
+static void settle(int events)
+{
+    char event[LINE];
+    close(open(drive, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    while (recv(events, event, sizeof event, MSG_DONTWAIT) > 0)
+        ;
+}
+
 int main(void)
 {
     mkdir("/dev", 0755), mkdir("/proc", 0755), mkdir("/sys", 0755), mkdir("/disc", 0755);
@@ -294,7 +304,7 @@ int main(void)
     if (access("/proc/sys/dev/cdrom/autoclose", F_OK) == 0)
         put("/proc/sys/dev/cdrom/autoclose", "0"); /* or a look could shut the tray while the host changes the disc */
     if (strcmp(from_environment("guest_drive", "yes"), "no") != 0)
-        await_drive();
+        await_drive(), settle(events);
     tell("booted mode=%s", mode);
 
     int text = -1, recontext = -1, hold = strcmp(mode, "hold") == 0, polls = strcmp(mode, "poll") == 0;

@@ -91,6 +91,24 @@ class Guest:
         self.host = target
         return migration
 
+    def save(self, path: str) -> None:
+        """Stops it and writes its state to a file."""
+        if self.host is None:
+            raise LabError(f"{self.name} does not run")
+        self.host.virsh("save", self.name, path)
+        self.host = None
+
+    def restore(self, host: Host, path: str) -> None:
+        """Lets it go on from a saved state."""
+        host.virsh("restore", path)
+        self.host = host
+
+    def live_xml(self, *flags: str) -> str:
+        """libvirt's XML of it where it runs."""
+        if self.host is None:
+            raise LabError(f"{self.name} does not run")
+        return self.host.virsh("dumpxml", self.name, *flags).stdout
+
     def remove(self) -> None:
         """Ends it wherever it is and makes every host forget it. Safe to call at any time."""
         for host in self.lab.hosts:

@@ -36,6 +36,10 @@ stdio_handler = "file"
 remember_owner = 0
 """
 
+# Notes what libvirtd calls it for; a reload is done when it calls this.
+DAEMON_HOOK = "/etc/libvirt/hooks/daemon"
+DAEMON_HOOK_NOTES = "/run/lab-daemon-hook"
+
 # What services get of the environment.
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C"}
 
@@ -46,6 +50,10 @@ class Event:
 
     time: float
     text: str
+
+    @property
+    def line(self) -> str:
+        return f"{datetime.fromtimestamp(self.time).time()} {self.text}"
 
 
 class Host:
@@ -79,10 +87,10 @@ class Host:
 
     def start_libvirtd(self) -> None:
         """Starts the daemon and returns at once; await_libvirtd tells when it answers."""
-        if not self.path("/etc/libvirt/libvirtd.conf.lab").exists():
+        if not self.path(DAEMON_HOOK).exists():
             self.write("/etc/libvirt/libvirtd.conf", LIBVIRTD_CONF.format(uuid=uuid.uuid4()))
             self.write("/etc/libvirt/qemu.conf", QEMU_CONF)
-            self.write("/etc/libvirt/libvirtd.conf.lab", "")
+            self.write(DAEMON_HOOK, f'#!/bin/sh\necho "$2" >>{DAEMON_HOOK_NOTES}\n', 0o755)
         self._libvirtd = self._start("libvirtd", "libvirtd", "--listen")
 
     def await_libvirtd(self) -> None:
@@ -93,6 +101,9 @@ class Host:
     def restart_libvirtd(self) -> None:
         """What `systemctl restart libvirtd` does: the daemon ends in its own time, VMs and helpers go on."""
         assert self._libvirtd is not None
+        if self._events is not None:
+            os.killpg(self._events.pid, signal.SIGKILL)
+            self._events.wait()
         self.run("kill", self._libvirtd_pid())
         try:
             self._libvirtd.wait(30)
@@ -102,26 +113,26 @@ class Host:
         self.await_libvirtd()
 
     def reload(self) -> None:
-        """What `systemctl reload libvirtd` does: the daemon looks for hooks again.
-
-        It does so in its main loop soon after the signal, and tells nobody when.
-        """
+        """What `systemctl reload libvirtd` does: the daemon looks for hooks again. Returns when it has."""
+        before = _text(self.path(DAEMON_HOOK_NOTES)).count("reload")
         self.run("kill", "-HUP", self._libvirtd_pid())
-        self.virsh("uri")
+        wait_for(lambda: _text(self.path(DAEMON_HOOK_NOTES)).count("reload") > before, 30,
+                 f"libvirtd of {self.name} to reload", lambda: self.tail(30))
 
     def kill(self) -> None:
         """Ends everything in this host; returns when all is dead. Never fails."""
-        for process in (self._unshare, self._libvirtd, self._events):
-            if process is not None:
-                process.kill()
-                process.wait()
+        self._unshare.kill()
+        self._unshare.wait()
         if self._unshare.stdout is not None:
             self._unshare.stdout.close()
-        if self.pid:
-            try:
-                wait_for(lambda: not Path(f"/proc/{self.pid}/root/proc").exists(), 10, "the host's end")
-            except LabError:
-                pass
+        # What entered the host dies with it; its outer half, nsenter, must live to reap it.
+        for process in (self._libvirtd, self._events):
+            if process is not None:
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
 
     # Doing things inside
 
@@ -222,7 +233,7 @@ class Host:
     def tail(self, lines: int) -> str:
         """The ends of all of this host's logs."""
         logs = {"libvirtd": _text(self.directory / "libvirtd.log") + self.libvirtd_log, "syslog": self.syslog(),
-                "events": _text(self.directory / "events.log")}
+                "events": "\n".join(event.line for event in self.events())}
         return "\n".join(f"--- {self.name}: {what}\n" + "\n".join(log.splitlines()[-lines:])
                          for what, log in logs.items())
 

@@ -105,7 +105,7 @@ class Lab:
     def boot_files(self, bus: str) -> BootFiles:
         """What guests boot from, in a place that QEMU's user can reach wherever this project lies."""
         cached = boot_files(bus)
-        own = BootFiles(self.shared / "vmlinuz", self.shared / cached.initramfs.name)
+        own = BootFiles(self.shared / cached.kernel.name, self.shared / cached.initramfs.name)
         for source, target in ((cached.kernel, own.kernel), (cached.initramfs, own.initramfs)):
             if not target.exists():
                 shutil.copy(source, target)
