@@ -77,7 +77,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     outcome = yield
     report = outcome.get_result()
     running = getattr(item, "funcargs", {}).get("lab")
-    if report.failed and running is not None:
+    if report.failed and report.when == "call" and running is not None:
         report.sections.append(("lab", running.evidence()))
 
 
