@@ -166,13 +166,24 @@ static int on_disc(const char *path)
     return open(full, O_RDONLY | O_CLOEXEC);
 }
 
+/* Mounts the disc; 0 or -1 with errno. A disc that is just being changed cannot be read for a moment: that is not told. */
+static int mount_disc(void)
+{
+    for (int attempt = 0; mount(drive, "/disc", "iso9660", MS_RDONLY, NULL) != 0; attempt++) {
+        if (errno == ENOMEDIUM || attempt == 5)
+            return -1;
+        usleep(50000);
+    }
+    return 0;
+}
+
 /* Mounts, reads, unmounts, and tells what is new. */
 static void look(void)
 {
     static char last[LINE];
     char state[LINE];
 
-    if (mount(drive, "/disc", "iso9660", MS_RDONLY, NULL) != 0) {
+    if (mount_disc() != 0) {
         if (errno == ENOMEDIUM || errno == ENXIO || errno == ENOENT)
             strcpy(state, "no disc");
         else
@@ -309,7 +320,7 @@ int main(void)
 
     int text = -1, recontext = -1, hold = strcmp(mode, "hold") == 0, polls = strcmp(mode, "poll") == 0;
     if (hold) {
-        if (mount(drive, "/disc", "iso9660", MS_RDONLY, NULL) != 0)
+        if (mount_disc() != 0)
             tell("cannot hold: %s", strerror(errno));
         text = on_disc(file), recontext = on_disc("/recontext.json");
     }

@@ -1,6 +1,7 @@
 """A VM of the lab: its life on the hosts, and what it says on its console about its context CD-ROM."""
 
 import re
+import time
 import uuid
 from dataclasses import dataclass, field
 
@@ -43,6 +44,7 @@ class Guest:
         self.name = name
         self.bus = bus
         self.uuid = str(uuid.uuid4())
+        self.made = time.time()
         self.host: Host | None = None
         self.console_path = lab.shared / f"{name}-{self.uuid}.console"
         self.console_path.touch()

@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,17 @@ def mount_directories(directory: Path) -> None:
         mount("--bind", str(own), path)
 
 
+def allow_postcopy(devices: Path) -> None:
+    """A userfaultfd that QEMU's user may open, without changing this machine's sysctl. Where nodes cannot be made,
+    post-copy migration is refused by QEMU."""
+    node = devices / "userfaultfd"
+    try:
+        os.mknod(node, stat.S_IFCHR, os.stat("/dev/userfaultfd").st_rdev)
+        node.chmod(0o666)
+    except OSError:
+        pass
+
+
 def mount_devices(directory: Path) -> socket.socket:
     """A small /dev with a log socket, which is returned. Nodes are bound, since a container may not make any."""
     new = directory / "dev"
@@ -49,6 +61,7 @@ def mount_devices(directory: Path) -> socket.socket:
     for name in DEVICES:
         (new / name).touch()
         mount("--bind", f"/dev/{name}", str(new / name))
+    allow_postcopy(new)
     for name, target in {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2",
                          "ptmx": "pts/ptmx"}.items():
         (new / name).symlink_to(target)

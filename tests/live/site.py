@@ -35,7 +35,10 @@ class Site:
             host.install(*programs)
 
     def remove(self) -> None:
-        """Takes all of ours away again."""
+        """Takes all of ours away again, once the helpers have seen that there is nothing left to do."""
+        for host in self.lab.hosts:
+            self.lab.wait_for(lambda host=host: host.run("pidof", "-x", "virt-recontext", check=False).returncode, 20,
+                              f"the helper on {host.name} to end: its VM is gone")
         for host in self.lab.hosts:
             for path in ("/etc/libvirt/hooks/qemu", "/usr/sbin/virt-recontext", CONFIG, IMAGES, f"{IMAGES}-b", STATE):
                 host.remove(path)
@@ -82,10 +85,10 @@ class Site:
         return self.lab.wait_for(reached, seconds, f"status of {guest.name} on {host.name} to be {state}")
 
     @staticmethod
-    def tray_events(host: Host, guest: Guest, since: float = 0) -> list[Event]:
-        """libvirt's events about this VM's tray, at or after a time."""
+    def tray_events(host: Host, guest: Guest) -> list[Event]:
+        """libvirt's events about this VM's tray."""
         return [event for event in host.events()
-                if event.time >= since and "tray" in event.text and f"'{guest.name}'" in event.text]
+                if event.time >= guest.made and "tray" in event.text and f"'{guest.name}'" in event.text]
 
     @staticmethod
     def files_of_ours(host: Host) -> list[Path]:
