@@ -1,0 +1,153 @@
+"""The kernel and initramfs that test guests boot from.
+
+The kernel is Debian's, unpacked from its package; the initramfs holds guest.c and the modules for one kind of drive, so
+that a guest boots in seconds without KVM. Both are made once and kept in target/cache: the kernel until that directory
+is removed, the initramfs until guest.c or the modules change. Labs that start side by side make them once.
+"""
+
+import fcntl
+import hashlib
+import lzma
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from .waiting import LabError
+
+CACHE = Path(__file__).resolve().parents[2] / "target" / "cache" / "guest"
+PROGRAM = Path(__file__).with_name("guest.c")
+KERNEL_PACKAGE = "linux-image-amd64"
+
+# What the drive needs on each bus; the modules that these need are found by depmod.
+MODULES = {
+    "ide": ["ata_piix", "sr_mod", "isofs"],
+    "sata": ["ahci", "sr_mod", "isofs"],
+    "scsi": ["virtio_pci", "virtio_scsi", "sr_mod", "isofs"],
+    "usb": ["xhci_pci", "usb_storage", "sd_mod", "sr_mod", "isofs"],
+}
+
+
+@dataclass(frozen=True)
+class BootFiles:
+    """What QEMU is given to boot a guest."""
+
+    kernel: Path
+    initramfs: Path
+
+
+def boot_files(bus: str) -> BootFiles:
+    """The files for guests whose drive is on this bus, made if they are not there."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kernel = CACHE / "kernel"
+        if not kernel.exists():
+            _unpack_kernel(kernel)
+        return BootFiles(kernel / "vmlinux", _initramfs(kernel, bus))
+
+
+def _tool(*argv: str | Path, cwd: Path | None = None, stdin: bytes | None = None) -> bytes:
+    """Runs a program of this machine; its output, or a LabError that shows its complaint."""
+    done = subprocess.run([str(word) for word in argv], cwd=cwd, input=stdin, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise LabError(f"{' '.join(map(str, argv))}: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout
+
+
+def _kernel_package() -> str:
+    """The package of the kernel itself, on which Debian's linux-image-amd64 depends."""
+    for line in _tool("apt-cache", "depends", KERNEL_PACKAGE).decode().splitlines():
+        words = line.split()
+        if words[0] == "Depends:" and words[1].startswith("linux-image-"):
+            return words[1]
+    raise LabError(f"apt knows no kernel package behind {KERNEL_PACKAGE}")
+
+
+def _download_kernel(directory: Path) -> Path:
+    """Downloads the kernel's package; with fresh package lists if those of the machine are missing or outdated."""
+    try:
+        _tool("apt-get", "-o", "APT::Sandbox::User=root", "download", _kernel_package(), cwd=directory)
+    except LabError:
+        _tool("apt-get", "-o", "Acquire::Retries=3", "update")
+        _tool("apt-get", "-o", "APT::Sandbox::User=root", "download", _kernel_package(), cwd=directory)
+    return next(directory.glob("*.deb"))
+
+
+def _unpack_kernel(target: Path) -> None:
+    """Makes target/vmlinux and target/<bus>/NN-<module>.ko; the target is there whole or not at all."""
+    with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
+        work = Path(temporary)
+        root, kernel = work / "root", work / "kernel"
+        _tool("dpkg-deb", "-x", _download_kernel(work), root)
+        modules = next(path for path in (root / "lib/modules", root / "usr/lib/modules") if path.exists())
+        version = next(modules.iterdir()).name
+        _tool("depmod", "-b", modules.parents[1], version)
+        needs = _read_dependencies(modules / version / "modules.dep")
+        kernel.mkdir()
+        (kernel / "vmlinux").write_bytes(_decompressed((root / "boot" / f"vmlinuz-{version}").read_bytes()))
+        for bus, names in MODULES.items():
+            (kernel / bus).mkdir()
+            for number, path in enumerate(_in_order(names, needs)):
+                content = (modules / version / path).read_bytes()
+                if path.endswith(".xz"):
+                    content = lzma.decompress(content)
+                name = Path(path).name.removesuffix(".xz")
+                (kernel / bus / f"{number:02}-{name}").write_bytes(content)
+        kernel.rename(target)
+
+
+def _decompressed(kernel: bytes) -> bytes:
+    """The ELF image inside a compressed kernel. QEMU starts it as well, in 2 s; emulated decompression takes 3 s more.
+
+    A kernel compressed otherwise than by xz is returned as it is.
+    """
+    start = kernel.find(b"\xfd7zXZ\0")
+    return lzma.LZMADecompressor().decompress(kernel[start:]) if start >= 0 else kernel
+
+
+def _read_dependencies(modules_dep: Path) -> dict[str, list[str]]:
+    """modules.dep as depmod writes it: a module's path, and those it needs, the last of them first to be loaded."""
+    needs = {}
+    for line in modules_dep.read_text(encoding="utf-8").splitlines():
+        module, _, others = line.partition(":")
+        needs[module] = others.split()
+    return needs
+
+
+def _in_order(names: list[str], needs: dict[str, list[str]]) -> list[str]:
+    """The paths of these modules and of all they need, each after those it needs. Built-in ones are not listed."""
+    by_name = {Path(path).name.split(".")[0].replace("-", "_"): path for path in needs}
+    order: list[str] = []
+    for name in names:
+        if name in by_name:
+            path = by_name[name]
+            order += [module for module in [*reversed(needs[path]), path] if module not in order]
+    return order
+
+
+def _initramfs(kernel: Path, bus: str) -> Path:
+    """The initramfs for a bus, under a name that changes with what goes into it."""
+    modules = sorted((kernel / bus).iterdir())
+    digest = hashlib.sha256(PROGRAM.read_bytes())
+    for module in modules:
+        digest.update(module.name.encode() + module.read_bytes())
+    made = CACHE / f"initramfs-{bus}-{digest.hexdigest()[:12]}"
+    if made.exists():
+        return made
+    for outdated in CACHE.glob(f"initramfs-{bus}-*"):
+        outdated.unlink()
+    with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
+        root = Path(temporary) / "root"
+        (root / "modules").mkdir(parents=True)
+        for module in modules:
+            shutil.copy(module, root / "modules")
+        _tool("gcc", "-std=gnu17", "-Os", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-o", root / "init", PROGRAM)
+        names = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+        archive = Path(temporary) / "archive"
+        archive.write_bytes(_tool("cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0", cwd=root,
+                                  stdin="\n".join(names).encode()))
+        os.replace(archive, made)
+    return made

@@ -1,0 +1,74 @@
+"""What an administrator does with the command line: enable, refresh, disable."""
+
+import pytest
+
+from lab import Cdrom
+from live.site import is_tainted
+
+NAMESPACE = "urn:virt-recontext:1"
+
+
+def wants_context(host, vm):
+    """Whether the VM's definition says so. (virsh succeeds with nothing where there is none.)"""
+    return host.virsh("metadata", vm.name, NAMESPACE, "--config", check=False).stdout.strip() != ""
+
+
+@pytest.mark.parametrize("cdrom", [None, Cdrom()], ids=["no-drive", "drive"])
+def test_enable_is_all_a_stock_vm_needs(site, lab, guest, cdrom):
+    a, b = lab.hosts
+    vm = guest(cdrom=cdrom)
+    vm.define(a)
+    site.recontext(a, "enable", vm.name)
+    assert wants_context(a, vm)
+    vm.start(a)
+    vm.wait_for_text(site.text(a))
+    vm.migrate(b, "--persistent", "--undefinesource")
+    vm.wait_for_text(site.text(b))
+    assert not is_tainted(vm)
+    assert wants_context(b, vm), "it travels with the VM"
+
+
+def test_disable_lets_go_of_a_vm(site, lab, guest):
+    a, _ = lab.hosts
+    vm = guest()
+    vm.define(a)
+    site.recontext(a, "enable", vm.name)
+    site.recontext(a, "enable", vm.name)
+    site.recontext(a, "disable", vm.name)
+    assert not wants_context(a, vm)
+    vm.start(a)
+    assert vm.wait_for("no disc")
+    assert not any(vm.uuid in path.name for path in site.files_of_ours(a))
+
+
+def test_refresh_delivers_a_change_and_only_a_change(site, lab):
+    a, _ = lab.hosts
+    vm = site.guest()
+    vm.create(a)
+    vm.wait_for_text(site.text(a))
+    mark = vm.mark()
+    site.set_endpoint(a, "https://new.example:9100")
+    site.recontext(a, "refresh", vm.name)
+    vm.wait_for_text("monitoring endpoint: https://new.example:9100", since=mark)
+    vm.wait_for("event media-change", since=mark)
+    delivered = site.wait_for_state(a, vm, "delivered")
+    assert delivered["reason"] == "refresh"
+
+    swaps = site.tray_events(a, vm)
+    site.recontext(a, "refresh", vm.name)
+    again = site.wait_for_state(a, vm, "delivered")
+    assert again["generation"] == delivered["generation"]
+    assert site.tray_events(a, vm) == swaps
+
+
+def test_refresh_all_serves_each_vm_that_wants_context(site, lab, guest):
+    a, _ = lab.hosts
+    one, other, stranger = site.guest(name="one"), site.guest(name="other", bus="scsi"), guest(name="stranger")
+    for vm in (one, other, stranger):
+        vm.create(a)
+    site.set_endpoint(a, "https://new.example:9100")
+    site.recontext(a, "refresh", "--all")
+    for vm in (one, other):
+        vm.wait_for_text("monitoring endpoint: https://new.example:9100")
+    assert site.tray_events(a, stranger) == []
+    assert stranger.said()[-1].kind == "no disc"

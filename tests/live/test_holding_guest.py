@@ -1,0 +1,46 @@
+"""A guest without udev that has the disc mounted and never lets go: asked first, forced after the grace period."""
+
+from live.site import is_tainted
+
+
+def arrive(site, lab, config):
+    """Such a guest, just migrated to the second host, which has this configuration. Returns it and the time it resumed."""
+    a, b = lab.hosts
+    site.configure(b, config)
+    vm = site.guest(mode="hold")
+    vm.create(a)
+    assert vm.wait_for("held").text == site.text(a)
+    vm.wait_for("medium")
+    mark = vm.mark()
+    migration = vm.migrate(b)
+    resumed = lab.resumed(b, vm.name, migration.started).time
+    vm.wait_for("event eject-request", since=mark)
+    return vm, resumed, mark
+
+
+def test_it_is_forced_after_the_grace_period_and_lives_on(site, lab):
+    _, b = lab.hosts
+    vm, resumed, mark = arrive(site, lab, 'force_after = "3s"\n')
+    site.wait_for_state(b, vm, "delivered")
+    opened = site.tray_events(b, vm)[0]
+    assert opened.time - resumed >= 3, "it was asked first"
+    vm.wait_for("event media-change", since=mark)
+    assert vm.state() == "running"
+    assert not is_tainted(vm)
+    # Its kernel still answers the drive: what is read past the held mount is this host's volume.
+    medium = [seen.rest for seen in vm.said() if seen.kind == "medium"]
+    assert medium[-1] != medium[0] and medium[-1].startswith("RECONTEXT")
+
+
+def test_it_is_never_forced_if_the_site_says_so(site, lab):
+    _, b = lab.hosts
+    log = len(b.libvirtd_log)
+    vm, _, mark = arrive(site, lab, 'force_after = "never"\n')
+    # libvirt gives up asking after 5 s; only then it could be forced.
+    lab.wait_for(lambda: "timed out waiting to open tray" in b.libvirtd_log[log:], 20, "libvirt to give up asking")
+    lab.wait_for(lambda: site.wait_for_state(b, vm, "waiting")["message"], 10, "status to say what it waits for")
+    assert site.tray_events(b, vm) == []
+    site.recontext(b, "refresh", "vm", "--force")
+    site.wait_for_state(b, vm, "delivered")
+    vm.wait_for("event media-change", since=mark)
+    assert vm.state() == "running"
