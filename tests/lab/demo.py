@@ -104,12 +104,12 @@ def migrate(guest: Guest, source: Host, target: Host) -> None:
 
 def check(guest: Guest, target: Host) -> None:
     """The guest uses the new endpoint, and is the one that was started."""
-    reads = [seen for seen in guest.said() if seen.kind == "context"]
-    if not reads or reads[-1].text != endpoint(target):
+    read = guest.last("context")
+    if read.text != endpoint(target):
         raise Failed(f"the guest's endpoint did not change to {url(target)}")
     if [seen.kind for seen in guest.said()].count("booted") != 1:
         raise Failed("the guest was rebooted")
-    say(f"\nThe same running guest, up for {reads[-1].uptime:.0f} s and never rebooted, now uses {url(target)}.")
+    say(f"\nThe same running guest, up for {read.uptime:.0f} s and never rebooted, now uses {url(target)}.")
 
 
 def demonstrate(dist: Path) -> None:

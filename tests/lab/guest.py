@@ -139,6 +139,13 @@ class Guest:
         """A place in said(): said()[mark:] is what comes after."""
         return len(self.said())
 
+    def last(self, kind: str) -> Seen:
+        """The latest line of this kind; LabError if there is none."""
+        for seen in reversed(self.said()):
+            if seen.kind == kind:
+                return seen
+        raise LabError(f"{self.name} never said {kind!r}\n{self.lab.evidence()}")
+
     def wait_for(self, kind: str, text: str | None = None, *, since: int = 0, seconds: float = 30) -> Seen:
         """The first line of this kind, and with this text in the watched file if given, from a mark on."""
         what = f"the console of {self.name} to say {kind!r}" + (f" with text {text!r}" if text is not None else "")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 PREFIX = "vr-lab."
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Lab:
     def __enter__(self) -> "Lab":
         if os.geteuid() != 0:
             raise LabError("the lab needs root, for namespaces and libvirtd")
-        self._heed_sigterm()
+        self._heed_signals()
         try:
             self._make_directory()
             self._start_hosts()
@@ -74,11 +75,13 @@ class Lab:
 
     def migrate(self, source: Host, target: Host, name: str, *flags: str, live: bool = True, check: bool = True,
                 timeout: float = 120) -> Migration:
-        """Runs `virsh migrate` on the source. Without check, its failure is in the result."""
+        """Runs `virsh migrate` on the source. Without check, its failure is in the result.
+
+        The hosts find each other by name, in their /etc/hosts.
+        """
         started = time.time()
         result = source.virsh("migrate", *(["--live"] if live else []), *flags, name,
-                              f"qemu+tcp://{target.name}/system", f"tcp://{target.address}",
-                              check=check, timeout=timeout)
+                              f"qemu+tcp://{target.name}/system", check=check, timeout=timeout)
         return Migration(result, started, time.time())
 
     def resumed(self, host: Host, name: str, since: float) -> Event:
@@ -164,17 +167,17 @@ class Lab:
             if hasattr(self, "directory"):
                 shutil.rmtree(self.directory, ignore_errors=True)
                 os.close(self._lock)
-            self._restore_sigterm()
+            self._restore_signals()
 
-    def _heed_sigterm(self) -> None:
-        """Turns SIGTERM into an exit that passes through our clean-up."""
-        self._former_sigterm = None
+    def _heed_signals(self) -> None:
+        """Turns signals that end a program into an exit that passes through our clean-up, as SIGINT does anyway."""
+        self._former = {}
         if threading.current_thread() is threading.main_thread():
-            self._former_sigterm = signal.signal(signal.SIGTERM, _exit_on_signal)
+            self._former = {number: signal.signal(number, _exit_on_signal) for number in ENDING}
 
-    def _restore_sigterm(self) -> None:
-        if self._former_sigterm is not None:
-            signal.signal(signal.SIGTERM, self._former_sigterm)
+    def _restore_signals(self) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
 
 
 def _exit_on_signal(number: int, _: object) -> None:
@@ -182,10 +185,10 @@ def _exit_on_signal(number: int, _: object) -> None:
 
 
 class _signals_held:  # noqa: N801 - reads as a with-statement
-    """Keeps SIGINT and SIGTERM from cutting the clean-up short."""
+    """Keeps signals from cutting the clean-up short."""
 
     def __enter__(self) -> None:
-        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ENDING})
 
     def __exit__(self, *_: object) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)

@@ -26,9 +26,8 @@ def test_a_guest_has_each_hosts_data_from_its_first_read_on(site, lab, bus):
         vm.wait_for("event media-change", since=mark)
         status = site.wait_for_state(target, vm, "delivered")
         assert status["reason"] == "migrate"
-        last_read = [seen for seen in vm.said() if seen.kind == "context"][-1]
-        assert last_read.facts["generation"] == str(status["generation"])
-        assert last_read.facts["reason"] == "migrate"
+        facts = vm.last("context").facts
+        assert (facts["generation"], facts["reason"]) == (str(status["generation"]), "migrate")
     assert vm.state() == "running"
 
 
