@@ -105,7 +105,7 @@ fn nasty() -> Sample {
         file(&format!("long/{}{end}", "same".repeat(62)), 0o444);
     }
     file("größe-данные-日本語.txt", 0o444);
-    file(&"日".repeat(85), 0o444);
+    file(&"日".repeat(84), 0o444);
     file(".hidden", 0o444);
     file(".hidden.d/.x", 0o444);
     file("with  two spaces", 0o444);

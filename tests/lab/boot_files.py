@@ -1,5 +1,9 @@
 """The kernel and initramfs that test guests boot from.
 
+    python3 -m lab.boot_files discs
+
+prints the directory of the kernel, with its modules for one purpose in a directory of that name.
+
 The kernel is Debian's, unpacked from its package; the initramfs holds guest.c and the modules for one kind of drive, so
 that a guest boots in seconds without KVM. Both are made once and kept in target/cache: the kernel until that directory
 is removed, the initramfs until guest.c or the modules change. Labs that start side by side make them once.
@@ -11,7 +15,10 @@ import lzma
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +28,14 @@ CACHE = Path(__file__).resolve().parents[2] / "target" / "cache" / "guest"
 PROGRAM = Path(__file__).with_name("guest.c")
 KERNEL_PACKAGE = "linux-image-amd64"
 
-# What the drive needs on each bus; the modules that these need are found by depmod.
+# What a guest's drive needs on each bus, and what reading a batch of discs needs (tests/discs/kernel). The modules that
+# these need are found by depmod.
 MODULES = {
     "ide": ["ata_piix", "sr_mod", "isofs"],
     "sata": ["ahci", "sr_mod", "isofs"],
     "scsi": ["virtio_pci", "virtio_scsi", "sr_mod", "isofs"],
     "usb": ["xhci_pci", "usb_storage", "sd_mod", "sr_mod", "isofs"],
+    "discs": ["virtio_pci", "virtio_console", "virtio_scsi", "sr_mod", "isofs", "nls_utf8"],
 }
 
 
@@ -40,13 +49,27 @@ class BootFiles:
 
 def boot_files(bus: str) -> BootFiles:
     """The files for guests whose drive is on this bus, made if they are not there."""
+    with _cache_locked():
+        kernel = _kernel()
+        return BootFiles(kernel / "vmlinux", _initramfs(kernel, bus))
+
+
+@contextmanager
+def _cache_locked() -> Iterator[None]:
     CACHE.mkdir(parents=True, exist_ok=True)
     with open(CACHE / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        kernel = CACHE / "kernel"
-        if not kernel.exists():
-            _unpack_kernel(kernel)
-        return BootFiles(kernel / "vmlinux", _initramfs(kernel, bus))
+        yield
+
+
+def _kernel() -> Path:
+    """The unpacked kernel, under a name that changes with the modules that are wanted."""
+    kernel = CACHE / f"kernel-{hashlib.sha256(repr(MODULES).encode()).hexdigest()[:12]}"
+    if not kernel.exists():
+        for outdated in CACHE.glob("kernel-*"):
+            shutil.rmtree(outdated)
+        _unpack_kernel(kernel)
+    return kernel
 
 
 def _tool(*argv: str | Path, cwd: Path | None = None, stdin: bytes | None = None) -> bytes:
@@ -151,3 +174,10 @@ def _initramfs(kernel: Path, bus: str) -> Path:
                                   stdin="\n".join(names).encode()))
         os.replace(archive, made)
     return made
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["discs"]:
+        sys.exit("usage: python3 -m lab.boot_files discs")
+    with _cache_locked():
+        print(_kernel())
