@@ -16,7 +16,7 @@ use super::swap::{Attempt, Swap};
 use crate::context::marker::Reason;
 use crate::context::uuid::Uuid;
 use crate::host::config::{Config, ForceAfter};
-use crate::host::image;
+use crate::host::leftovers;
 use crate::host::lock::VmLock;
 use crate::host::log::Log;
 use crate::host::paths::Host;
@@ -57,6 +57,13 @@ enum Message {
     Ended(Job, Attempt),
 }
 
+/// Whether the daemon is still there.
+#[derive(PartialEq, Eq)]
+enum Connection {
+    Alive,
+    Lost,
+}
+
 /// What a worker is to do.
 struct Task {
     job: Job,
@@ -69,8 +76,8 @@ enum Step {
     Waiting,
     /// Another attempt then, or at once.
     From(Instant),
-    /// A worker is at it.
-    InWork,
+    /// A worker is at it, since then.
+    InWork(Instant),
 }
 
 /// Where a job stands.
@@ -79,7 +86,7 @@ struct Entry {
     step: Step,
     /// The first attempt.
     tried: Option<Instant>,
-    /// The first attempt at which a running guest held the old disc.
+    /// The beginning of the first attempt at which a running guest held the old disc.
     held: Option<Instant>,
     /// The last attempt found the guest standing still with the old disc in its hands.
     held_paused: bool,
@@ -89,7 +96,8 @@ struct Entry {
 /// All jobs of this helper.
 pub struct Desk<'a> {
     host: &'a Host,
-    config: &'a Config,
+    /// How long a guest may hold its old disc; follows the configuration.
+    force_after: ForceAfter,
     pub(super) log: &'a mut Log,
     /// Jobs that stay in the spool for another helper.
     given_up: &'a mut HashSet<Job>,
@@ -98,8 +106,8 @@ pub struct Desk<'a> {
 
 impl<'a> Desk<'a> {
     /// An empty desk.
-    pub fn new(host: &'a Host, config: &'a Config, log: &'a mut Log, given_up: &'a mut HashSet<Job>) -> Desk<'a> {
-        Desk { host, config, log, given_up, entries: HashMap::new() }
+    pub fn new(host: &'a Host, config: &Config, log: &'a mut Log, given_up: &'a mut HashSet<Job>) -> Desk<'a> {
+        Desk { host, force_after: config.force_after, log, given_up, entries: HashMap::new() }
     }
 
     /// Works with one connection until every job is done or given up, or the connection is lost.
@@ -115,7 +123,7 @@ impl<'a> Desk<'a> {
             Err(Trouble::Lost) => return Ok(Session::Lost),
             Err(trouble) => self.log.warning(format_args!("delivering: no events from libvirt, so slower: {trouble}")),
         }
-        let swap = Swap { host: self.host, config: self.config, libvirt };
+        let swap = Swap { host: self.host, libvirt };
         let (tasks, queue) = channel();
         let queue = Mutex::new(queue);
         let ended = thread::scope(|scope| {
@@ -134,7 +142,7 @@ impl<'a> Desk<'a> {
                 self.note(job, attempt)?;
             }
         }
-        for entry in self.entries.values_mut().filter(|entry| entry.step == Step::InWork) {
+        for entry in self.entries.values_mut().filter(|entry| matches!(entry.step, Step::InWork(_))) {
             entry.step = Step::Waiting;
         }
         ended
@@ -144,26 +152,21 @@ impl<'a> Desk<'a> {
         let mut next_look = Instant::now();
         loop {
             if Instant::now() >= next_look {
-                for job in Job::all(self.host)? {
-                    self.take(job);
-                }
-                let all: Vec<Uuid> = self.entries.keys().cloned().collect();
-                for uuid in all {
-                    if let Err(Trouble::Lost) = self.look(&uuid, libvirt)? {
-                        return Ok(Session::Lost);
-                    }
+                if self.look_at_all(libvirt)? == Connection::Lost {
+                    return Ok(Session::Lost);
                 }
                 next_look = Instant::now() + LOOK;
             }
             self.hand_out(tasks);
             if self.entries.is_empty() {
+                self.sweep(libvirt)?;
                 return Ok(Session::Finished);
             }
             let wake = self.next_attempt().map_or(next_look, |next| next.min(next_look));
             match messages.recv_timeout(wake.saturating_duration_since(Instant::now())) {
                 Ok(Message::Happened(uuid)) => {
                     Job::of(self.host, &uuid)?.into_iter().for_each(|job| self.take(job));
-                    if let Err(Trouble::Lost) = self.look(&uuid, libvirt)? {
+                    if self.look(&uuid, libvirt)? == Connection::Lost {
                         return Ok(Session::Lost);
                     }
                 }
@@ -176,31 +179,44 @@ impl<'a> Desk<'a> {
 
     /// Puts a job from the spool on the desk, unless it is there already or was given up.
     fn take(&mut self, job: Job) {
-        let known = self.entries.get(&job.uuid).is_some_and(|entry| entry.job == job || entry.step == Step::InWork);
+        let in_work = |entry: &Entry| matches!(entry.step, Step::InWork(_));
+        let known = self.entries.get(&job.uuid).is_some_and(|entry| entry.job == job || in_work(entry));
         if !known && !self.given_up.contains(&job) {
             let entry = Entry { step: Step::Waiting, tried: None, held: None, held_paused: false, failures: 0, job };
             self.entries.insert(entry.job.uuid.clone(), entry);
         }
     }
 
-    /// Looks where a VM is, and makes its job ready for an attempt or drops it.
-    fn look(&mut self, uuid: &Uuid, libvirt: &Libvirt) -> Result<Result<(), Trouble>> {
-        let Some(entry) = self.entries.get_mut(uuid).filter(|entry| entry.step == Step::Waiting) else {
-            return Ok(Ok(()));
-        };
-        let situation = match libvirt.domain(uuid).and_then(|domain| domain.situation()) {
-            Ok(situation) => situation,
-            Err(Trouble::Gone) => Situation::Gone,
-            Err(trouble) => return Ok(Err(trouble)),
-        };
-        match situation {
-            Situation::Arriving => {}
-            Situation::Running => entry.step = Step::From(Instant::now()),
-            Situation::Paused if entry.held_paused => return self.lose_patience(uuid).map(Ok),
-            Situation::Paused => entry.step = Step::From(Instant::now()),
-            Situation::Gone => return self.gone(uuid).map(Ok),
+    /// Looks at the spool, the configuration and every VM, in case an event was missed.
+    fn look_at_all(&mut self, libvirt: &Libvirt) -> Result<Connection> {
+        // A configuration that is broken now is told by the attempts.
+        self.force_after = Config::load(self.host).map_or(self.force_after, |config| config.force_after);
+        for job in Job::all(self.host)? {
+            self.take(job);
         }
-        Ok(Ok(()))
+        let all: Vec<Uuid> = self.entries.keys().cloned().collect();
+        for uuid in all {
+            if self.look(&uuid, libvirt)? == Connection::Lost {
+                return Ok(Connection::Lost);
+            }
+        }
+        Ok(Connection::Alive)
+    }
+
+    /// Looks where a VM is, and makes its job ready for an attempt or drops it.
+    fn look(&mut self, uuid: &Uuid, libvirt: &Libvirt) -> Result<Connection> {
+        let Some(entry) = self.entries.get_mut(uuid).filter(|entry| entry.step == Step::Waiting) else {
+            return Ok(Connection::Alive);
+        };
+        match libvirt.domain(uuid).and_then(|domain| domain.situation()) {
+            Ok(Situation::Arriving) => {}
+            Ok(Situation::Paused) if entry.held_paused => self.lose_patience(uuid)?,
+            Ok(Situation::Running | Situation::Paused) => entry.step = Step::From(Instant::now()),
+            Ok(Situation::Gone) | Err(Trouble::Gone) => self.gone(uuid)?,
+            Err(Trouble::Lost) => return Ok(Connection::Lost),
+            Err(trouble) => self.fail(uuid, &trouble.to_string())?,
+        }
+        Ok(Connection::Alive)
     }
 
     /// Gives the workers what is ready.
@@ -212,20 +228,20 @@ impl<'a> Desk<'a> {
                 continue;
             }
             entry.tried.get_or_insert(now);
-            let grace_over = match (self.config.force_after, entry.held) {
+            let grace_over = match (self.force_after, entry.held) {
                 (ForceAfter::Grace(grace), Some(held)) => now.duration_since(held) >= grace,
                 _ => false,
             };
             let task = Task { job: entry.job.clone(), force: entry.job.force || grace_over };
             // The workers live as long as the session; without them the next look finds the job again.
-            entry.step = if tasks.send(task).is_ok() { Step::InWork } else { Step::Waiting };
+            entry.step = if tasks.send(task).is_ok() { Step::InWork(now) } else { Step::Waiting };
         }
     }
 
     fn next_attempt(&self) -> Option<Instant> {
         let from = |entry: &Entry| match entry.step {
             Step::From(then) => Some(then),
-            Step::Waiting | Step::InWork => None,
+            Step::Waiting | Step::InWork(_) => None,
         };
         self.entries.values().filter_map(from).min()
     }
@@ -234,7 +250,7 @@ impl<'a> Desk<'a> {
     fn note(&mut self, job: Job, attempt: Attempt) -> Result<()> {
         let uuid = job.uuid.clone();
         let Some(entry) = self.entries.get_mut(&uuid) else { return Ok(()) };
-        entry.step = Step::Waiting;
+        let begun = std::mem::replace(&mut entry.step, Step::Waiting);
         entry.held_paused = false;
         let name = &job.name;
         match attempt {
@@ -246,7 +262,8 @@ impl<'a> Desk<'a> {
                 return Ok(());
             }
             // The next event, or the next look, tells.
-            Attempt::NotYet | Attempt::Lost => {}
+            Attempt::NotYet => entry.tried = None,
+            Attempt::Lost => {}
             Attempt::Gone => return self.gone(&uuid),
             Attempt::Busy(message) => {
                 entry.step = Step::From(Instant::now() + PAUSE);
@@ -254,9 +271,11 @@ impl<'a> Desk<'a> {
             }
             Attempt::Held => {
                 let first = entry.held.is_none();
-                entry.held = entry.held.or(entry.tried);
+                if let Step::InWork(begun) = begun {
+                    entry.held.get_or_insert(begun);
+                }
                 entry.step = Step::From(Instant::now() + PAUSE);
-                let line = held_line(name, self.config.force_after);
+                let line = held_line(name, self.force_after);
                 self.write_state(&job, Progress::Waiting, &line)?;
                 if first {
                     self.log.warning(format_args!("{name}: {line}"));
@@ -264,23 +283,29 @@ impl<'a> Desk<'a> {
             }
             Attempt::HeldPaused => {
                 entry.held_paused = true;
+                entry.held = None;
                 self.write_state(
                     &job,
                     Progress::Waiting,
                     "the VM is paused with the old disc in use; it is changed when it runs",
                 )?;
             }
-            Attempt::Failed(message) => {
-                entry.failures += 1;
-                if entry.failures >= TRIES {
-                    return self.give_up(&uuid, Progress::Failed, &message);
-                }
-                entry.step = Step::From(Instant::now() + PAUSE * 2_u32.pow(entry.failures));
-                self.write_state(&job, Progress::Waiting, &format!("trying again after: {message}"))?;
-            }
+            Attempt::Failed(message) => return self.fail(&uuid, &message),
             Attempt::Hopeless(message) => return self.give_up(&uuid, Progress::Failed, &message),
         }
         self.lose_patience(&uuid)
+    }
+
+    /// Something did not work that may work another time.
+    fn fail(&mut self, uuid: &Uuid, message: &str) -> Result<()> {
+        let Some(entry) = self.entries.get_mut(uuid) else { return Ok(()) };
+        entry.failures += 1;
+        if entry.failures >= TRIES {
+            return self.give_up(uuid, Progress::Failed, message);
+        }
+        entry.step = Step::From(Instant::now() + PAUSE * 2_u32.pow(entry.failures));
+        let job = entry.job.clone();
+        self.write_state(&job, Progress::Waiting, &format!("trying again after: {message}"))
     }
 
     /// Gives up a job that could not be done for a long time.
@@ -317,13 +342,22 @@ impl<'a> Desk<'a> {
         if !entry.job.is_newest(self.host)? {
             return Ok(());
         }
-        Job::drop_of(self.host, &lock)?;
-        if let Some(State { image: Some(path), identity: Some(identity), .. }) = State::of(self.host, uuid)? {
-            image::remove(self.host, &path, identity)?;
-        }
-        State::forget(self.host, &lock)?;
         self.log.info(format_args!("{}: does not run here; its disc is removed", entry.job.name));
-        lock.retire()
+        leftovers::remove(self.host, lock)
+    }
+
+    /// Removes what is left of VMs that ended without our noticing, for example while the hook was not installed.
+    fn sweep(&mut self, libvirt: &Libvirt) -> Result<()> {
+        let Ok(running) = libvirt.running() else { return Ok(()) };
+        let running: HashSet<Uuid> = running.iter().filter_map(|vm| vm.uuid().ok()).collect();
+        for state in State::all(self.host)? {
+            let is_past = !running.contains(&state.uuid) && state.age() > NEVER_CAME;
+            if is_past && Job::of(self.host, &state.uuid)?.is_none() {
+                self.log.info(format_args!("{}: does not run here any more; its disc is removed", state.name));
+                leftovers::remove(self.host, VmLock::wait(self.host, &state.uuid)?)?;
+            }
+        }
+        Ok(())
     }
 
     /// Notes that a job is done, and takes it out of the spool; gives the disc's number.

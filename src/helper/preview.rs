@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::cli::{DONE, Preview};
 use super::vm;
@@ -24,7 +24,7 @@ pub fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> Result<u
     let xml = match (&options.xml, &options.vm) {
         (Some(file), _) => vm::xml_file(file)?,
         (None, Some(name)) => vm::current_xml(&vm::connect(&config)?.find(name)?)?,
-        (None, None) => anyhow::bail!("name a VM, or give a file with --xml"),
+        (None, None) => bail!("name a VM, or give a file with --xml"),
     };
     let content = content_of(host, &config, &xml)?;
     match &options.file {

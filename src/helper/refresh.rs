@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::cli::{DONE, FAILED, Refresh, WAITING};
-use super::libvirt::Handle;
+use super::libvirt::{Handle, Scope, Situation};
 use super::vm;
 use crate::context::domain::Domain;
 use crate::context::marker::Reason;
@@ -37,20 +37,30 @@ pub fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u
         false => options.vms.iter().map(|name| libvirt.find(name)).collect::<Result<_>>()?,
     };
     let mut jobs = Vec::new();
-    for handle in handles {
-        let xml = handle.xml(super::libvirt::Scope::Live)?;
+    for handle in &handles {
+        let name = handle.name()?;
+        match handle.situation()? {
+            // Its XML would come only when it has arrived.
+            Situation::Arriving => {
+                writeln!(out, "{name}: is just arriving, and is served then")?;
+                continue;
+            }
+            Situation::Gone if options.all => continue,
+            Situation::Gone | Situation::Running | Situation::Paused => {}
+        }
+        let xml = handle.xml(Scope::Live)?;
         let domain = Domain::read(&xml)?;
         if !domain.takes_part() && options.all {
             continue;
         }
-        let name = &domain.name;
-        anyhow::ensure!(domain.takes_part(), "the VM {name} takes no part yet: virt-recontext enable {name}");
-        if vm::runs(&handle)? {
-            jobs.push(Job::new(domain.uuid.clone(), name, Reason::Refresh, options.force));
-        } else {
+        ensure!(domain.takes_part(), "the VM {name} takes no part yet: virt-recontext enable {name}");
+        if handle.situation()? == Situation::Gone {
             writeln!(out, "{name}: does not run; its disc is made when it starts")?;
+        } else {
+            jobs.push(Job::new(domain.uuid.clone(), &name, Reason::Refresh, options.force));
         }
     }
+    drop(handles);
     drop(libvirt);
     deliver_and_watch(host, &config, jobs, out)
 }

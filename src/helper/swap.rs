@@ -61,8 +61,6 @@ impl From<Trouble> for Attempt {
 pub struct Swap<'a> {
     /// This host.
     pub host: &'a Host,
-    /// What the administrator wants.
-    pub config: &'a Config,
     /// The daemon.
     pub libvirt: &'a Libvirt,
 }
@@ -75,22 +73,26 @@ impl Swap<'_> {
     }
 
     fn try_attempt(&self, job: &Job, force: bool) -> Result<Attempt, Attempt> {
+        let hopeless = |error: anyhow::Error| Attempt::Hopeless(format!("{error:#}"));
         let handle = self.libvirt.domain(&job.uuid)?;
         match handle.situation()? {
             Situation::Arriving => return Ok(Attempt::NotYet),
             Situation::Gone => return Ok(Attempt::Gone),
             Situation::Running | Situation::Paused => {}
         }
+        if handle.is_worked_on() {
+            return Ok(Attempt::Busy("it migrates, or is saved".to_owned()));
+        }
+        let config = Config::load(self.host).map_err(hopeless)?;
         let xml = handle.xml(Scope::Live)?;
-        let hopeless = |error: anyhow::Error| Attempt::Hopeless(format!("{error:#}"));
         let domain = Domain::read(&xml).map_err(hopeless)?;
         let Some(request) = domain.request().map_err(hopeless)? else {
             return Ok(Attempt::Done("the VM asks for no context any more".to_owned()));
         };
         let drive = domain.drive(request).and_then(|drive| drive.check().map(|()| drive)).map_err(hopeless)?;
-        let path = image::path(self.config, &domain.uuid);
+        let path = image::path(&config, &domain.uuid);
         let path = path.to_str().context("image_dir is not UTF-8").map_err(hopeless)?;
-        let rebuilt = self.bring_up_to_date(job, &domain, request, path).map_err(hopeless)?;
+        let rebuilt = self.bring_up_to_date(&config, job, &domain, request, path).map_err(hopeless)?;
         if job.reason == Reason::Refresh && !rebuilt && !job.force && self.has_it(&domain, drive, path) {
             return Ok(Attempt::Done("the content is the same; the disc stays".to_owned()));
         }
@@ -98,14 +100,21 @@ impl Swap<'_> {
     }
 
     /// Makes the disc anew if its content is not what it would be now; tells whether it did.
-    fn bring_up_to_date(&self, job: &Job, domain: &Domain, request: &Request, path: &str) -> Result<bool> {
+    fn bring_up_to_date(
+        &self,
+        config: &Config,
+        job: &Job,
+        domain: &Domain,
+        request: &Request,
+        path: &str,
+    ) -> Result<bool> {
         let lock = VmLock::wait(self.host, &domain.uuid)?;
         let subject = Subject { name: &domain.name, uuid: &domain.uuid, request };
         let path = Path::new(path);
-        if disc::is_current(self.host, self.config, &lock, subject, path)? {
+        if disc::is_current(self.host, config, &lock, subject, path)? {
             return Ok(false);
         }
-        let made = disc::make(self.host, self.config, &lock, subject, path, job.reason)?;
+        let made = disc::make(self.host, config, &lock, subject, path, job.reason)?;
         let state = State::of(self.host, &domain.uuid)?;
         let mut state = State {
             name: domain.name.clone(),

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::libvirt::{Handle, Libvirt, Scope, Situation};
 use crate::host::config::Config;
@@ -29,7 +29,7 @@ pub fn connect(config: &Config) -> Result<Libvirt> {
 /// When libvirt does not tell, or the VM is just arriving.
 pub fn current_xml(vm: &Handle) -> Result<String> {
     let arriving = vm.situation()? == Situation::Arriving;
-    anyhow::ensure!(!arriving, "the VM {} is just arriving; try again in a moment", vm.name()?);
+    ensure!(!arriving, "the VM {} is just arriving; try again in a moment", vm.name()?);
     Ok(vm.xml(Scope::Live)?)
 }
 

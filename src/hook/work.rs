@@ -18,6 +18,7 @@ use crate::context::rewrite;
 use crate::host::config::{Config, OnError};
 use crate::host::disc::{self, Subject};
 use crate::host::image;
+use crate::host::leftovers;
 use crate::host::lock::VmLock;
 use crate::host::log::Log;
 use crate::host::paths::Host;
@@ -217,13 +218,7 @@ impl Call<'_> {
     }
 
     fn release(&mut self, domain: &Domain) -> Result<()> {
-        let lock = VmLock::wait(self.host, &domain.uuid)?;
-        Job::drop_of(self.host, &lock)?;
-        if let Some(State { image: Some(path), identity: Some(identity), .. }) = State::of(self.host, &domain.uuid)? {
-            image::remove(self.host, &path, identity)?;
-        }
-        State::forget(self.host, &lock)?;
-        lock.retire()
+        leftovers::remove(self.host, VmLock::wait(self.host, &domain.uuid)?)
     }
 
     /// What the domain asks for, and the fit drive for it.

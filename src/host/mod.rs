@@ -5,6 +5,7 @@ pub mod disc;
 pub mod file;
 pub mod image;
 pub mod layers;
+pub mod leftovers;
 pub mod lock;
 pub mod log;
 pub mod paths;

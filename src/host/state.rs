@@ -91,6 +91,11 @@ impl State {
         Ok(states)
     }
 
+    /// How long ago it was written, in seconds; 0 when the clock was set back.
+    pub fn age(&self) -> u64 {
+        Moment::from(SystemTime::now()).0.saturating_sub(self.since) / 100
+    }
+
     /// Writes the state down, as of now.
     ///
     /// # Errors
