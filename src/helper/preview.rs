@@ -1,7 +1,6 @@
 //! `preview`: what would be on a disc.
 
 use std::io::Write;
-use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
@@ -10,7 +9,7 @@ use super::vm;
 use crate::context::disc_path::DiscPath;
 use crate::context::domain::Domain;
 use crate::context::marker::{Edition, Generation, Reason};
-use crate::context::moment::Moment;
+use crate::host::clock;
 use crate::host::config::Config;
 use crate::host::disc::{Content, Subject};
 use crate::host::paths::Host;
@@ -52,6 +51,6 @@ pub fn content_of(host: &Host, config: &Config, xml: &str) -> Result<Content> {
     let domain = Domain::read(xml)?;
     let request = domain.request()?.cloned().unwrap_or_default();
     let subject = Subject { name: &domain.name, uuid: &domain.uuid, request: &request };
-    let generation = Generation::next(None, Moment::from(SystemTime::now()));
+    let generation = Generation::next(None, clock::now());
     Content::gather(host, config, subject, Edition { generation, reason: Reason::Refresh })
 }

@@ -7,6 +7,7 @@ pub mod call;
 mod detach;
 mod stdin;
 mod supervise;
+mod unharmed;
 mod work;
 
 use std::ffi::OsString;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use super::call::{HookCall, Operation};
 use super::detach;
 use super::supervise::{MEMORY, set_memory_limit};
+use super::unharmed;
 use crate::context::domain::Domain;
 use crate::context::drive::Drive;
 use crate::context::marker::Reason;
@@ -81,7 +82,10 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     let mut log = Log::open(host);
     let mut on_error = OnError::Continue;
     let mut policy_told = false;
-    let done = Config::load(host).and_then(|config| {
+    // What only tidies up, or starts the helper, does so under a broken configuration too.
+    let needs_config = !matches!(call.operation, Operation::Stopped | Operation::Release | Operation::Reconnect);
+    let config = if needs_config { Config::load(host) } else { Ok(Config::default()) };
+    let done = config.and_then(|config| {
         on_error = config.on_error;
         let wants = if on_error == OnError::Refuse { WANTS_REFUSAL } else { WANTS_TO_GO_ON };
         out.write_all(&[wants]).context("reporting")?;
@@ -94,7 +98,13 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
         let refuse = on_error == OnError::Refuse && call.operation.may_refuse();
         let so = if refuse { "refused, as on_error wants" } else { "the VM goes on" };
         log.error(format_args!("{}: {}: {error:#}; {so}", call.domain, call.operation));
-        if refuse { Reply::Refuse(format!("{error:#}")) } else { Reply::Nothing }
+        if refuse {
+            return Reply::Refuse(format!("{error:#}"));
+        }
+        unharmed::let_go_on(host, call.operation, xml).unwrap_or_else(|error| {
+            log.error(format_args!("{}: {}: letting the VM go on: {error:#}", call.domain, call.operation));
+            Reply::Nothing
+        })
     });
     let policy: &[u8] = if policy_told { &[] } else { &[WANTS_TO_GO_ON] };
     let _parent_gone = out.write_all(policy).and_then(|()| out.write_all(&reply.encode()));
@@ -158,27 +168,15 @@ impl Call<'_> {
         let path = image::path(self.config, &domain.uuid);
         let job = Job::new(domain.uuid.clone(), &domain.name, reason, false);
         if let Err(error) = self.make(&lock, domain, request, &path, &mut state) {
-            let failure = self.note_failure(&mut state, &lock, error);
-            if self.config.on_error == OnError::Refuse {
-                return failure.map(|()| Reply::Nothing);
+            if self.config.on_error == OnError::Continue {
+                // The helper tries again once the VM is here.
+                job.note(self.host, &lock)?;
             }
-            // The helper tries again once the VM is here.
-            job.note(self.host, &lock)?;
-            return self.let_in(domain, drive, failure);
+            return self.note_failure(&mut state, &lock, error).map(|()| Reply::Nothing);
         }
         let answer = rewrite::with_disc(domain, drive, path.to_str().context("image_dir is not UTF-8")?)?;
         job.note(self.host, &lock)?;
         state.write(self.host, &lock, Progress::Waiting, "the disc is made; the VM is on its way")?;
-        Ok(answer.map_or(Reply::Nothing, Reply::Answer))
-    }
-
-    /// Without a disc of ours, a VM must still be able to arrive: a file that is missing here may then be missing.
-    fn let_in(&mut self, domain: &Domain, drive: &Drive, failure: Result<()>) -> Result<Reply> {
-        if let Err(error) = failure {
-            self.log.error(format_args!("{}: {}: {error:#}; the VM goes on", domain.name, self.operation));
-        }
-        let missing = drive.path().is_some_and(|path| !image::exists(self.host, Path::new(path)));
-        let answer = if missing { rewrite::may_be_missing(domain, drive)? } else { None };
         Ok(answer.map_or(Reply::Nothing, Reply::Answer))
     }
 

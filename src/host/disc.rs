@@ -1,10 +1,10 @@
 //! The disc of one VM from this host's data: gathered, composed and put in its place.
 
 use std::path::Path;
-use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
+use super::clock;
 use super::config::Config;
 use super::image::{self, Identity};
 use super::layers;
@@ -16,7 +16,6 @@ use crate::context::iso9660::Image;
 use crate::context::iso9660::date::VolumeDate;
 use crate::context::iso9660::label::Label;
 use crate::context::marker::{Edition, Generation, Reason};
-use crate::context::moment::Moment;
 use crate::context::request::Request;
 use crate::context::tree::Tree;
 use crate::context::uuid::Uuid;
@@ -90,7 +89,7 @@ pub fn make(
     reason: Reason,
 ) -> Result<Made> {
     let last = State::of(host, lock.uuid())?.and_then(|state| state.edition);
-    let generation = Generation::next(last.map(|last| last.generation), Moment::from(SystemTime::now()));
+    let generation = Generation::next(last.map(|last| last.generation), clock::now());
     let edition = Edition { generation, reason };
     let content = Content::gather(host, config, subject, edition)?;
     let identity = image::publish(host, config, path, &content.image()?)?;

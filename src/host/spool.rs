@@ -3,16 +3,15 @@
 
 use std::fs;
 use std::process;
-use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::clock;
 use super::file;
 use super::lock::VmLock;
 use super::paths::Host;
 use crate::context::marker::Reason;
-use crate::context::moment::Moment;
 use crate::context::uuid::Uuid;
 
 /// Change one VM's medium.
@@ -36,13 +35,13 @@ pub struct Job {
 impl Job {
     /// A new job, noted now.
     pub fn new(uuid: Uuid, name: &str, reason: Reason, force: bool) -> Job {
-        let noted = Moment::from(SystemTime::now()).0;
+        let noted = clock::now().0;
         Job { uuid, name: name.to_owned(), reason, force, noted, id: format!("{noted}-{}", process::id()) }
     }
 
     /// How long ago it was noted, in seconds; 0 when the clock was set back.
     pub fn age(&self) -> u64 {
-        Moment::from(SystemTime::now()).0.saturating_sub(self.noted) / 100
+        clock::seconds_since(self.noted)
     }
 
     /// Puts the job into the spool, in the place of an older one.

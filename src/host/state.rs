@@ -1,18 +1,17 @@
 //! What became of a VM's disc on this host: written by the hook and the helper, shown by `status`.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::clock;
 use super::file;
 use super::image::Identity;
 use super::lock::VmLock;
 use super::paths::Host;
 use super::spool;
 use crate::context::marker::{Edition, Reason};
-use crate::context::moment::Moment;
 use crate::context::uuid::Uuid;
 
 /// How far a disc has come.
@@ -93,7 +92,7 @@ impl State {
 
     /// How long ago it was written, in seconds; 0 when the clock was set back.
     pub fn age(&self) -> u64 {
-        Moment::from(SystemTime::now()).0.saturating_sub(self.since) / 100
+        clock::seconds_since(self.since)
     }
 
     /// Writes the state down, as of now.
@@ -103,7 +102,7 @@ impl State {
     pub fn write(&mut self, host: &Host, _lock: &VmLock, progress: Progress, message: impl Into<String>) -> Result<()> {
         self.progress = progress;
         self.message = message.into();
-        self.since = Moment::from(SystemTime::now()).0;
+        self.since = clock::now().0;
         file::make_dir(&host.state_dir(), 0o700)?;
         let text = serde_json::to_string(self).context("writing a state")?;
         file::replace_text(&host.state_file(&self.uuid), &text)

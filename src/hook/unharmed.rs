@@ -1,0 +1,66 @@
+//! What a VM needs to go on when its disc could not be made, whatever the reason: the file that its XML names may be
+//! missing, and libvirt would then refuse to start it or let it in.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::call::Operation;
+use super::work::Reply;
+use crate::context::compose::{self, Occasion, compose};
+use crate::context::domain::Domain;
+use crate::context::drive::Drive;
+use crate::context::format::Format;
+use crate::context::iso9660::Image;
+use crate::context::iso9660::date::VolumeDate;
+use crate::context::marker::{Edition, Generation, Reason};
+use crate::context::rewrite;
+use crate::host::clock;
+use crate::host::config::Config;
+use crate::host::image;
+use crate::host::lock::VmLock;
+use crate::host::paths::Host;
+use crate::host::state::State;
+
+/// Lets the VM go on without its disc: one that arrives or is restored with an empty drive, one that starts with an empty
+/// disc (there, nothing but a file helps). Drives whose file is there, or may be missing, are left alone.
+///
+/// # Errors
+/// When even that cannot be done.
+pub fn let_go_on(host: &Host, operation: Operation, xml: &str) -> Result<Reply> {
+    if !matches!(operation, Operation::Prepare | Operation::Migrate | Operation::Restore) {
+        return Ok(Reply::Nothing);
+    }
+    let domain = Domain::read(xml)?;
+    let is_in_need = |drive: &&Drive| {
+        let missing = |path: &str| image::is_called_ours(path, &domain.uuid) && !image::exists(host, Path::new(path));
+        !drive.may_be_missing() && drive.path().is_some_and(missing)
+    };
+    let Some(drive) = domain.drives.iter().find(is_in_need).filter(|_| domain.takes_part()) else {
+        return Ok(Reply::Nothing);
+    };
+    if operation == Operation::Prepare {
+        return empty_disc(host, &domain, drive).map(|()| Reply::Nothing);
+    }
+    Ok(rewrite::may_be_missing(&domain, drive)?.map_or(Reply::Nothing, Reply::Answer))
+}
+
+/// Puts a disc with nothing but `/recontext.json` where the drive looks for it.
+fn empty_disc(host: &Host, domain: &Domain, drive: &Drive) -> Result<()> {
+    // Perhaps it is the configuration that is broken.
+    let config = Config::load(host).unwrap_or_default();
+    let path = drive.path().map(Path::new).filter(|path| image::may_be_made_at(&config, path, &domain.uuid));
+    let path = path.context("the file in the drive is missing, and not ours to make")?;
+    let lock = VmLock::wait(host, &domain.uuid)?;
+    let edition = Edition { generation: Generation::next(None, clock::now()), reason: Reason::Start };
+    let occasion = Occasion { name: &domain.name, uuid: &domain.uuid, host: "", edition };
+    let tree = compose(Vec::new(), &occasion, compose::Limits { bytes: u64::MAX, files: usize::MAX })?;
+    let image = Image::new(&tree, &Format::Files.label().parse()?, VolumeDate::from_unix_centis(edition.generation.0))?;
+    let identity = image::publish(host, &config, path, &image)?;
+    if let Some(mut state) = State::of(host, &domain.uuid)? {
+        (state.image, state.identity) = (Some(path.to_owned()), Some(identity));
+        let (progress, message) = (state.progress, state.message.clone());
+        state.write(host, &lock, progress, message)?;
+    }
+    Ok(())
+}
