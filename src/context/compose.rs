@@ -51,8 +51,8 @@ pub struct Occasion<'a> {
     pub name: &'a str,
     /// The VM's UUID.
     pub uuid: &'a Uuid,
-    /// This host's name.
-    pub host: &'a str,
+    /// This host's name, or what guests may know of it.
+    pub host: Option<&'a str>,
     /// Number and reason of the disc.
     pub edition: Edition,
 }
@@ -64,6 +64,10 @@ pub struct Limits {
     pub bytes: u64,
     /// Number of files.
     pub files: usize,
+    /// Steps of one template.
+    pub template_steps: u64,
+    /// Bytes that one template gives.
+    pub template_output: u64,
 }
 
 #[derive(Serialize)]
@@ -76,7 +80,8 @@ struct Values<'a> {
 
 #[derive(Serialize)]
 struct Host<'a> {
-    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -98,14 +103,14 @@ struct Event {
 ///
 /// # Errors
 /// A template that fails, a path that cannot be on a disc, a limit that is exceeded; with the file's name.
-pub fn compose(layers: Vec<Layer>, occasion: &Occasion, limits: Limits) -> Result<Tree> {
+pub fn compose(layers: &[Layer], occasion: &Occasion, limits: Limits) -> Result<Tree> {
     let mut all_facts = Facts::new();
     let mut files = Vec::new();
     for layer in layers {
-        facts::merge(&mut all_facts, layer.facts);
-        files.extend(one_of_each(layer.files)?);
+        facts::merge(&mut all_facts, layer.facts.clone());
+        files.extend(one_of_each(&layer.files)?);
     }
-    let templates = Templates::new(&Values {
+    let values = Values {
         facts: &all_facts,
         host: Host { name: occasion.host },
         domain: Domain { name: occasion.name, uuid: occasion.uuid },
@@ -114,15 +119,17 @@ pub fn compose(layers: Vec<Layer>, occasion: &Occasion, limits: Limits) -> Resul
             generation: occasion.edition.generation.0,
             time: occasion.edition.generation.moment(),
         },
-    })?;
+    };
+    let templates = Templates::new(&values, limits.template_steps, limits.template_output)?;
     let marker_path: DiscPath = MARKER.parse()?;
     let mut tree = Tree::default();
-    for (path, source, mut file) in winners(files) {
+    for (path, source, file) in winners(files) {
         ensure!(path != marker_path, "{source:?} cannot be on the disc: /{MARKER} is made by virt-recontext itself");
-        if source.ends_with(TEMPLATE) {
-            file.bytes = templates.render(&source, &file.bytes)?;
-        }
-        tree.insert(path, file)?;
+        let bytes = match source.ends_with(TEMPLATE) {
+            true => templates.render(source, &file.bytes)?,
+            false => file.bytes.clone(),
+        };
+        tree.insert(path, File { bytes, mode: file.mode })?;
     }
     let bytes = marker(occasion.edition, occasion.uuid, occasion.host, &all_facts)?;
     tree.insert(marker_path, File { bytes, mode: CARRIED })?;
@@ -133,19 +140,19 @@ pub fn compose(layers: Vec<Layer>, occasion: &Occasion, limits: Limits) -> Resul
 }
 
 /// Each file with its path on the disc, checked; two files of one layer may not want the same path.
-fn one_of_each(files: Vec<(String, File)>) -> Result<Vec<(DiscPath, String, File)>> {
+fn one_of_each(files: &[(String, File)]) -> Result<Vec<(DiscPath, &str, &File)>> {
     let mut seen = std::collections::BTreeSet::new();
     let mut checked = Vec::with_capacity(files.len());
     for (source, file) in files {
-        let path: DiscPath = source.strip_suffix(TEMPLATE).unwrap_or(&source).parse()?;
+        let path: DiscPath = source.strip_suffix(TEMPLATE).unwrap_or(source).parse()?;
         ensure!(seen.insert(path.clone()), "two files of one layer make {:?} on the disc; keep one", path.to_string());
-        checked.push((path, source, file));
+        checked.push((path, source.as_str(), file));
     }
     Ok(checked)
 }
 
 /// For each path its last file, so that what loses is never rendered.
-fn winners(files: Vec<(DiscPath, String, File)>) -> Vec<(DiscPath, String, File)> {
+fn winners<'f>(files: Vec<(DiscPath, &'f str, &'f File)>) -> Vec<(DiscPath, &'f str, &'f File)> {
     let mut last = std::collections::BTreeMap::new();
     for (path, source, file) in files {
         last.insert(path, (source, file));
@@ -158,7 +165,7 @@ mod tests {
     use super::*;
     use crate::context::marker::{Generation, Reason};
 
-    const LIMITS: Limits = Limits { bytes: 10_000, files: 10 };
+    const LIMITS: Limits = Limits { bytes: 10_000, files: 10, template_steps: 10_000, template_output: 5_000 };
 
     fn file(path: &str, text: &str) -> (String, File) {
         (path.to_owned(), File { bytes: text.as_bytes().to_vec(), mode: 0o400 })
@@ -171,7 +178,7 @@ mod tests {
     fn composed(layers: Vec<Layer>) -> Result<Tree> {
         let uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
         let edition = Edition { generation: Generation(179_540_670_612), reason: Reason::Migrate };
-        compose(layers, &Occasion { name: "vm", uuid: &uuid, host: "host-b", edition }, LIMITS)
+        compose(&layers, &Occasion { name: "vm", uuid: &uuid, host: Some("host-b"), edition }, LIMITS)
     }
 
     fn text(tree: &Tree, path: &str) -> String {

@@ -71,7 +71,8 @@ struct Marker<'a> {
     reason: Reason,
     built_at: Moment,
     domain_uuid: &'a Uuid,
-    host_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_id: Option<&'a str>,
     facts: &'a Facts,
 }
 
@@ -79,7 +80,7 @@ struct Marker<'a> {
 ///
 /// # Errors
 /// None in practice: all of it can be written as JSON.
-pub fn marker(edition: Edition, domain: &Uuid, host: &str, facts: &Facts) -> Result<Vec<u8>> {
+pub fn marker(edition: Edition, domain: &Uuid, host: Option<&str>, facts: &Facts) -> Result<Vec<u8>> {
     let marker = Marker {
         schema: 1,
         generation: edition.generation,

@@ -8,34 +8,30 @@ use std::str;
 use anyhow::{Context, Result, anyhow, ensure};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use serde::Serialize;
-
-/// Fuel of one template: enough for loops over thousands of facts, spent in well under a second.
-const FUEL: u64 = 1_000_000;
-
-/// Largest output of one template, in bytes.
-const MAX_OUTPUT: usize = 4 << 20;
 
 /// Renders templates with one set of values.
 pub struct Templates {
     environment: Environment<'static>,
     values: Value,
+    max_output: u64,
 }
 
 impl Templates {
-    /// Templates that see `values`.
+    /// Templates that see `values`. Each may take `max_steps`, of which one pays for 64 bytes as well, and give `max_output`
+    /// bytes.
     ///
     /// # Errors
     /// None in practice: the syntax is a constant.
-    pub fn new(values: &impl Serialize) -> Result<Templates> {
+    pub fn new(values: &impl Serialize, max_steps: u64, max_output: u64) -> Result<Templates> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         // The files are configuration in any syntax, so nothing is right to escape; templates may use |tojson.
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build()?);
-        environment.set_fuel(Some(FUEL));
-        Ok(Templates { environment, values: Value::from(Serde(values)) })
+        environment.set_fuel(Some(max_steps));
+        Ok(Templates { environment, values: Value::from(Serde(values)), max_output })
     }
 
     /// What the template `source` gives; `name` is for errors.
@@ -45,10 +41,14 @@ impl Templates {
     /// or size.
     pub fn render(&self, name: &str, source: &[u8]) -> Result<Vec<u8>> {
         let source = str::from_utf8(source).with_context(|| format!("the template {name:?} is not UTF-8 text"))?;
-        let fault = |error: minijinja::Error| anyhow!("the template {name:?}: {error}");
+        let fault = |error: minijinja::Error| match error.kind() {
+            ErrorKind::OutOfFuel => anyhow!("the template {name:?} takes more steps than limits.template_steps allows"),
+            _ => anyhow!("the template {name:?}: {error}"),
+        };
         let template = self.environment.template_from_named_str(name, source).map_err(fault)?;
         let text = template.render(self.values.clone()).map_err(fault)?;
-        ensure!(text.len() <= MAX_OUTPUT, "the template {name:?} gives more than {} MiB", MAX_OUTPUT >> 20);
+        let max = self.max_output;
+        ensure!(text.len() as u64 <= max, "the template {name:?} gives more than limits.template_output = {max} bytes");
         Ok(text.into_bytes())
     }
 }
@@ -59,7 +59,11 @@ mod tests {
     use serde_json::json;
 
     fn render(source: &str) -> Result<String> {
-        let templates = Templates::new(&json!({"facts": {"port": 9100, "hosts": ["a", "b"], "quote": "<\"'&>"}}))?;
+        let templates = Templates::new(
+            &json!({"facts": {"port": 9100, "hosts": ["a", "b"], "quote": "<\"'&>"}}),
+            100_000,
+            1 << 20,
+        )?;
         templates.render("x.j2", source.as_bytes()).map(|bytes| String::from_utf8(bytes).unwrap())
     }
 

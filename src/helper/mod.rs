@@ -9,6 +9,7 @@ mod disable;
 mod enable;
 mod libvirt;
 mod preview;
+mod programs;
 mod refresh;
 mod status;
 mod swap;

@@ -5,13 +5,14 @@ use std::io::Write;
 use anyhow::{Context, Result, bail};
 
 use super::cli::{DONE, Preview};
+use super::programs::Runner;
 use super::vm;
 use crate::context::disc_path::DiscPath;
 use crate::context::domain::Domain;
 use crate::context::marker::{Edition, Generation, Reason};
 use crate::host::clock;
 use crate::host::config::Config;
-use crate::host::disc::{Content, Subject};
+use crate::host::disc::{Content, Sources, Subject};
 use crate::host::paths::Host;
 
 /// Shows the files of the disc that would be made now, or one of them.
@@ -52,5 +53,7 @@ pub fn content_of(host: &Host, config: &Config, xml: &str) -> Result<Content> {
     let request = domain.request()?.cloned().unwrap_or_default();
     let subject = Subject { name: &domain.name, uuid: &domain.uuid, request: &request };
     let generation = Generation::next(None, clock::now());
-    Content::gather(host, config, subject, Edition { generation, reason: Reason::Refresh })
+    let mut programs = Runner::new(host, &domain.name, &domain.uuid, &config.limits)?;
+    let sources = Sources::gather(host, config, subject, &mut programs)?;
+    sources.content(Edition { generation, reason: Reason::Refresh })
 }

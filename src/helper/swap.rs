@@ -10,12 +10,13 @@ use anyhow::{Context, Result, anyhow};
 use quick_xml::escape::escape;
 
 use super::libvirt::{Handle, Libvirt, Scope, Situation, Trouble};
+use super::programs::Runner;
 use crate::context::domain::Domain;
 use crate::context::drive::Drive;
 use crate::context::marker::Reason;
 use crate::context::request::Request;
 use crate::host::config::Config;
-use crate::host::disc::{self, Subject};
+use crate::host::disc::{Sources, Subject};
 use crate::host::image;
 use crate::host::lock::VmLock;
 use crate::host::paths::Host;
@@ -56,6 +57,13 @@ impl From<Trouble> for Attempt {
     }
 }
 
+/// What bringing a disc up to date came to.
+struct Update {
+    rebuilt: bool,
+    /// What went wrong with programs, and what is used instead.
+    warnings: Vec<String>,
+}
+
 /// Where and for what a swap is done.
 #[derive(Clone, Copy)]
 pub struct Swap<'a> {
@@ -92,14 +100,17 @@ impl Swap<'_> {
         let drive = domain.drive(request).and_then(|drive| drive.check().map(|()| drive)).map_err(hopeless)?;
         let path = image::path(&config, &domain.uuid);
         let path = path.to_str().context("image_dir is not UTF-8").map_err(hopeless)?;
-        let rebuilt = self.bring_up_to_date(&config, job, &domain, request, path).map_err(hopeless)?;
-        if job.reason == Reason::Refresh && !rebuilt && !job.force && self.has_it(&domain, drive, path) {
-            return Ok(Attempt::Done("the content is the same; the disc stays".to_owned()));
+        let update = self.bring_up_to_date(&config, job, &domain, request, path).map_err(hopeless)?;
+        let done = |line: String| Attempt::Done([vec![line], update.warnings].concat().join("; "));
+        if job.reason == Reason::Refresh && !update.rebuilt && !job.force && self.has_it(&domain, drive, path) {
+            return Ok(done("the content is the same; the disc stays".to_owned()));
         }
-        self.change(&handle, &domain, drive, path, force, job.force)
+        // A disc that somebody else put in is only taken out of a guest's hands when a person asks for it.
+        let ours = drive.path().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
+        self.change(&handle, drive, path, force && (ours || job.force)).map(done)
     }
 
-    /// Makes the disc anew if its content is not what it would be now; tells whether it did.
+    /// Makes the disc anew if its content is not what it would be now.
     fn bring_up_to_date(
         &self,
         config: &Config,
@@ -107,14 +118,18 @@ impl Swap<'_> {
         domain: &Domain,
         request: &Request,
         path: &str,
-    ) -> Result<bool> {
-        let lock = VmLock::wait(self.host, &domain.uuid)?;
+    ) -> Result<Update> {
         let subject = Subject { name: &domain.name, uuid: &domain.uuid, request };
-        let path = Path::new(path);
-        if disc::is_current(self.host, config, &lock, subject, path)? {
-            return Ok(false);
+        let mut programs = Runner::new(self.host, &domain.name, &domain.uuid, &config.limits)?;
+        // Programs take their time, so the lock, for which the hook may wait, is not held yet.
+        let gathered = Sources::gather(self.host, config, subject, &mut programs);
+        let lock = VmLock::wait(self.host, &domain.uuid)?;
+        let warnings = programs.remember()?;
+        let (sources, path) = (gathered?, Path::new(path));
+        if sources.are_on(&lock, path)? {
+            return Ok(Update { rebuilt: false, warnings });
         }
-        let made = disc::make(self.host, config, &lock, subject, path, job.reason)?;
+        let made = sources.make(&lock, path, job.reason)?;
         let state = State::of(self.host, &domain.uuid)?;
         let mut state = State {
             name: domain.name.clone(),
@@ -125,7 +140,7 @@ impl Swap<'_> {
             ..state.unwrap_or_else(|| State::new(domain.uuid.clone(), &domain.name, job.reason))
         };
         state.write(self.host, &lock, Progress::Waiting, "the disc is made and waits for its drive")?;
-        Ok(true)
+        Ok(Update { rebuilt: true, warnings })
     }
 
     /// Whether the drive holds the newest disc already, as far as we know.
@@ -134,23 +149,15 @@ impl Swap<'_> {
         drive.path() == Some(path) && State::of(self.host, &domain.uuid).ok().flatten().is_some_and(delivered)
     }
 
-    fn change(
-        &self,
-        handle: &Handle,
-        domain: &Domain,
-        drive: &Drive,
-        path: &str,
-        force: bool,
-        asked_to_force: bool,
-    ) -> Result<Attempt, Attempt> {
-        // A disc that somebody else put in is only taken out of a guest's hands when a person asks for it.
-        let ours = drive.path().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
-        let force = force && (ours || asked_to_force);
+    /// Ejects and inserts.
+    fn change(&self, handle: &Handle, drive: &Drive, path: &str, force: bool) -> Result<String, Attempt> {
         let begin = Instant::now();
         if !drive.is_empty() {
             match handle.update_device(&device(drive, None), Scope::Live, force) {
-                Err(Trouble::Refused(_)) if handle.situation()? == Situation::Paused => return Ok(Attempt::HeldPaused),
-                Err(Trouble::Refused(_)) if !force => return Ok(Attempt::Held),
+                Err(Trouble::Refused(_)) if handle.situation()? == Situation::Paused => {
+                    return Err(Attempt::HeldPaused);
+                }
+                Err(Trouble::Refused(_)) if !force => return Err(Attempt::Held),
                 ejected => ejected?,
             }
         }
@@ -158,7 +165,7 @@ impl Swap<'_> {
         let took = begin.elapsed().as_secs_f64() * 1e3;
         self.check(handle, drive, path)?;
         let how = if force { " by force, since the guest did not let go" } else { "" };
-        Ok(Attempt::Done(format!("in the drive {}{how}; the media change took {took:.0} ms", drive.target)))
+        Ok(format!("in the drive {}{how}; the media change took {took:.0} ms", drive.target))
     }
 
     /// libvirt must say that the disc is in the drive.

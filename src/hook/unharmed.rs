@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::call::Operation;
 use super::work::Reply;
-use crate::context::compose::{self, Occasion, compose};
+use crate::context::compose::{Occasion, compose};
 use crate::context::domain::Domain;
 use crate::context::drive::Drive;
 use crate::context::format::Format;
@@ -53,8 +53,8 @@ fn empty_disc(host: &Host, domain: &Domain, drive: &Drive) -> Result<()> {
     let path = path.context("the file in the drive is missing, and not ours to make")?;
     let lock = VmLock::wait(host, &domain.uuid)?;
     let edition = Edition { generation: Generation::next(None, clock::now()), reason: Reason::Start };
-    let occasion = Occasion { name: &domain.name, uuid: &domain.uuid, host: "", edition };
-    let tree = compose(Vec::new(), &occasion, compose::Limits { bytes: u64::MAX, files: usize::MAX })?;
+    let occasion = Occasion { name: &domain.name, uuid: &domain.uuid, host: None, edition };
+    let tree = compose(&[], &occasion, config.limits.into())?;
     let image = Image::new(&tree, &Format::Files.label().parse()?, VolumeDate::from_unix_centis(edition.generation.0))?;
     let identity = image::publish(host, &config, path, &image)?;
     if let Some(mut state) = State::of(host, &domain.uuid)? {

@@ -17,12 +17,13 @@ use crate::context::marker::Reason;
 use crate::context::request::Request;
 use crate::context::rewrite;
 use crate::host::config::{Config, OnError};
-use crate::host::disc::{self, Subject};
+use crate::host::disc::{Sources, Subject};
 use crate::host::image;
 use crate::host::leftovers;
 use crate::host::lock::VmLock;
 use crate::host::log::Log;
 use crate::host::paths::Host;
+use crate::host::programs::{NotRunYet, Results};
 use crate::host::spool::Job;
 use crate::host::state::{Progress, State};
 
@@ -95,9 +96,14 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
         Call { host, config: &config, operation: call.operation, log: &mut log }.act(xml)
     });
     let reply = done.unwrap_or_else(|error| {
-        let refuse = on_error == OnError::Refuse && call.operation.may_refuse();
+        let refuse = on_error == OnError::Refuse && call.operation.may_refuse() && !is_only_early(&error);
         let so = if refuse { "refused, as on_error wants" } else { "the VM goes on" };
-        log.error(format_args!("{}: {}: {error:#}; {so}", call.domain, call.operation));
+        let line = format!("{}: {}: {error:#}; {so}", call.domain, call.operation);
+        if is_only_early(&error) {
+            log.info(line)
+        } else {
+            log.error(line)
+        }
         if refuse {
             return Reply::Refuse(format!("{error:#}"));
         }
@@ -108,6 +114,11 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     });
     let policy: &[u8] = if policy_told { &[] } else { &[WANTS_TO_GO_ON] };
     let _parent_gone = out.write_all(policy).and_then(|()| out.write_all(&reply.encode()));
+}
+
+/// Whether all that is missing is what the helper, which runs programs, will find out.
+fn is_only_early(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<NotRunYet>())
 }
 
 /// One call with what it needs.
@@ -168,7 +179,7 @@ impl Call<'_> {
         let path = image::path(self.config, &domain.uuid);
         let job = Job::new(domain.uuid.clone(), &domain.name, reason, false);
         if let Err(error) = self.make(&lock, domain, request, &path, &mut state) {
-            if self.config.on_error == OnError::Continue {
+            if self.config.on_error == OnError::Continue || is_only_early(&error) {
                 // The helper tries again once the VM is here.
                 job.note(self.host, &lock)?;
             }
@@ -238,7 +249,8 @@ impl Call<'_> {
     ) -> Result<()> {
         let begin = Instant::now();
         let subject = Subject { name: &domain.name, uuid: &domain.uuid, request };
-        let made = disc::make(self.host, self.config, lock, subject, path, state.reason)?;
+        let mut programs = Results::of(self.host, &domain.uuid)?;
+        let made = Sources::gather(self.host, self.config, subject, &mut programs)?.make(lock, path, state.reason)?;
         state.edition = Some(made.edition);
         state.identity = Some(made.identity);
         state.image = Some(path.to_owned());
@@ -256,7 +268,8 @@ impl Call<'_> {
 
     /// Writes down why there is no new disc, and hands the error on.
     fn note_failure(&self, state: &mut State, lock: &VmLock, error: anyhow::Error) -> Result<()> {
-        state.write(self.host, lock, Progress::Failed, format!("{error:#}"))?;
+        let progress = if is_only_early(&error) { Progress::Waiting } else { Progress::Failed };
+        state.write(self.host, lock, progress, format!("{error:#}"))?;
         Err(error)
     }
 

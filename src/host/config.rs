@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Deserializer, de::Error};
 
 use super::file;
+use super::identity::ExposeHost;
 use super::paths::Host;
 use crate::context::compose;
 use crate::context::format::Format;
@@ -27,6 +28,8 @@ pub struct Config {
     pub image_mode: u32,
     /// The disc's format for VMs that name none.
     pub format: Format,
+    /// What guests may know of this host's identity.
+    pub expose_host: ExposeHost,
     /// When a guest that does not let go of the old disc is made to.
     pub force_after: ForceAfter,
     /// What happens to the VM when its disc cannot be made.
@@ -64,6 +67,17 @@ pub struct Limits {
     pub disc_size: u64,
     /// Number of files.
     pub files: usize,
+    /// Steps of one template; 64 bytes of what it works with count as a step.
+    pub template_steps: u64,
+    /// Bytes that one template gives.
+    #[serde(deserialize_with = "size")]
+    pub template_output: u64,
+    /// Time of one program that prints facts.
+    #[serde(deserialize_with = "time")]
+    pub program_time: Duration,
+    /// Bytes that one program prints.
+    #[serde(deserialize_with = "size")]
+    pub program_output: u64,
 }
 
 impl Default for Config {
@@ -75,6 +89,7 @@ impl Default for Config {
             image_group: None,
             image_mode: 0o600,
             format: Format::Files,
+            expose_host: ExposeHost::Name,
             force_after: ForceAfter::Grace(Duration::from_secs(15)),
             on_error: OnError::Continue,
             limits: Limits::default(),
@@ -84,13 +99,25 @@ impl Default for Config {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { disc_size: 64 << 20, files: 10_000 }
+        Limits {
+            disc_size: 64 << 20,
+            files: 10_000,
+            template_steps: 1_000_000,
+            template_output: 4 << 20,
+            program_time: Duration::from_secs(10),
+            program_output: 1 << 20,
+        }
     }
 }
 
 impl From<Limits> for compose::Limits {
     fn from(limits: Limits) -> compose::Limits {
-        compose::Limits { bytes: limits.disc_size, files: limits.files }
+        compose::Limits {
+            bytes: limits.disc_size,
+            files: limits.files,
+            template_steps: limits.template_steps,
+            template_output: limits.template_output,
+        }
     }
 }
 
@@ -127,13 +154,20 @@ impl<'de> Deserialize<'de> for ForceAfter {
         if text == "never" {
             return Ok(ForceAfter::Never);
         }
-        let units = [("s", 1), ("m", 60), ("h", 3600)];
-        let seconds = number_with_unit(&text, &units);
+        let seconds = number_with_unit(&text, &TIMES);
         let seconds = seconds.ok_or_else(|| {
             D::Error::custom(format!("{text:?} is not a time such as \"15s\", \"2m\", \"1h\", nor \"never\""))
         })?;
         Ok(ForceAfter::Grace(Duration::from_secs(seconds)))
     }
+}
+
+const TIMES: [(&str, u64); 3] = [("s", 1), ("m", 60), ("h", 3600)];
+
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let seconds = number_with_unit(&text, &TIMES);
+    seconds.map(Duration::from_secs).ok_or_else(|| D::Error::custom(format!("{text:?} is not a time such as \"10s\"")))
 }
 
 fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
@@ -178,10 +212,15 @@ mod tests {
             "image_group",
             "image_mode",
             "format",
+            "expose_host",
             "force_after",
             "on_error",
             "disc_size",
             "files",
+            "template_steps",
+            "template_output",
+            "program_time",
+            "program_output",
         ];
         for key in keys {
             assert!(

@@ -6,10 +6,12 @@ use anyhow::{Context, Result};
 
 use super::clock;
 use super::config::Config;
+use super::identity;
 use super::image::{self, Identity};
 use super::layers;
 use super::lock::VmLock;
 use super::paths::Host;
+use super::programs::ProgramFacts;
 use super::state::State;
 use crate::context::compose::{Layer, Occasion, compose};
 use crate::context::iso9660::Image;
@@ -40,23 +42,71 @@ pub struct Content {
     edition: Edition,
 }
 
-impl Content {
-    /// Gathers and composes what would be on the disc.
+/// All that a VM's disc is made of, gathered once; each edition of the disc is composed from it.
+pub struct Sources<'a> {
+    host: &'a Host,
+    config: &'a Config,
+    subject: Subject<'a>,
+    layers: Vec<Layer>,
+}
+
+impl<'a> Sources<'a> {
+    /// Gathers the layers for the VM, with what `programs` give.
     ///
     /// # Errors
-    /// When any part of it cannot be read or made: a disc is whole or not at all.
-    pub fn gather(host: &Host, config: &Config, subject: Subject, edition: Edition) -> Result<Content> {
-        let mut layers = layers::read(host, &config.limits, subject.name, subject.uuid)?;
+    /// When any part of it cannot be read or trusted: a disc is whole or not at all.
+    pub fn gather(
+        host: &'a Host,
+        config: &'a Config,
+        subject: Subject<'a>,
+        programs: &mut dyn ProgramFacts,
+    ) -> Result<Sources<'a>> {
+        let mut layers = layers::read(host, &config.limits, subject.name, subject.uuid, programs)?;
         layers.push(Layer::carried(subject.request)?);
-        let occasion = Occasion { name: subject.name, uuid: subject.uuid, host: &host.name, edition };
-        let tree = compose(layers, &occasion, config.limits.into())?;
-        let label = match &subject.request.label {
+        Ok(Sources { host, config, subject, layers })
+    }
+
+    /// The files of one edition.
+    ///
+    /// # Errors
+    /// When any part of it cannot be made.
+    pub fn content(&self, edition: Edition) -> Result<Content> {
+        let host = identity::shown(self.host, self.config)?;
+        let occasion = Occasion { name: self.subject.name, uuid: self.subject.uuid, host: host.as_deref(), edition };
+        let tree = compose(&self.layers, &occasion, self.config.limits.into())?;
+        let label = match &self.subject.request.label {
             Some(label) => label.clone(),
-            None => subject.request.format.unwrap_or(config.format).label().parse()?,
+            None => self.subject.request.format.unwrap_or(self.config.format).label().parse()?,
         };
         Ok(Content { tree, label, edition })
     }
 
+    /// Makes a new disc at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be made; what was at `path` is still there then.
+    pub fn make(&self, lock: &VmLock, path: &Path, reason: Reason) -> Result<Made> {
+        let last = State::of(self.host, lock.uuid())?.and_then(|state| state.edition);
+        let generation = Generation::next(last.map(|last| last.generation), clock::now());
+        let edition = Edition { generation, reason };
+        let content = self.content(edition)?;
+        let identity = image::publish(self.host, self.config, path, &content.image()?)?;
+        Ok(Made { edition, identity })
+    }
+
+    /// Whether a disc made now would have the same content as the newest one, which still lies at `path`. Made anew with
+    /// the number and reason of that one, it would be the same to the byte.
+    ///
+    /// # Errors
+    /// When the content cannot be made or compared.
+    pub fn are_on(&self, lock: &VmLock, path: &Path) -> Result<bool> {
+        let Some(state) = State::of(self.host, lock.uuid())? else { return Ok(false) };
+        let Some(edition) = state.edition.filter(|_| state.image.as_deref() == Some(path)) else { return Ok(false) };
+        image::holds(self.host, path, &self.content(edition)?.image()?)
+    }
+}
+
+impl Content {
     /// The image of it.
     ///
     /// # Errors
@@ -74,36 +124,4 @@ pub struct Made {
     pub edition: Edition,
     /// Its file.
     pub identity: Identity,
-}
-
-/// Makes a new disc for the VM at `path`.
-///
-/// # Errors
-/// When it cannot be made; what was at `path` is still there then.
-pub fn make(
-    host: &Host,
-    config: &Config,
-    lock: &VmLock,
-    subject: Subject,
-    path: &Path,
-    reason: Reason,
-) -> Result<Made> {
-    let last = State::of(host, lock.uuid())?.and_then(|state| state.edition);
-    let generation = Generation::next(last.map(|last| last.generation), clock::now());
-    let edition = Edition { generation, reason };
-    let content = Content::gather(host, config, subject, edition)?;
-    let identity = image::publish(host, config, path, &content.image()?)?;
-    Ok(Made { edition, identity })
-}
-
-/// Whether a disc made now would have the same content as the newest one, which still lies at `path`. Made anew with the
-/// number and reason of that one, it would be the same to the byte.
-///
-/// # Errors
-/// When the content cannot be gathered or compared.
-pub fn is_current(host: &Host, config: &Config, lock: &VmLock, subject: Subject, path: &Path) -> Result<bool> {
-    let Some(state) = State::of(host, lock.uuid())? else { return Ok(false) };
-    let (Some(edition), Some(_)) = (state.edition, state.image.filter(|image| image == path)) else { return Ok(false) };
-    let content = Content::gather(host, config, subject, edition)?;
-    image::holds(host, path, &content.image()?)
 }

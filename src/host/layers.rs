@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,8 +14,9 @@ use anyhow::{Context, Result, bail, ensure};
 use super::config::Limits;
 use super::file;
 use super::paths::Host;
+use super::programs::ProgramFacts;
 use crate::context::compose::Layer;
-use crate::context::facts;
+use crate::context::facts::{self, Facts};
 use crate::context::tree::File;
 use crate::context::uuid::Uuid;
 
@@ -24,13 +26,19 @@ const MAX_DEPTH: usize = 8;
 /// The layers of this host for the VM: for every VM, for its name, for its UUID.
 ///
 /// # Errors
-/// When something in them cannot be read, trusted or understood, with the file's name.
-pub fn read(host: &Host, limits: &Limits, name: &str, uuid: &Uuid) -> Result<Vec<Layer>> {
+/// When something in them cannot be read, trusted or understood, with the file's name; or a program has no facts.
+pub fn read(
+    host: &Host,
+    limits: &Limits,
+    name: &str,
+    uuid: &Uuid,
+    programs: &mut dyn ProgramFacts,
+) -> Result<Vec<Layer>> {
     let domains = host.config_dir().join("domains");
     // libvirt refuses such names; a path is made of it, so it is checked all the same.
     let plain = !name.contains('/') && !matches!(name, "" | "." | "..");
     let dirs = [Some(host.config_dir()), plain.then(|| domains.join(name)), Some(domains.join(uuid.to_string()))];
-    let mut reading = Reading { bytes_left: limits.disc_size, files_left: limits.files, limits };
+    let mut reading = Reading { bytes_left: limits.disc_size, files_left: limits.files, limits, programs };
     dirs.into_iter().flatten().map(|dir| reading.layer(&dir)).collect()
 }
 
@@ -39,6 +47,7 @@ struct Reading<'l> {
     bytes_left: u64,
     files_left: usize,
     limits: &'l Limits,
+    programs: &'l mut dyn ProgramFacts,
 }
 
 impl Reading<'_> {
@@ -46,10 +55,21 @@ impl Reading<'_> {
         let mut layer = Layer::default();
         let facts_dir = dir.join("facts.d");
         for name in names(&facts_dir)? {
-            facts::merge(&mut layer.facts, read_facts(&facts_dir.join(name))?);
+            let facts = self.facts(&facts_dir.join(name))?;
+            facts::merge(&mut layer.facts, facts);
         }
         self.files(&dir.join("context"), &mut Vec::new(), &mut layer.files)?;
         Ok(layer)
+    }
+
+    fn facts(&mut self, path: &Path) -> Result<Facts> {
+        let parse = match path.extension().and_then(|end| end.to_str()) {
+            Some("toml") => facts::from_toml,
+            Some("json") => facts::from_json,
+            _ if is_program(path)? => return self.programs.facts_of(path),
+            _ => bail!("{}: facts are in *.toml, *.json, or what an executable prints", path.display()),
+        };
+        parse(&file::read_trusted_text(path)?).with_context(|| format!("reading {}", path.display()))
     }
 
     fn files(&mut self, dir: &Path, below: &mut Vec<String>, files: &mut Vec<(String, File)>) -> Result<()> {
@@ -82,13 +102,11 @@ impl Reading<'_> {
     }
 }
 
-fn read_facts(path: &Path) -> Result<facts::Facts> {
-    let parse = match path.extension().and_then(|end| end.to_str()) {
-        Some("toml") => facts::from_toml,
-        Some("json") => facts::from_json,
-        _ => bail!("{}: facts are in files called *.toml or *.json", path.display()),
-    };
-    parse(&file::read_trusted_text(path)?).with_context(|| format!("reading {}", path.display()))
+/// Whether a file is an executable that only root can have written.
+fn is_program(path: &Path) -> Result<bool> {
+    let metadata = fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
+    file::check_trusted(path, &metadata)?;
+    Ok(metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
 /// The names in a directory that root alone can have written, sorted; none if it is missing.

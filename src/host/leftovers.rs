@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::image;
 use super::lock::VmLock;
 use super::paths::Host;
+use super::programs::Results;
 use super::spool::Job;
 use super::state::State;
 
@@ -18,6 +19,7 @@ pub fn remove(host: &Host, lock: VmLock) -> Result<()> {
     if let Some(State { image: Some(path), identity: Some(identity), .. }) = State::of(host, lock.uuid())? {
         image::remove(host, &path, identity)?;
     }
+    Results::forget(host, lock.uuid())?;
     State::forget(host, &lock)?;
     lock.retire()
 }

@@ -14,6 +14,7 @@ pub const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
 //  <root>/var/lib/libvirt/recontext/UUID.iso   the images (image_dir); everything in there is ours
 //  <root>/run/libvirt/recontext/jobs/UUID.json   left by the hook, done by the helper
 //  <root>/run/libvirt/recontext/state/UUID.json  what became of it, for `status`
+//  <root>/run/libvirt/recontext/facts/UUID.json  what programs printed last, for the hook
 //  <root>/run/libvirt/recontext/UUID.lock        held while the VM's image or state is written
 //  <root>/run/libvirt/recontext/helper.lock      held by the one helper
 //  <root>/usr/sbin/virt-recontext              the helper
@@ -42,6 +43,11 @@ impl Host {
     /// Where `path`, absolute as libvirt and the administrator write it, really lies.
     pub fn under_root(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// The number that the host was given at its installation.
+    pub fn machine_id_file(&self) -> PathBuf {
+        self.root.join("etc/machine-id")
     }
 
     /// The configuration directory.
@@ -77,6 +83,16 @@ impl Host {
     /// The state file of one VM.
     pub fn state_file(&self, uuid: &Uuid) -> PathBuf {
         self.state_dir().join(format!("{uuid}.json"))
+    }
+
+    /// The last results of programs.
+    pub fn facts_dir(&self) -> PathBuf {
+        self.run_dir().join("facts")
+    }
+
+    /// The last results of programs for one VM.
+    pub fn facts_file(&self, uuid: &Uuid) -> PathBuf {
+        self.facts_dir().join(format!("{uuid}.json"))
     }
 
     /// The lock file of one VM.

@@ -1,0 +1,44 @@
+//! What guests may know of this host's identity: its name, a pseudonym, or nothing.
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::config::Config;
+use super::file;
+use super::paths::Host;
+
+/// What of the host's identity is on the discs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExposeHost {
+    /// Its name.
+    #[default]
+    Name,
+    /// A pseudonym that stays the same: guests can tell hosts apart, and do not learn their names.
+    Hash,
+    /// Nothing.
+    None,
+}
+
+/// Hexadecimal digits of a pseudonym.
+const DIGITS: usize = 16;
+
+/// The host's identity as guests see it; `None` if they see none.
+///
+/// # Errors
+/// When a pseudonym is wanted and the host has no machine id to make it from.
+pub fn shown(host: &Host, config: &Config) -> Result<Option<String>> {
+    match config.expose_host {
+        ExposeHost::Name => Ok(Some(host.name.clone())),
+        ExposeHost::None => Ok(None),
+        ExposeHost::Hash => {
+            // Without the machine id, which no guest knows, a name could be found out by trying.
+            let machine =
+                file::read_text(&host.machine_id_file()).context("expose_host = \"hash\" needs a machine id")?;
+            let hash = Sha256::new().chain_update("virt-recontext host ").chain_update(machine.trim()).finalize();
+            let digits = hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            Ok(Some(digits.chars().take(DIGITS).collect()))
+        }
+    }
+}
