@@ -261,6 +261,13 @@ impl<'a> Desk<'a> {
                 Job::of(self.host, &uuid)?.into_iter().for_each(|job| self.take(job));
                 return Ok(());
             }
+            // The state stays as well, so that it tells of the disc that is in the drive.
+            Attempt::Unchanged => {
+                self.entries.remove(&uuid);
+                job.done(self.host, &VmLock::wait(self.host, &uuid)?)?;
+                Job::of(self.host, &uuid)?.into_iter().for_each(|job| self.take(job));
+                return Ok(());
+            }
             // The next event, or the next look, tells.
             Attempt::NotYet => entry.tried = None,
             Attempt::Lost => {}

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::cli::{DONE, FAILED, Refresh, WAITING};
 use super::libvirt::{Handle, Scope, Situation};
+use super::swap::SAME;
 use super::vm;
 use crate::context::domain::Domain;
 use crate::context::marker::Reason;
@@ -73,7 +74,8 @@ pub fn deliver_and_watch(host: &Host, config: &Config, jobs: Vec<Job>, out: &mut
     for job in &jobs {
         job.note(host, &VmLock::wait(host, &job.uuid)?)?;
     }
-    if !jobs.is_empty() {
+    // Also for jobs that an earlier helper left.
+    if !Job::all(host)?.is_empty() {
         start_helper()?;
     }
     let mut progress = ProgressLine::new();
@@ -113,6 +115,7 @@ fn outcome(host: &Host, job: &Job, time_is_up: bool) -> Result<Option<(u8, Strin
     let newest = job.is_newest(host)?;
     let state = State::of(host, &job.uuid)?.filter(|state| !newest || state.since >= job.noted);
     Ok(match (newest, state) {
+        (false, Some(state)) if state.since < job.noted => Some((DONE, SAME.to_owned())),
         (false, Some(state)) => Some((code(state.progress), state.message)),
         (false, None) => Some((DONE, "does not run here any more".to_owned())),
         (true, Some(state)) if state.progress == Progress::Failed => Some((FAILED, state.message)),

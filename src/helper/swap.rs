@@ -23,11 +23,16 @@ use crate::host::paths::Host;
 use crate::host::spool::Job;
 use crate::host::state::{Progress, State};
 
+/// What there is to say of a disc whose content is the same.
+pub const SAME: &str = "the content is the same; the disc stays";
+
 /// How a job came out of one attempt.
 #[derive(Debug)]
 pub enum Attempt {
     /// It is done; the line says what was done.
     Done(String),
+    /// The drive holds a disc of the same content; nothing was done.
+    Unchanged,
     /// The VM is still arriving: wait for the event.
     NotYet,
     /// The guest, which runs, holds the old disc.
@@ -103,7 +108,8 @@ impl Swap<'_> {
         let update = self.bring_up_to_date(&config, job, &domain, request, path).map_err(hopeless)?;
         let done = |line: String| Attempt::Done([vec![line], update.warnings].concat().join("; "));
         if job.reason == Reason::Refresh && !update.rebuilt && !job.force && self.has_it(&domain, drive, path) {
-            return Ok(done("the content is the same; the disc stays".to_owned()));
+            let nothing_to_say = update.warnings.is_empty();
+            return Ok(if nothing_to_say { Attempt::Unchanged } else { done(SAME.to_owned()) });
         }
         // A disc that somebody else put in is only taken out of a guest's hands when a person asks for it.
         let ours = drive.path().is_some_and(|path| image::is_called_ours(path, &domain.uuid));

@@ -1,0 +1,136 @@
+//! Executables in `facts.d`, run by the built command line: what they are given, what they may do, and what is made of
+//! what they print.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
+
+/// A host with one program for facts.
+struct Host {
+    root: TempDir,
+}
+
+impl Host {
+    fn with_program(script: &str) -> Host {
+        let host = Host { root: TempDir::new().unwrap() };
+        host.write("etc/virt-recontext/facts.d/probe", &format!("#!/bin/sh\n{script}\n"), 0o755);
+        host.write("etc/virt-recontext/context/probe.j2", "{{ facts.probe }}\n", 0o644);
+        host.write("vm.xml", &format!("<domain><name>web 1</name><uuid>{UUID}</uuid></domain>"), 0o644);
+        host
+    }
+
+    fn write(&self, path: &str, text: &str, mode: u32) {
+        let path = self.root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn preview(&self) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_virt-recontext"));
+        command.env("VIRT_RECONTEXT_ROOT", self.root.path()).env("SECRET", "x");
+        command.args(["preview", "--file", "/probe", "--xml"]).arg(self.root.path().join("vm.xml")).output().unwrap()
+    }
+
+    /// What the template shows.
+    fn fact(&self) -> String {
+        let output = self.preview();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
+    /// The one line that says why there is no disc.
+    fn complaint(&self) -> String {
+        let output = self.preview();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout.is_empty());
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+#[test]
+fn a_program_gives_facts_in_json() {
+    assert_eq!(Host::with_program("echo '{\"probe\": \"a b\"}'").fact(), "a b");
+}
+
+#[test]
+fn a_program_is_told_the_vm_and_nothing_else() {
+    let host = Host::with_program(
+        "printf '{\"probe\": \"%s|%s|%s|%s|%s\"}' \"$VIRT_RECONTEXT_DOMAIN_NAME\" \"$VIRT_RECONTEXT_DOMAIN_UUID\" \
+         \"$SECRET\" \"$(pwd)\" \"$(readlink /proc/self/fd/0)\"",
+    );
+    assert_eq!(host.fact(), format!("web 1|{UUID}||/|/dev/null"));
+}
+
+#[test]
+fn a_program_has_no_terminal_and_a_session_of_its_own() {
+    let host = Host::with_program("set -- $(cat /proc/$$/stat); printf '{\"probe\": \"%s\"}' \"$(($6 == $$)) $7\"");
+    assert_eq!(host.fact(), "1 0");
+}
+
+#[test]
+fn a_program_that_fails_is_named_with_its_complaint() {
+    let complaint = Host::with_program("echo 'no such sensor' >&2; exit 3").complaint();
+    assert!(complaint.contains("facts.d/probe") && complaint.contains("exit status: 3"), "{complaint}");
+    assert!(complaint.contains("no such sensor"), "{complaint}");
+}
+
+#[test]
+fn a_program_that_prints_no_json_object_is_named() {
+    for script in ["echo nonsense", "echo '[1]'", "true", "printf '\\377'"] {
+        let complaint = Host::with_program(script).complaint();
+        assert!(complaint.contains("facts.d/probe"), "{script}: {complaint}");
+    }
+}
+
+#[test]
+fn a_program_that_takes_too_long_ends_with_all_its_children() {
+    let host = Host::with_program("sleep 1000 & echo $! >\"$(dirname \"$0\")/../child\"; sleep 1000");
+    host.write("etc/virt-recontext/config.toml", "[limits]\nprogram_time = \"1s\"\n", 0o644);
+    let begin = Instant::now();
+    assert!(host.complaint().contains("limits.program_time = 1 s"));
+    assert!(begin.elapsed() < Duration::from_secs(30));
+    let child = fs::read_to_string(host.root.path().join("etc/virt-recontext/child")).unwrap();
+    let alive = || {
+        let stat = fs::read_to_string(Path::new("/proc").join(child.trim()).join("stat"));
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
+    };
+    while alive() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "a child of the program outlived it");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_program_that_prints_without_end_is_stopped() {
+    let host = Host::with_program("yes '{}'");
+    host.write("etc/virt-recontext/config.toml", "[limits]\nprogram_output = \"64KiB\"\n", 0o644);
+    assert!(host.complaint().contains("limits.program_output = 65536"));
+}
+
+#[test]
+fn a_program_that_others_can_write_is_not_run() {
+    let host = Host::with_program("touch \"$(dirname \"$0\")/../ran\"; echo '{}'");
+    for (path, mode) in [("facts.d/probe", 0o775), ("facts.d/probe", 0o757), ("facts.d", 0o777)] {
+        let path = host.root.path().join("etc/virt-recontext").join(path);
+        let before = fs::metadata(&path).unwrap().permissions();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let complaint = host.complaint();
+        assert!(complaint.contains("can be written by others than root: chmod go-w"), "{complaint}");
+        fs::set_permissions(&path, before).unwrap();
+    }
+    assert!(!host.root.path().join("etc/virt-recontext/ran").exists());
+}
+
+#[test]
+fn a_file_that_is_neither_facts_nor_a_program_is_named() {
+    let host = Host::with_program("echo '{\"probe\": 1}'");
+    host.write("etc/virt-recontext/facts.d/site.yaml", "a: 1\n", 0o644);
+    assert!(host.complaint().contains("site.yaml: facts are in *.toml, *.json, or what an executable prints"));
+}
