@@ -249,13 +249,17 @@ fn only_root_may_look() {
 }
 
 #[test]
-fn deliver_with_an_empty_spool_has_nothing_to_do() {
+fn deliver_without_a_daemon_leaves_the_jobs_and_says_so() {
     let (site, _) = site();
-    // No daemon is asked for anything.
+    prepare_states(&site);
     site.write("etc/virt-recontext/config.toml", "uri = 'test:///nowhere.xml'\n");
     let output = say(&site, &["deliver"]);
-    assert_eq!(text(&output.stderr), "");
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.starts_with("virt-recontext: connecting to libvirt at test:///nowhere.xml: "), "{said}");
+    let log = site.log_lines();
+    assert!(log.len() == 1 && log[0].ends_with("; the jobs stay for the next helper"), "{log:?}");
+    assert!(site.root().join(format!("run/libvirt/recontext/jobs/{UUID}.json")).exists());
 }
 
 #[test]

@@ -58,6 +58,8 @@ macro_rules! situations {
 }
 
 situations! {
+    a_broken_configuration_lets_a_vm_in_that_insists_on_its_disc
+    a_broken_configuration_starts_a_vm_that_insists_on_its_disc_with_an_empty_one
     a_configuration_that_is_a_directory_harms_no_vm
     a_configuration_that_is_a_pipe_harms_no_vm
     a_configuration_that_is_no_toml_harms_no_vm
@@ -72,10 +74,12 @@ situations! {
     a_failing_template_answers_nothing_when_the_file_may_be_missing
     a_failing_template_keeps_the_old_disc
     a_failing_template_lets_a_missing_file_be_missing
+    a_failing_template_starts_a_vm_that_insists_on_its_disc_with_an_empty_one
     a_failing_template_starts_the_vm_without_a_disc
     a_fault_in_facts_is_told_with_its_line
     a_file_that_a_vm_carries_cannot_leave_the_disc
     a_floppy_called_as_the_target_is_left_alone
+    a_foreign_disc_that_is_missing_is_not_our_affair
     a_host_without_data_makes_a_disc_with_its_marker
     a_label_can_be_asked_for
     a_log_that_is_missing_stops_nothing
@@ -108,6 +112,7 @@ situations! {
     data_for_one_vm_wins_by_name_and_more_by_uuid
     does_not_choose_between_two_empty_drives
     facts_in_toml_and_json_are_merged
+    faulty_metadata_lets_a_vm_in_that_insists_on_its_disc
     finds_the_drive_that_holds_our_disc_without_a_target
     keeps_foreign_cdroms_when_the_second_drive_is_named
     keeps_the_only_drives_foreign_disc_without_a_target
