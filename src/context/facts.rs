@@ -3,6 +3,8 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
+use super::toml_fault;
+
 /// Facts by name; a value may be a table of further facts.
 pub type Facts = Map<String, Value>;
 
@@ -11,7 +13,7 @@ pub type Facts = Map<String, Value>;
 /// # Errors
 /// When the text is not TOML, with the line, or holds a number that JSON lacks.
 pub fn from_toml(text: &str) -> Result<Facts> {
-    let table: toml::Table = text.parse()?;
+    let table: toml::Table = text.parse().map_err(|fault| toml_fault::told(&fault, text))?;
     table.into_iter().map(|(name, value)| Ok((name, json(value)?))).collect()
 }
 

@@ -19,6 +19,7 @@ pub mod format;
 pub mod marker;
 pub mod moment;
 pub mod template;
+pub mod toml_fault;
 pub mod tree;
 
 // The files as an image.

@@ -20,7 +20,7 @@ pub const FAILED: u8 = 1;
 /// Exit code when all is on its way, but a guest has not taken its disc yet.
 pub const WAITING: u8 = 3;
 
-/// Gives running VMs the settings of the host they have just arrived on, through their CD-ROM drive.
+/// Gives running VMs the settings of their new host, through their CD-ROM drive.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -28,7 +28,8 @@ pub struct Cli {
     verb: Verb,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed, the message says at what; 2 wrong usage; 3 a guest has not let go of its old disc yet.
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed, the message says at what; 2 wrong usage;
+            3 a guest has not let go of its old disc yet.
 Configuration: /etc/virt-recontext/config.toml";
 
 #[derive(Debug, Subcommand)]
@@ -42,18 +43,18 @@ enum Verb {
     Deliver,
 }
 
-/// Let a VM take part: write its wish into its own XML, and find or add its CD-ROM drive.
+/// Let a VM take part: mark its XML, and find or add its CD-ROM drive.
 #[derive(Debug, Args)]
 pub struct Enable {
     /// The VM's name or UUID.
     pub vm: String,
-    /// The CD-ROM drive for the disc, such as sda; without it one that is empty, or a new one.
+    /// The drive for the disc, such as sda; else an empty one
     #[arg(long, value_name = "DEV", value_parser = request::target)]
     pub target: Option<String>,
-    /// The disc's format; without it the default of the host where the VM is.
+    /// The disc's format; else that of the VM's host
     #[arg(long)]
     pub format: Option<Format>,
-    /// The disc's volume label; without it the one that the format's readers look for.
+    /// The disc's volume label; else that of the format
     #[arg(long)]
     pub label: Option<Label>,
 }
@@ -74,7 +75,7 @@ pub struct Preview {
     /// A file with a domain's XML, instead of a VM.
     #[arg(long, value_name = "FILE")]
     pub xml: Option<PathBuf>,
-    /// Show the content of this file of the disc, instead of the list of all.
+    /// Show this file of the disc, instead of a list of all.
     #[arg(long, value_name = "PATH")]
     pub file: Option<String>,
 }
@@ -90,7 +91,7 @@ pub struct Build {
     pub output: PathBuf,
 }
 
-/// Bring the discs of running VMs up to date; nothing happens to those whose content is the same.
+/// Bring the discs of running VMs up to date, if their content changed.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("which").required(true).args(["vms", "all"])))]
 pub struct Refresh {
@@ -100,7 +101,7 @@ pub struct Refresh {
     /// All running VMs that take part.
     #[arg(long)]
     pub all: bool,
-    /// Change the medium even if the content is the same or the guest holds it.
+    /// Change the disc even if it is the same or the guest holds it.
     #[arg(long)]
     pub force: bool,
 }

@@ -20,7 +20,7 @@ use crate::host::config::Config;
 use crate::host::image;
 use crate::host::lock::VmLock;
 use crate::host::paths::Host;
-use crate::host::state::State;
+use crate::host::state::{Progress, State};
 
 /// Lets the VM go on without its disc: one that arrives or is restored with an empty drive, one that starts with an empty
 /// disc (there, nothing but a file helps). Drives whose file is there, or may be missing, are left alone.
@@ -31,7 +31,8 @@ pub fn let_go_on(host: &Host, operation: Operation, xml: &str) -> Result<Reply> 
     if !matches!(operation, Operation::Prepare | Operation::Migrate | Operation::Restore) {
         return Ok(Reply::Nothing);
     }
-    let domain = Domain::read(xml)?;
+    // That it cannot be read is told already.
+    let Ok(domain) = Domain::read(xml) else { return Ok(Reply::Nothing) };
     let is_in_need = |drive: &&Drive| {
         let missing = |path: &str| image::is_called_ours(path, &domain.uuid) && !image::exists(host, Path::new(path));
         !drive.may_be_missing() && drive.path().is_some_and(missing)
@@ -57,10 +58,14 @@ fn empty_disc(host: &Host, domain: &Domain, drive: &Drive) -> Result<()> {
     let tree = compose(&[], &occasion, config.limits.into())?;
     let image = Image::new(&tree, &Format::Files.label().parse()?, VolumeDate::from_unix_centis(edition.generation.0))?;
     let identity = image::publish(host, &config, path, &image)?;
-    if let Some(mut state) = State::of(host, &domain.uuid)? {
-        (state.image, state.identity) = (Some(path.to_owned()), Some(identity));
-        let (progress, message) = (state.progress, state.message.clone());
-        state.write(host, &lock, progress, message)?;
-    }
-    Ok(())
+    // `release` removes what the state names.
+    let none = || State {
+        progress: Progress::Failed,
+        message: "its disc could not be made, so it has an empty one; the log says why".to_owned(),
+        ..State::new(domain.uuid.clone(), &domain.name, Reason::Start)
+    };
+    let mut state = State::of(host, &domain.uuid)?.unwrap_or_else(none);
+    (state.image, state.identity) = (Some(path.to_owned()), Some(identity));
+    let (progress, message) = (state.progress, state.message.clone());
+    state.write(host, &lock, progress, message)
 }

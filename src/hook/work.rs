@@ -211,12 +211,12 @@ impl Call<'_> {
                 "the drive holds no context disc yet",
             )?;
         }
-        self.start_helper(domain)
+        self.start_helper()
     }
 
     fn reconnect(&mut self, domain: &Domain) -> Result<()> {
         match Job::of(self.host, &domain.uuid)? {
-            Some(_) => self.start_helper(domain),
+            Some(_) => self.start_helper(),
             None => Ok(()),
         }
     }
@@ -273,10 +273,8 @@ impl Call<'_> {
         Err(error)
     }
 
-    fn start_helper(&mut self, domain: &Domain) -> Result<()> {
-        detach::start_helper(self.host).with_context(|| {
-            format!("{}: the disc is there, but without the helper nothing tells the guest", domain.name)
-        })
+    fn start_helper(&self) -> Result<()> {
+        detach::start_helper(self.host).context("without the helper the guest gets no new disc")
     }
 }
 

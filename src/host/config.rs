@@ -11,6 +11,7 @@ use super::identity::ExposeHost;
 use super::paths::Host;
 use crate::context::compose;
 use crate::context::format::Format;
+use crate::context::toml_fault;
 
 /// What the administrator wants.
 #[derive(Debug, Clone, Deserialize)]
@@ -134,8 +135,12 @@ impl Config {
             Err(error) if file::is_missing(&error) => return Ok(Config::default()),
             Err(error) => return Err(error),
         };
-        let config: Config = toml::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
-        config.check().with_context(|| format!("reading {}", path.display()))?;
+        Config::parse(&text).with_context(|| format!("reading {}", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Config> {
+        let config: Config = toml::from_str(text).map_err(|fault| toml_fault::told(&fault, text))?;
+        config.check()?;
         Ok(config)
     }
 
@@ -186,9 +191,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Config> {
-        let config: Config = toml::from_str(text)?;
-        config.check()?;
-        Ok(config)
+        Config::parse(text)
     }
 
     #[test]

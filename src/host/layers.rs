@@ -92,9 +92,11 @@ impl Reading<'_> {
 
     fn file(&mut self, path: &Path) -> Result<(Vec<u8>, u16)> {
         ensure!(self.files_left > 0, "there are more files than limits.files = {} allows", self.limits.files);
-        let read = file::read_trusted(path, self.bytes_left);
-        let (bytes, mode) =
-            read.with_context(|| format!("limits.disc_size allows {} bytes in all", self.limits.disc_size))?;
+        let too_large = || fs::metadata(path).is_ok_and(|metadata| metadata.len() > self.bytes_left);
+        let (bytes, mode) = file::read_trusted(path, self.bytes_left).map_err(|error| match too_large() {
+            true => error.context(format!("limits.disc_size allows {} bytes in all", self.limits.disc_size)),
+            false => error,
+        })?;
         self.files_left -= 1;
         self.bytes_left -= bytes.len() as u64;
         // The disc is read-only, so write permission on it would only mislead.

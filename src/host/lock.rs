@@ -31,7 +31,10 @@ impl VmLock {
         let path = host.lock_file(uuid);
         let file = loop {
             let file = open(host, &path)?;
-            FileExt::lock_exclusive(&file).with_context(|| format!("locking {}", path.display()))?;
+            match FileExt::lock_exclusive(&file) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                locked => locked.with_context(|| format!("locking {}", path.display()))?,
+            }
             if is_still_at(&file, &path) {
                 break file;
             }

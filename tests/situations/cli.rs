@@ -1,0 +1,277 @@
+//! The command line, as far as it goes without libvirt.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use super::site::{Site, here, install, run};
+use super::situation::usual_vm;
+
+const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
+const VERBS: [&str; 7] = ["enable", "disable", "preview", "build", "refresh", "status", "deliver"];
+
+/// A host with the usual VM's XML in `vm.xml`.
+fn site() -> (Site, String) {
+    let site = Site::usual();
+    let xml = site.beside("vm.xml");
+    fs::write(&xml, usual_vm(&here(), "running.xml", "vm")).unwrap();
+    (site, xml.to_str().unwrap().to_owned())
+}
+
+fn say(site: &Site, arguments: &[&str]) -> Output {
+    run(&mut site.recontext(arguments), b"")
+}
+
+/// What a command prints that must go well.
+fn printed(site: &Site, arguments: &[&str]) -> String {
+    let output = say(site, arguments);
+    assert_eq!(text(&output.stderr), "", "{arguments:?}");
+    assert!(output.status.success(), "{arguments:?}: {}", output.status);
+    text(&output.stdout)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The files of a disc, read by bsdtar: name and content.
+fn on_disc(disc: &Path) -> Vec<(String, String)> {
+    let bsdtar = |arguments: &[&str]| {
+        let output = std::process::Command::new("bsdtar").args(arguments).output().expect("bsdtar is not installed");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let disc = disc.to_str().unwrap();
+    let mut names: Vec<String> = bsdtar(&["-tf", disc]).lines().map(str::to_owned).collect();
+    names.retain(|name| name != "." && name != "etc");
+    names.sort();
+    names
+        .into_iter()
+        .map(|name| (bsdtar(&["-xOf", disc, &name]), name))
+        .map(|(content, name)| (name, content))
+        .collect()
+}
+
+/// The marker without what tells one making from another.
+fn without_occasion(files: Vec<(String, String)>) -> Vec<(String, String)> {
+    let blank = |(name, content): (String, String)| match name.as_str() {
+        "recontext.json" => {
+            let mut marker: serde_json::Value = serde_json::from_str(&content).unwrap();
+            for key in ["generation", "reason", "built_at"] {
+                assert!(marker.as_object_mut().unwrap().remove(key).is_some(), "{key}");
+            }
+            (name, marker.to_string())
+        }
+        _ => (name, content),
+    };
+    files.into_iter().map(blank).collect()
+}
+
+#[test]
+fn build_writes_the_disc_that_the_hook_makes() {
+    let (site, xml) = site();
+    let output = site.beside("own.iso");
+    assert_eq!(printed(&site, &["build", "--xml", &xml, "--output", output.to_str().unwrap()]), "");
+    run(&mut site.hook(&["vm", "prepare", "begin", "-"]), &fs::read(&xml).unwrap());
+    let hooks = site.root().join(format!("var/lib/libvirt/recontext/{UUID}.iso"));
+    assert_eq!(without_occasion(on_disc(&output)), without_occasion(on_disc(&hooks)));
+    assert_eq!(fs::metadata(&output).unwrap().len(), fs::metadata(&hooks).unwrap().len());
+}
+
+#[test]
+fn build_needs_no_metadata_in_the_xml() {
+    let (site, xml) = site();
+    fs::write(&xml, format!("<domain><name>vm</name><uuid>{UUID}</uuid></domain>")).unwrap();
+    let output = site.beside("own.iso");
+    printed(&site, &["build", "--xml", &xml, "--output", output.to_str().unwrap()]);
+    assert_eq!(on_disc(&output).len(), 3);
+}
+
+#[test]
+fn build_that_fails_leaves_what_was_there() {
+    let (site, xml) = site();
+    site.write("etc/virt-recontext/context/a.j2", "one\n{{ nothing }}\n");
+    let output = site.beside("own.iso");
+    fs::write(&output, "old").unwrap();
+    let said = say(&site, &["build", "--xml", &xml, "--output", output.to_str().unwrap()]);
+    assert_eq!(said.status.code(), Some(1));
+    assert_eq!(text(&said.stderr), "virt-recontext: the template \"a.j2\": undefined value (in a.j2:2)\n");
+    assert_eq!(fs::read(&output).unwrap(), b"old");
+}
+
+#[test]
+fn preview_lists_the_files_and_shows_each() {
+    let (site, xml) = site();
+    let list = printed(&site, &["preview", "--xml", &xml]);
+    let lines: Vec<&str> = list.lines().collect();
+    assert_eq!(lines[..2], ["0444        75  /etc/probe.conf", "0444        34  /motd"]);
+    assert!(lines[2].ends_with("  /recontext.json") && lines.len() == 3, "{list}");
+    let probe = "endpoint=https://monitor.host-b.example:9100 site=berlin host=host-b vm=vm\n";
+    for path in ["etc/probe.conf", "/etc/probe.conf"] {
+        assert_eq!(printed(&site, &["preview", "--xml", &xml, "--file", path]), probe);
+    }
+    let said = say(&site, &["preview", "--xml", &xml, "--file", "etc"]);
+    assert_eq!((said.status.code(), text(&said.stdout)), (Some(1), String::new()));
+    assert_eq!(text(&said.stderr), "virt-recontext: the disc would have no file /etc\n");
+    assert!(!site.root().join("run/libvirt/recontext").exists(), "it writes nothing");
+}
+
+#[test]
+fn a_preview_into_a_closed_pipe_ends_quietly() {
+    let (site, xml) = site();
+    let mut preview = site.recontext(&["preview", "--xml", &xml]);
+    let mut preview = preview.spawn().unwrap();
+    drop(preview.stdout.take());
+    let output = preview.wait_with_output().unwrap();
+    assert!(!text(&output.stderr).contains("panicked"), "{}", text(&output.stderr));
+}
+
+/// States of two VMs, and a job of one, as the programs leave them.
+fn prepare_states(site: &Site) {
+    let second = "11111111-2222-4333-8444-555555555555";
+    site.write(
+        &format!("run/libvirt/recontext/state/{UUID}.json"),
+        &format!(
+            "{{\"uuid\":\"{UUID}\",\"name\":\"web\",\"progress\":\"waiting\",\"since\":179540670612,\"reason\":\"migrate\",\
+             \"message\":\"the guest has not let go\",\"edition\":{{\"generation\":179540670612,\"reason\":\"migrate\"}},\
+             \"image\":\"/var/lib/libvirt/recontext/{UUID}.iso\",\"identity\":{{\"dev\":1,\"ino\":2}}}}"
+        ),
+    );
+    site.write(
+        &format!("run/libvirt/recontext/jobs/{UUID}.json"),
+        &format!("{{\"uuid\":\"{UUID}\",\"name\":\"web\",\"reason\":\"migrate\",\"force\":false,\"noted\":179540670612,\"id\":\"1-1\"}}"),
+    );
+    site.write(
+        &format!("run/libvirt/recontext/state/{second}.json"),
+        &format!(
+            "{{\"uuid\":\"{second}\",\"name\":\"db\",\"progress\":\"failed\",\"since\":179540670600,\"reason\":\"start\",\
+             \"message\":\"no drive\",\"edition\":null,\"image\":null,\"identity\":null}}"
+        ),
+    );
+    site.write("run/libvirt/recontext/state/README", "not ours to judge");
+}
+
+#[test]
+fn status_shows_every_vm_by_name() {
+    let (site, _) = site();
+    assert_eq!(printed(&site, &["status"]), "");
+    assert_eq!(printed(&site, &["status", "--json"]), "[]\n");
+    prepare_states(&site);
+    let web = "web: waiting (migrate, disc 179540670612, 2026-11-23T04:05:06.12Z): the guest has not let go\n";
+    let db = "db: failed (start, disc -, 2026-11-23T04:05:06.00Z): no drive\n";
+    assert_eq!(printed(&site, &["status"]), [db, web].concat());
+    assert_eq!(printed(&site, &["status", "web"]), web);
+    assert_eq!(printed(&site, &["status", &UUID.to_uppercase()]), web);
+}
+
+#[test]
+fn status_as_json_says_all() {
+    let (site, _) = site();
+    prepare_states(&site);
+    let json: serde_json::Value = serde_json::from_str(&printed(&site, &["status", "--json"])).unwrap();
+    assert_eq!(
+        json,
+        serde_json::json!([
+            {"name": "db", "uuid": "11111111-2222-4333-8444-555555555555", "state": "failed", "reason": "start",
+             "generation": null, "since": "2026-11-23T04:05:06.00Z", "message": "no drive", "image": null,
+             "job_waiting": false},
+            {"name": "web", "uuid": UUID, "state": "waiting", "reason": "migrate", "generation": 179_540_670_612_u64,
+             "since": "2026-11-23T04:05:06.12Z", "message": "the guest has not let go",
+             "image": format!("/var/lib/libvirt/recontext/{UUID}.iso"), "job_waiting": true},
+        ])
+    );
+}
+
+#[test]
+fn status_leaves_a_damaged_state_out() {
+    let (site, _) = site();
+    prepare_states(&site);
+    site.write(&format!("run/libvirt/recontext/state/{UUID}.json"), "{");
+    assert_eq!(printed(&site, &["status"]).lines().count(), 1);
+}
+
+#[test]
+fn wrong_usage_is_told_and_exits_with_2() {
+    let (site, xml) = site();
+    for arguments in [
+        &[][..],
+        &["unknown"],
+        &["--unknown"],
+        &["enable"],
+        &["enable", "vm", "--target", "../x"],
+        &["enable", "vm", "--format", "zip"],
+        &["preview"],
+        &["preview", "vm", "--xml", &xml],
+        &["build", "--xml", &xml],
+        &["refresh"],
+        &["refresh", "vm", "--all"],
+        &["status", "a", "b"],
+        &["deliver", "x"],
+    ] {
+        let output = say(&site, arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(text(&output.stdout), "", "{arguments:?}");
+        assert!(text(&output.stderr).contains("--help"), "{arguments:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_told_in_one_line_and_exits_with_1() {
+    let (site, _) = site();
+    site.write("etc/virt-recontext/empty.xml", "");
+    let empty = site.root().join("etc/virt-recontext/empty.xml");
+    for (arguments, why) in [
+        (&["status", "nobody"][..], "no disc of a VM \"nobody\" is known here; does it run here, and is it enabled?"),
+        (&["preview", "--xml", "/nowhere.xml"], "reading /nowhere.xml: No such file or directory (os error 2)"),
+        (&["preview", "--xml", "/"], "reading /: it is not a regular file"),
+        (&["preview", "--xml", empty.to_str().unwrap()], "reading the domain's XML: there is no XML element"),
+    ] {
+        let output = say(&site, arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert_eq!(text(&output.stdout), "", "{arguments:?}");
+        assert_eq!(text(&output.stderr), format!("virt-recontext: {why}\n"));
+    }
+}
+
+#[test]
+fn only_root_may_look() {
+    use std::os::unix::process::CommandExt;
+    let (site, _) = site();
+    let mut recontext = site.recontext(&["status"]);
+    let copy = site.beside("recontext");
+    install(Path::new(recontext.get_program()), &copy);
+    let mut recontext_as_user = std::process::Command::new(&copy);
+    recontext_as_user.arg("status").uid(65534).gid(65534).current_dir("/");
+    let output = recontext_as_user.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("only root"), "{}", text(&output.stderr));
+    assert!(run(&mut recontext, b"").status.success());
+}
+
+#[test]
+fn deliver_without_a_daemon_leaves_the_jobs_and_says_so() {
+    let (site, _) = site();
+    prepare_states(&site);
+    site.write("etc/virt-recontext/config.toml", "uri = 'test:///nowhere.xml'\n");
+    let output = say(&site, &["deliver"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.starts_with("virt-recontext: connecting to libvirt at test:///nowhere.xml: "), "{said}");
+    let log = site.log_lines();
+    assert!(log.len() == 1 && log[0].ends_with("; the jobs stay for the next helper"), "{log:?}");
+    assert!(site.root().join(format!("run/libvirt/recontext/jobs/{UUID}.json")).exists());
+}
+
+#[test]
+fn every_help_fits_80_columns_and_goes_to_stdout() {
+    let (site, _) = site();
+    let mut too_wide = Vec::new();
+    let helps = VERBS.iter().flat_map(|verb| [vec![*verb, "--help"], vec![*verb, "-h"]]);
+    for arguments in helps.chain([vec!["--help"], vec!["-h"], vec!["help"], vec!["--version"]]) {
+        let help = printed(&site, &arguments);
+        assert!(!help.is_empty(), "{arguments:?}");
+        let wide = help.lines().filter(|line| line.chars().count() > 80);
+        too_wide.extend(wide.map(|line| format!("{arguments:?}: {line}")));
+    }
+    assert!(too_wide.is_empty(), "wider than 80 columns:\n{}", too_wide.join("\n"));
+}
