@@ -1,6 +1,8 @@
 //! Executables in `facts.d`, run by the built command line: what they are given, what they may do, and what is made of
 //! what they print.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so")]
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

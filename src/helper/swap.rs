@@ -106,7 +106,7 @@ impl Swap<'_> {
         let path = image::path(&config, &domain.uuid);
         let path = path.to_str().context("image_dir is not UTF-8").map_err(hopeless)?;
         let update = self.bring_up_to_date(&config, job, &domain, request, path).map_err(hopeless)?;
-        let done = |line: String| Attempt::Done([vec![line], update.warnings].concat().join("; "));
+        let done = |line: String| Attempt::Done([vec![line], update.warnings.clone()].concat().join("; "));
         if job.reason == Reason::Refresh && !update.rebuilt && !job.force && self.has_it(&domain, drive, path) {
             let nothing_to_say = update.warnings.is_empty();
             return Ok(if nothing_to_say { Attempt::Unchanged } else { done(SAME.to_owned()) });
