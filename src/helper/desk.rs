@@ -20,6 +20,7 @@ use crate::host::leftovers;
 use crate::host::lock::VmLock;
 use crate::host::log::Log;
 use crate::host::paths::Host;
+use crate::host::programs::Results;
 use crate::host::spool::Job;
 use crate::host::state::{Progress, State};
 
@@ -364,7 +365,7 @@ impl<'a> Desk<'a> {
                 leftovers::remove(self.host, VmLock::wait(self.host, &state.uuid)?)?;
             }
         }
-        Ok(())
+        Results::forget_old(self.host, &running)
     }
 
     /// Notes that a job is done, and takes it out of the spool; gives the disc's number.

@@ -1,7 +1,7 @@
 //! Facts from programs: executables in `facts.d` that print a JSON object. Only the helper and the command line run them;
 //! the hook, for which libvirtd waits, takes what they printed last for this VM.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::clock;
 use super::file;
 use super::paths::Host;
+use super::spool;
 use crate::context::facts::Facts;
 use crate::context::uuid::Uuid;
+
+/// In seconds.
+const DAY: u64 = 24 * 60 * 60;
 
 /// Where the facts of a program come from.
 pub trait ProgramFacts {
@@ -75,12 +79,18 @@ impl Results {
         file::replace_text(&host.facts_file(uuid), &text)
     }
 
-    /// Forgets the VM's results.
+    /// Forgets the results for VMs other than `here` that are older than a day: those VMs have not come back.
     ///
     /// # Errors
-    /// When the file stays.
-    pub fn forget(host: &Host, uuid: &Uuid) -> Result<()> {
-        file::remove(&host.facts_file(uuid))
+    /// When the results cannot be listed, or a file stays.
+    pub fn forget_old(host: &Host, here: &HashSet<Uuid>) -> Result<()> {
+        for uuid in spool::listed(&host.facts_dir())?.iter().filter(|uuid| !here.contains(uuid)) {
+            let results = Results::of(host, uuid)?;
+            if results.programs.values().all(|good| clock::seconds_since(good.at) > DAY) {
+                file::remove(&host.facts_file(uuid))?;
+            }
+        }
+        Ok(())
     }
 
     /// The program's last good result, with its age in seconds.

@@ -165,4 +165,7 @@ situations! {
     what_is_no_domain_changes_nothing
     without_any_metadata_nothing_happens_whatever_is_broken
     without_our_metadata_nothing_happens
+    a_program_that_was_not_run_yet_leaves_the_drive_to_the_helper
+    a_program_gives_the_hook_what_it_printed_last
+    guests_learn_no_more_of_the_host_than_they_may
 }
