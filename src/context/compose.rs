@@ -3,20 +3,20 @@
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
+use super::composed::{Composed, OPEN};
 use super::disc_path::DiscPath;
 use super::facts::{self, Facts};
+use super::format::Format;
+use super::formats;
 use super::marker::{Edition, MARKER, marker};
 use super::moment::Moment;
 use super::request::Request;
 use super::template::Templates;
-use super::tree::{File, Tree};
+use super::tree::File;
 use super::uuid::Uuid;
 
 /// The end of a template's name, left out on the disc.
 const TEMPLATE: &str = ".j2";
-
-/// The mode of a file that a VM carries.
-const CARRIED: u16 = 0o444;
 
 /// What one owner contributes.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Layer {
             facts::set(&mut layer.facts, name, value).context("reading the facts in the domain's metadata")?;
         }
         let file =
-            |(path, text): &(String, String)| (path.clone(), File { bytes: text.clone().into_bytes(), mode: CARRIED });
+            |(path, text): &(String, String)| (path.clone(), File { bytes: text.clone().into_bytes(), mode: OPEN });
         layer.files = request.files.iter().map(file).collect();
         Ok(layer)
     }
@@ -55,6 +55,8 @@ pub struct Occasion<'a> {
     pub host: &'a str,
     /// Number and reason of the disc.
     pub edition: Edition,
+    /// The disc's format.
+    pub format: Format,
 }
 
 /// How much one disc may hold.
@@ -97,8 +99,9 @@ struct Event {
 /// All facts are gathered before the first template is rendered. Made whole or not at all.
 ///
 /// # Errors
-/// A template that fails, a path that cannot be on a disc, a limit that is exceeded; with the file's name.
-pub fn compose(layers: Vec<Layer>, occasion: &Occasion, limits: Limits) -> Result<Tree> {
+/// A template that fails, a path that cannot be on a disc, a limit that is exceeded, a fact that the format cannot carry;
+/// with the file's or the fact's name.
+pub fn compose(layers: Vec<Layer>, occasion: &Occasion, limits: Limits) -> Result<Composed> {
     let mut all_facts = Facts::new();
     let mut files = Vec::new();
     for layer in layers {
@@ -116,20 +119,20 @@ pub fn compose(layers: Vec<Layer>, occasion: &Occasion, limits: Limits) -> Resul
         },
     })?;
     let marker_path: DiscPath = MARKER.parse()?;
-    let mut tree = Tree::default();
+    let mut disc = Composed::default();
     for (path, source, mut file) in winners(files) {
         ensure!(path != marker_path, "{source:?} cannot be on the disc: /{MARKER} is made by virt-recontext itself");
         if source.ends_with(TEMPLATE) {
             file.bytes = templates.render(&source, &file.bytes)?;
         }
-        tree.insert(path, file)?;
+        disc.give(path, file)?;
     }
-    let bytes = marker(occasion.edition, occasion.uuid, occasion.host, &all_facts)?;
-    tree.insert(marker_path, File { bytes, mode: CARRIED })?;
-    let (count, size) = (tree.iter().len(), tree.content_size());
+    formats::complete(occasion.format, &mut disc, occasion.uuid, &all_facts)?;
+    disc.make(MARKER, |_| marker(occasion.edition, occasion.uuid, occasion.host, &all_facts))?;
+    let (count, size) = (disc.tree().iter().len(), disc.tree().content_size());
     ensure!(count <= limits.files, "the disc would hold {count} files; limits.files allows {}", limits.files);
     ensure!(size <= limits.bytes, "the disc would hold {size} bytes; limits.disc_size allows {}", limits.bytes);
-    Ok(tree)
+    Ok(disc)
 }
 
 /// Each file with its path on the disc, checked; two files of one layer may not want the same path.
@@ -156,7 +159,9 @@ fn winners(files: Vec<(DiscPath, String, File)>) -> Vec<(DiscPath, String, File)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::composed::Origin;
     use crate::context::marker::{Generation, Reason};
+    use crate::context::tree::Tree;
 
     const LIMITS: Limits = Limits { bytes: 10_000, files: 10 };
 
@@ -169,9 +174,13 @@ mod tests {
     }
 
     fn composed(layers: Vec<Layer>) -> Result<Tree> {
+        composed_as(Format::Files, 179_540_670_612, layers).map(|disc| disc.tree().clone())
+    }
+
+    fn composed_as(format: Format, generation: u64, layers: Vec<Layer>) -> Result<Composed> {
         let uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
-        let edition = Edition { generation: Generation(179_540_670_612), reason: Reason::Migrate };
-        compose(layers, &Occasion { name: "vm", uuid: &uuid, host: "host-b", edition }, LIMITS)
+        let edition = Edition { generation: Generation(generation), reason: Reason::Migrate };
+        compose(layers, &Occasion { name: "vm", uuid: &uuid, host: "host-b", edition, format }, LIMITS)
     }
 
     fn text(tree: &Tree, path: &str) -> String {
@@ -228,5 +237,40 @@ mod tests {
         let tree = composed(vec![layer("[monitoring]\nport = 1", &[]), Layer::carried(&request).unwrap()]).unwrap();
         assert_eq!(text(&tree, "p"), "x");
         assert_eq!(tree.get(&"p".parse().unwrap()).unwrap().mode, 0o444);
+    }
+
+    #[test]
+    fn a_new_generation_changes_nothing_but_the_marker() {
+        for format in Format::ALL {
+            let made = |generation| {
+                composed_as(format, generation, vec![layer("a = 'ä'", &[("x.j2", "{{ facts.a }}")])]).unwrap()
+            };
+            let (old, new) = (made(1), made(2));
+            for ((path, before), (_, after)) in old.tree().iter().zip(new.tree().iter()) {
+                assert_eq!(before == after, path.to_string() != MARKER, "{format}: {path}");
+            }
+            assert_eq!(old.tree().iter().len(), new.tree().iter().len());
+            assert_eq!(old.origin(&MARKER.parse().unwrap()), Some(Origin::Generated));
+            assert_eq!(old.origin(&"x".parse().unwrap()), Some(Origin::Given));
+        }
+    }
+
+    #[test]
+    fn what_a_format_adds_counts_and_clashes_like_any_file() {
+        let files: Vec<String> = (0..9).map(|n| n.to_string()).collect();
+        let files: Vec<(&str, &str)> = files.iter().map(|name| (name.as_str(), "")).collect();
+        assert!(composed_as(Format::Files, 1, vec![layer("", &files)]).is_ok());
+        let error = composed_as(Format::NoCloud, 1, vec![layer("", &files)]).unwrap_err();
+        assert!(error.to_string().contains("limits.files"), "{error:#}");
+        let error = composed_as(Format::NoCloud, 1, vec![layer("", &[("meta-data/x", "")])]).unwrap_err();
+        assert!(format!("{error:#}").contains("\"meta-data\""), "{error:#}");
+    }
+
+    #[test]
+    fn a_template_may_be_the_file_that_a_format_merges() {
+        let template = ("openstack/latest/meta_data.json.j2", "{\"availability_zone\": {{ facts.zone|tojson }}}");
+        let disc = composed_as(Format::ConfigDrive, 1, vec![layer("zone = 'b'", &[template])]).unwrap();
+        let made = text(disc.tree(), "openstack/latest/meta_data.json");
+        assert!(made.contains("\"availability_zone\": \"b\"") && made.contains("\"zone\": \"b\""), "{made}");
     }
 }

@@ -50,7 +50,7 @@ pub struct Enable {
     /// The CD-ROM drive for the disc, such as sda; without it one that is empty, or a new one.
     #[arg(long, value_name = "DEV", value_parser = request::target)]
     pub target: Option<String>,
-    /// The disc's format; without it the default of the host where the VM is.
+    /// The disc's format: files, nocloud, configdrive or opennebula; without it the default of the host where the VM is.
     #[arg(long)]
     pub format: Option<Format>,
     /// The disc's volume label; without it the one that the format's readers look for.

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::cli::{DONE, Preview};
 use super::vm;
+use crate::context::composed::Origin;
 use crate::context::disc_path::DiscPath;
 use crate::context::domain::Domain;
 use crate::context::marker::{Edition, Generation, Reason};
@@ -30,13 +31,19 @@ pub fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> Result<u
     match &options.file {
         Some(path) => {
             let path: DiscPath = path.strip_prefix('/').unwrap_or(path).parse()?;
-            let file = content.tree.get(&path).with_context(|| format!("the disc would have no file /{path}"))?;
+            let file =
+                content.files.tree().get(&path).with_context(|| format!("the disc would have no file /{path}"))?;
             out.write_all(&file.bytes)?;
         }
         None => {
             content.image()?;
-            for (path, file) in content.tree.iter() {
-                writeln!(out, "{:04o} {:>9}  /{path}", file.mode, file.bytes.len())?;
+            for (path, file) in content.files.tree().iter() {
+                let origin = match content.files.origin(path) {
+                    Some(Origin::Generated) => "  (generated)",
+                    Some(Origin::Merged) => "  (merged with the facts)",
+                    Some(Origin::Given) | None => "",
+                };
+                writeln!(out, "{:04o} {:>9}  /{path}{origin}", file.mode, file.bytes.len())?;
             }
         }
     }

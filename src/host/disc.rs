@@ -12,13 +12,13 @@ use super::lock::VmLock;
 use super::paths::Host;
 use super::state::State;
 use crate::context::compose::{Layer, Occasion, compose};
+use crate::context::composed::Composed;
 use crate::context::iso9660::Image;
 use crate::context::iso9660::date::VolumeDate;
 use crate::context::iso9660::label::Label;
 use crate::context::marker::{Edition, Generation, Reason};
 use crate::context::moment::Moment;
 use crate::context::request::Request;
-use crate::context::tree::Tree;
 use crate::context::uuid::Uuid;
 
 /// Whose disc.
@@ -36,7 +36,7 @@ pub struct Subject<'a> {
 #[derive(Debug)]
 pub struct Content {
     /// The files.
-    pub tree: Tree,
+    pub files: Composed,
     label: Label,
     edition: Edition,
 }
@@ -49,13 +49,14 @@ impl Content {
     pub fn gather(host: &Host, config: &Config, subject: Subject, edition: Edition) -> Result<Content> {
         let mut layers = layers::read(host, &config.limits, subject.name, subject.uuid)?;
         layers.push(Layer::carried(subject.request)?);
-        let occasion = Occasion { name: subject.name, uuid: subject.uuid, host: &host.name, edition };
-        let tree = compose(layers, &occasion, config.limits.into())?;
+        let format = subject.request.format.unwrap_or(config.format);
+        let occasion = Occasion { name: subject.name, uuid: subject.uuid, host: &host.name, edition, format };
+        let files = compose(layers, &occasion, config.limits.into())?;
         let label = match &subject.request.label {
             Some(label) => label.clone(),
-            None => subject.request.format.unwrap_or(config.format).label().parse()?,
+            None => format.label().parse()?,
         };
-        Ok(Content { tree, label, edition })
+        Ok(Content { files, label, edition })
     }
 
     /// The image of it.
@@ -64,7 +65,7 @@ impl Content {
     /// When its files cannot be on a disc.
     pub fn image(&self) -> Result<Image<'_>> {
         let date = VolumeDate::from_unix_centis(self.edition.generation.0);
-        Image::new(&self.tree, &self.label, date).context("laying out the disc")
+        Image::new(self.files.tree(), &self.label, date).context("laying out the disc")
     }
 }
 
