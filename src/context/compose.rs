@@ -1,26 +1,50 @@
 //! Layers of files and facts become the files of one disc: later layers win.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use super::disc_path::DiscPath;
+use super::composed::{Composed, OPEN};
+use super::disc_path::{BadPath, DiscPath};
 use super::facts::{self, Facts};
+use super::format::Format;
+use super::formats;
 use super::marker::{Edition, MARKER, marker};
 use super::moment::Moment;
 use super::request::Request;
 use super::template::Templates;
-use super::tree::{File, Tree};
+use super::tree::File;
 use super::uuid::Uuid;
 
 /// The end of a template's name, left out on the disc.
 const TEMPLATE: &str = ".j2";
 
-/// The mode of a file that a VM carries.
-const CARRIED: u16 = 0o444;
+/// Whose a layer is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Owner {
+    /// The host's: this directory of its configuration.
+    Host(String),
+    /// The VM's own: its metadata.
+    #[default]
+    Vm,
+}
+
+impl Owner {
+    /// How a person finds the file that is called `source` in the owner's layer.
+    pub fn place_of(&self, source: &str) -> String {
+        match self {
+            Owner::Host(directory) => format!("{directory}/context/{source}"),
+            Owner::Vm => format!("{source} in the VM's metadata"),
+        }
+    }
+}
 
 /// What one owner contributes.
 #[derive(Debug, Default)]
 pub struct Layer {
+    /// Whose it is.
+    pub owner: Owner,
     /// Its facts.
     pub facts: Facts,
     /// Its files: path in the layer, content and mode. A path that ends in `.j2` is a template.
@@ -38,7 +62,7 @@ impl Layer {
             facts::set(&mut layer.facts, name, value).context("reading the facts in the domain's metadata")?;
         }
         let file =
-            |(path, text): &(String, String)| (path.clone(), File { bytes: text.clone().into_bytes(), mode: CARRIED });
+            |(path, text): &(String, String)| (path.clone(), File { bytes: text.clone().into_bytes(), mode: OPEN });
         layer.files = request.files.iter().map(file).collect();
         Ok(layer)
     }
@@ -55,6 +79,8 @@ pub struct Occasion<'a> {
     pub host: Option<&'a str>,
     /// Number and reason of the disc.
     pub edition: Edition,
+    /// The disc's format.
+    pub format: Format,
 }
 
 /// How much one disc may hold.
@@ -102,13 +128,14 @@ struct Event {
 /// All facts are gathered before the first template is rendered. Made whole or not at all.
 ///
 /// # Errors
-/// A template that fails, a path that cannot be on a disc, a limit that is exceeded; with the file's name.
-pub fn compose(layers: &[Layer], occasion: &Occasion, limits: Limits) -> Result<Tree> {
+/// A template that fails, a path that cannot be on a disc, a limit that is exceeded, a fact that the format cannot carry;
+/// with the file's or the fact's name.
+pub fn compose(layers: &[Layer], occasion: &Occasion, limits: Limits) -> Result<Composed> {
     let mut all_facts = Facts::new();
     let mut files = Vec::new();
     for layer in layers {
         facts::merge(&mut all_facts, layer.facts.clone());
-        files.extend(one_of_each(&layer.files)?);
+        files.extend(one_of_each(layer)?);
     }
     let values = Values {
         facts: &all_facts,
@@ -122,48 +149,65 @@ pub fn compose(layers: &[Layer], occasion: &Occasion, limits: Limits) -> Result<
     };
     let templates = Templates::new(&values, limits.template_steps, limits.template_output)?;
     let marker_path: DiscPath = MARKER.parse()?;
-    let mut tree = Tree::default();
-    for (path, source, file) in winners(files) {
-        ensure!(path != marker_path, "{source:?} cannot be on the disc: /{MARKER} is made by virt-recontext itself");
-        let bytes = match source.ends_with(TEMPLATE) {
-            true => templates.render(source, &file.bytes)?,
+    let mut disc = Composed::default();
+    for Source { path, owner, name, file } in winners(files) {
+        let place = owner.place_of(name);
+        ensure!(path != marker_path, "{place} cannot be on the disc: /{MARKER} is made by virt-recontext itself");
+        let bytes = match name.ends_with(TEMPLATE) {
+            true => templates.render(&place, &file.bytes)?,
             false => file.bytes.clone(),
         };
-        tree.insert(path, File { bytes, mode: file.mode })?;
+        disc.give(path, File { bytes, mode: file.mode })?;
     }
-    let bytes = marker(occasion.edition, occasion.uuid, occasion.host, &all_facts)?;
-    tree.insert(marker_path, File { bytes, mode: CARRIED })?;
-    let (count, size) = (tree.iter().len(), tree.content_size());
+    formats::complete(occasion.format, &mut disc, occasion.uuid, &all_facts)?;
+    disc.make(MARKER, |_| marker(occasion.edition, occasion.uuid, occasion.host, &all_facts))?;
+    let (count, size) = (disc.tree().iter().len(), disc.tree().content_size());
     ensure!(count <= limits.files, "the disc would hold {count} files; limits.files allows {}", limits.files);
     ensure!(size <= limits.bytes, "the disc would hold {size} bytes; limits.disc_size allows {}", limits.bytes);
-    Ok(tree)
+    Ok(disc)
 }
 
-/// Each file with its path on the disc, checked; two files of one layer may not want the same path.
-fn one_of_each(files: &[(String, File)]) -> Result<Vec<(DiscPath, &str, &File)>> {
-    let mut seen = std::collections::BTreeSet::new();
-    let mut checked = Vec::with_capacity(files.len());
-    for (source, file) in files {
-        let path: DiscPath = source.strip_suffix(TEMPLATE).unwrap_or(source).parse()?;
-        ensure!(seen.insert(path.clone()), "two files of one layer make {:?} on the disc; keep one", path.to_string());
-        checked.push((path, source.as_str(), file));
+/// A file of a layer, with where it would be on the disc.
+struct Source<'l> {
+    path: DiscPath,
+    owner: &'l Owner,
+    name: &'l str,
+    file: &'l File,
+}
+
+/// The path on the disc of the file that is called `source` in a layer.
+///
+/// # Errors
+/// When it cannot be a path on a disc.
+pub fn path_of(source: &str) -> Result<DiscPath, BadPath> {
+    source.strip_suffix(TEMPLATE).unwrap_or(source).parse()
+}
+
+/// The files of a layer, checked; two of them may not want the same path.
+fn one_of_each(layer: &Layer) -> Result<Vec<Source<'_>>> {
+    let mut seen = BTreeSet::new();
+    let mut checked = Vec::with_capacity(layer.files.len());
+    for (name, file) in &layer.files {
+        let path = path_of(name).with_context(|| layer.owner.place_of(name))?;
+        let new = seen.insert(path.clone());
+        ensure!(new, "{} is not the only file of its layer that makes /{path}; keep one", layer.owner.place_of(name));
+        checked.push(Source { path, owner: &layer.owner, name, file });
     }
     Ok(checked)
 }
 
 /// For each path its last file, so that what loses is never rendered.
-fn winners<'f>(files: Vec<(DiscPath, &'f str, &'f File)>) -> Vec<(DiscPath, &'f str, &'f File)> {
-    let mut last = std::collections::BTreeMap::new();
-    for (path, source, file) in files {
-        last.insert(path, (source, file));
-    }
-    last.into_iter().map(|(path, (source, file))| (path, source, file)).collect()
+fn winners<'l>(files: Vec<Source<'l>>) -> impl Iterator<Item = Source<'l>> {
+    let last: BTreeMap<DiscPath, Source<'l>> = files.into_iter().map(|source| (source.path.clone(), source)).collect();
+    last.into_values()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::composed::Origin;
     use crate::context::marker::{Generation, Reason};
+    use crate::context::tree::Tree;
 
     const LIMITS: Limits = Limits { bytes: 10_000, files: 10, template_steps: 10_000, template_output: 5_000 };
 
@@ -172,13 +216,21 @@ mod tests {
     }
 
     fn layer(facts: &str, files: &[(&str, &str)]) -> Layer {
-        Layer { facts: facts::from_toml(facts).unwrap(), files: files.iter().map(|(p, t)| file(p, t)).collect() }
+        Layer {
+            owner: Owner::Host("/etc".to_owned()),
+            facts: facts::from_toml(facts).unwrap(),
+            files: files.iter().map(|(p, t)| file(p, t)).collect(),
+        }
     }
 
     fn composed(layers: Vec<Layer>) -> Result<Tree> {
+        composed_as(Format::Files, 179_540_670_612, layers).map(|disc| disc.tree().clone())
+    }
+
+    fn composed_as(format: Format, generation: u64, layers: Vec<Layer>) -> Result<Composed> {
         let uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
-        let edition = Edition { generation: Generation(179_540_670_612), reason: Reason::Migrate };
-        compose(&layers, &Occasion { name: "vm", uuid: &uuid, host: Some("host-b"), edition }, LIMITS)
+        let edition = Edition { generation: Generation(generation), reason: Reason::Migrate };
+        compose(&layers, &Occasion { name: "vm", uuid: &uuid, host: Some("host-b"), edition, format }, LIMITS)
     }
 
     fn text(tree: &Tree, path: &str) -> String {
@@ -212,10 +264,10 @@ mod tests {
         for (files, why) in [
             (vec![("../x", "")], "../x"),
             (vec![("recontext.json", "{}")], "made by virt-recontext"),
-            (vec![("a", ""), ("a.j2", "")], "two files"),
+            (vec![("a", ""), ("a.j2", "")], "keep one"),
             (vec![("a", ""), ("a/b", "")], "both a file and the directory"),
             (vec![("big", &"x".repeat(10_001))], "limits.disc_size"),
-            (vec![("t.j2", "{{ nothing }}")], "t.j2"),
+            (vec![("t.j2", "\n{{ nothing }}")], "/etc/context/t.j2, line 2"),
         ] {
             let error = format!("{:#}", composed(vec![layer("", &files)]).unwrap_err());
             assert!(error.contains(why), "{error}");
@@ -235,5 +287,40 @@ mod tests {
         let tree = composed(vec![layer("[monitoring]\nport = 1", &[]), Layer::carried(&request).unwrap()]).unwrap();
         assert_eq!(text(&tree, "p"), "x");
         assert_eq!(tree.get(&"p".parse().unwrap()).unwrap().mode, 0o444);
+    }
+
+    #[test]
+    fn a_new_generation_changes_nothing_but_the_marker() {
+        for format in Format::ALL {
+            let made = |generation| {
+                composed_as(format, generation, vec![layer("a = 'ä'", &[("x.j2", "{{ facts.a }}")])]).unwrap()
+            };
+            let (old, new) = (made(1), made(2));
+            for ((path, before), (_, after)) in old.tree().iter().zip(new.tree().iter()) {
+                assert_eq!(before == after, path.to_string() != MARKER, "{format}: {path}");
+            }
+            assert_eq!(old.tree().iter().len(), new.tree().iter().len());
+            assert_eq!(old.origin(&MARKER.parse().unwrap()), Some(Origin::Generated));
+            assert_eq!(old.origin(&"x".parse().unwrap()), Some(Origin::Given));
+        }
+    }
+
+    #[test]
+    fn what_a_format_adds_counts_and_clashes_like_any_file() {
+        let files: Vec<String> = (0..9).map(|n| n.to_string()).collect();
+        let files: Vec<(&str, &str)> = files.iter().map(|name| (name.as_str(), "")).collect();
+        assert!(composed_as(Format::Files, 1, vec![layer("", &files)]).is_ok());
+        let error = composed_as(Format::NoCloud, 1, vec![layer("", &files)]).unwrap_err();
+        assert!(error.to_string().contains("limits.files"), "{error:#}");
+        let error = composed_as(Format::NoCloud, 1, vec![layer("", &[("meta-data/x", "")])]).unwrap_err();
+        assert!(format!("{error:#}").contains("\"meta-data\""), "{error:#}");
+    }
+
+    #[test]
+    fn a_template_may_be_the_file_that_a_format_merges() {
+        let template = ("openstack/latest/meta_data.json.j2", "{\"availability_zone\": {{ facts.zone|tojson }}}");
+        let disc = composed_as(Format::ConfigDrive, 1, vec![layer("zone = 'b'", &[template])]).unwrap();
+        let made = text(disc.tree(), "openstack/latest/meta_data.json");
+        assert!(made.contains("\"availability_zone\": \"b\"") && made.contains("\"zone\": \"b\""), "{made}");
     }
 }

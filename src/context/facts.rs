@@ -8,6 +8,9 @@ use super::toml_fault;
 /// Facts by name; a value may be a table of further facts.
 pub type Facts = Map<String, Value>;
 
+/// Deepest table that [`set`] makes: readers of JSON refuse deeper ones, and none needs it.
+const MAX_DEPTH: usize = 100;
+
 /// Reads facts in TOML.
 ///
 /// # Errors
@@ -40,8 +43,13 @@ pub fn merge(base: &mut Facts, over: Facts) {
 /// Sets one fact; dots in `name` lead into tables, which are made where they are missing.
 ///
 /// # Errors
-/// When a part of the name is empty, or leads into a fact that is not a table.
+/// When a part of the name is empty, leads into a fact that is not a table, or lies too deep.
 pub fn set(facts: &mut Facts, name: &str, value: &str) -> Result<()> {
+    ensure!(
+        name.split('.').count() <= MAX_DEPTH,
+        "the fact {:?}… lies deeper than {MAX_DEPTH} tables",
+        name.chars().take(60).collect::<String>()
+    );
     let (tables, last) = name.rsplit_once('.').map_or((None, name), |(tables, last)| (Some(tables), last));
     let mut place = facts;
     for part in tables.into_iter().flat_map(|tables| tables.split('.')) {
@@ -102,6 +110,7 @@ mod tests {
         for name in ["", ".", "a.", ".a", "a..b", "v.x"] {
             assert!(set(&mut base, name, "x").is_err(), "{name:?}");
         }
+        assert!(set(&mut base, &"a.".repeat(100_000), "x").unwrap_err().to_string().contains("deeper"));
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! The disc's format: which files a guest expects, and under which volume label it looks for them.
+//! What each format adds to the files is in [`super::formats`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,13 +13,35 @@ pub enum Format {
     /// A plain tree under a label that no boot-time search takes for a seed.
     #[default]
     Files,
+    /// cloud-init's NoCloud seed.
+    NoCloud,
+    /// OpenStack's config drive, version 2.
+    ConfigDrive,
+    /// OpenNebula's context disc.
+    OpenNebula,
 }
 
 impl Format {
+    /// All formats.
+    pub const ALL: [Format; 4] = [Format::Files, Format::NoCloud, Format::ConfigDrive, Format::OpenNebula];
+
+    /// Its name in configuration, metadata and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Files => "files",
+            Format::NoCloud => "nocloud",
+            Format::ConfigDrive => "configdrive",
+            Format::OpenNebula => "opennebula",
+        }
+    }
+
     /// The volume label that its readers look for.
     pub fn label(self) -> &'static str {
         match self {
             Format::Files => "RECONTEXT",
+            Format::NoCloud => "cidata",
+            Format::ConfigDrive => "config-2",
+            Format::OpenNebula => "CONTEXT",
         }
     }
 }
@@ -29,7 +52,7 @@ pub struct UnknownFormat(String);
 
 impl fmt::Display for UnknownFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not a disc format; known is \"files\"", self.0)
+        write!(f, "{:?} is not a disc format; known are {}", self.0, Format::ALL.map(Format::name).join(", "))
     }
 }
 
@@ -39,17 +62,34 @@ impl FromStr for Format {
     type Err = UnknownFormat;
 
     fn from_str(name: &str) -> Result<Self, UnknownFormat> {
-        match name {
-            "files" => Ok(Format::Files),
-            other => Err(UnknownFormat(other.to_owned())),
-        }
+        let known = Format::ALL.into_iter().find(|format| format.name() == name);
+        known.ok_or_else(|| UnknownFormat(name.chars().take(60).collect()))
     }
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Format::Files => "files",
-        })
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::iso9660::label::Label;
+
+    #[test]
+    fn every_format_has_one_name_everywhere_and_a_label_that_a_disc_can_have() {
+        for format in Format::ALL {
+            assert_eq!(format.name().parse(), Ok(format));
+            assert_eq!(serde_json::to_value(format).unwrap(), format.name());
+            assert!(format.label().parse::<Label>().is_ok());
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_all_known_ones() {
+        let error = "zip".parse::<Format>().unwrap_err().to_string();
+        assert_eq!(error, "\"zip\" is not a disc format; known are files, nocloud, configdrive, opennebula");
     }
 }

@@ -13,9 +13,12 @@ pub mod xml;
 
 // Facts and files of several owners, composed to the files of one disc.
 pub mod compose;
+pub mod composed;
 pub mod disc_path;
+pub mod explain;
 pub mod facts;
 pub mod format;
+pub mod formats;
 pub mod marker;
 pub mod moment;
 pub mod template;

@@ -40,15 +40,21 @@ impl Templates {
     /// When the template is not UTF-8, has a fault (with its line), uses a name that does not exist, or exceeds its fuel
     /// or size.
     pub fn render(&self, name: &str, source: &[u8]) -> Result<Vec<u8>> {
-        let source = str::from_utf8(source).with_context(|| format!("the template {name:?} is not UTF-8 text"))?;
-        let fault = |error: minijinja::Error| match error.kind() {
-            ErrorKind::OutOfFuel => anyhow!("the template {name:?} takes more steps than limits.template_steps allows"),
-            _ => anyhow!("the template {name:?}: {error}"),
+        let source = str::from_utf8(source).with_context(|| format!("the template {name} is not UTF-8 text"))?;
+        let fault = |error: minijinja::Error| {
+            let what = match (error.kind(), error.detail()) {
+                (ErrorKind::OutOfFuel, _) => "it takes more steps than limits.template_steps allows".to_owned(),
+                (ErrorKind::UndefinedError, None) => "it uses a name that is not defined".to_owned(),
+                (kind, None) => kind.to_string(),
+                (kind, Some(detail)) => format!("{kind}: {detail}"),
+            };
+            let line = error.line().map_or(String::new(), |line| format!(", line {line}"));
+            anyhow!("the template {name}{line}: {what}")
         };
         let template = self.environment.template_from_named_str(name, source).map_err(fault)?;
         let text = template.render(self.values.clone()).map_err(fault)?;
         let max = self.max_output;
-        ensure!(text.len() as u64 <= max, "the template {name:?} gives more than limits.template_output = {max} bytes");
+        ensure!(text.len() as u64 <= max, "the template {name} gives more than limits.template_output = {max} bytes");
         Ok(text.into_bytes())
     }
 }
@@ -80,7 +86,7 @@ mod tests {
     #[test]
     fn a_name_that_does_not_exist_is_an_error_with_its_line() {
         let error = format!("{:#}", render("one\n{{ facts.monitoring }}").unwrap_err());
-        assert!(error.contains("undefined") && error.contains("x.j2:2"), "{error}");
+        assert!(error.contains("not defined") && error.contains("x.j2, line 2"), "{error}");
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub struct Enable {
     /// The drive for the disc, such as sda; else an empty one
     #[arg(long, value_name = "DEV", value_parser = request::target)]
     pub target: Option<String>,
-    /// The disc's format; else that of the VM's host
+    /// files, nocloud, configdrive or opennebula
     #[arg(long)]
     pub format: Option<Format>,
     /// The disc's volume label; else that of the format
@@ -78,6 +78,9 @@ pub struct Preview {
     /// Show this file of the disc, instead of a list of all.
     #[arg(long, value_name = "PATH")]
     pub file: Option<String>,
+    /// Tell for each file and fact which layer it is from.
+    #[arg(long, conflicts_with = "file")]
+    pub explain: bool,
 }
 
 /// Write the disc of a domain's XML to a file.

@@ -7,8 +7,10 @@ use anyhow::{Context, Result, bail};
 use super::cli::{DONE, Preview};
 use super::programs::Runner;
 use super::vm;
+use crate::context::composed::Origin;
 use crate::context::disc_path::DiscPath;
 use crate::context::domain::Domain;
+use crate::context::explain::explain;
 use crate::context::marker::{Edition, Generation, Reason};
 use crate::host::clock;
 use crate::host::config::Config;
@@ -26,34 +28,50 @@ pub fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> Result<u
         (None, Some(name)) => vm::current_xml(&vm::connect(&config)?.find(name)?)?,
         (None, None) => bail!("name a VM, or give a file with --xml"),
     };
-    let content = content_of(host, &config, &xml)?;
+    let domain = Domain::read(&xml)?;
+    let request = domain.request()?.cloned().unwrap_or_default();
+    let subject = Subject { name: &domain.name, uuid: &domain.uuid, request: &request };
+    let sources = gather(host, &config, subject)?;
+    let content = sources.content(next_edition())?;
     match &options.file {
         Some(path) => {
             let path: DiscPath = path.strip_prefix('/').unwrap_or(path).parse()?;
-            let file = content.tree.get(&path).with_context(|| format!("the disc would have no file /{path}"))?;
-            out.write_all(&file.bytes)?;
+            let file = content.files.tree().get(&path);
+            out.write_all(&file.with_context(|| format!("the disc would have no file /{path}"))?.bytes)?;
         }
-        None => {
-            content.image()?;
-            for (path, file) in content.tree.iter() {
-                writeln!(out, "{:04o} {:>9}  /{path}", file.mode, file.bytes.len())?;
-            }
-        }
+        None if options.explain => out.write_all(explain(sources.layers(), &content.files)?.as_bytes())?,
+        None => list(&content, out)?,
     }
     Ok(DONE)
 }
 
-/// What would be on the disc of the domain that `xml` describes; one without our metadata is taken for one that asks
-/// for nothing in particular.
+fn list(content: &Content, out: &mut impl Write) -> Result<()> {
+    content.image()?;
+    for (path, file) in content.files.tree().iter() {
+        let origin = match content.files.origin(path) {
+            Some(Origin::Generated) => "  (generated)",
+            Some(Origin::Merged) => "  (merged with the facts)",
+            Some(Origin::Given) | None => "",
+        };
+        writeln!(out, "{:04o} {:>9}  /{path}{origin}", file.mode, file.bytes.len())?;
+    }
+    Ok(())
+}
+
+/// All that a disc made now would be made of; what went wrong with programs is told on stderr.
 ///
 /// # Errors
-/// When the disc could not be made.
-pub fn content_of(host: &Host, config: &Config, xml: &str) -> Result<Content> {
-    let domain = Domain::read(xml)?;
-    let request = domain.request()?.cloned().unwrap_or_default();
-    let subject = Subject { name: &domain.name, uuid: &domain.uuid, request: &request };
-    let generation = Generation::next(None, clock::now());
-    let mut programs = Runner::new(host, &domain.name, &domain.uuid, &config.limits)?;
+/// When something cannot be read or trusted.
+pub fn gather<'a>(host: &'a Host, config: &'a Config, subject: Subject<'a>) -> Result<Sources<'a>> {
+    let mut programs = Runner::new(host, subject.name, subject.uuid, &config.limits)?;
     let sources = Sources::gather(host, config, subject, &mut programs)?;
-    sources.content(Edition { generation, reason: Reason::Refresh })
+    for warning in programs.warnings() {
+        let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {warning}");
+    }
+    Ok(sources)
+}
+
+/// The edition of a disc that is only looked at.
+pub fn next_edition() -> Edition {
+    Edition { generation: Generation::next(None, clock::now()), reason: Reason::Refresh }
 }

@@ -53,6 +53,11 @@ impl<'a> Runner<'a> {
         Ok(self.warnings)
     }
 
+    /// What went wrong, and what is used instead.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     fn run(&self, program: &Path) -> Result<Facts> {
         let mut command = Command::new(program);
         command

@@ -7,16 +7,12 @@ use anyhow::{Context, Result};
 
 use super::call::Operation;
 use super::work::Reply;
-use crate::context::compose::{Occasion, compose};
 use crate::context::domain::Domain;
 use crate::context::drive::Drive;
-use crate::context::format::Format;
-use crate::context::iso9660::Image;
-use crate::context::iso9660::date::VolumeDate;
-use crate::context::marker::{Edition, Generation, Reason};
+use crate::context::marker::Reason;
 use crate::context::rewrite;
-use crate::host::clock;
 use crate::host::config::Config;
+use crate::host::disc::{Sources, Subject};
 use crate::host::image;
 use crate::host::lock::VmLock;
 use crate::host::paths::Host;
@@ -46,18 +42,16 @@ pub fn let_go_on(host: &Host, operation: Operation, xml: &str) -> Result<Reply> 
     Ok(rewrite::may_be_missing(&domain, drive)?.map_or(Reply::Nothing, Reply::Answer))
 }
 
-/// Puts a disc with nothing but `/recontext.json` where the drive looks for it.
+/// Puts a disc with nothing but what its format demands where the drive looks for it.
 fn empty_disc(host: &Host, domain: &Domain, drive: &Drive) -> Result<()> {
     // Perhaps it is the configuration that is broken.
     let config = Config::load(host).unwrap_or_default();
     let path = drive.path().map(Path::new).filter(|path| image::may_be_made_at(&config, path, &domain.uuid));
     let path = path.context("the file in the drive is missing, and not ours to make")?;
     let lock = VmLock::wait(host, &domain.uuid)?;
-    let edition = Edition { generation: Generation::next(None, clock::now()), reason: Reason::Start };
-    let occasion = Occasion { name: &domain.name, uuid: &domain.uuid, host: None, edition };
-    let tree = compose(&[], &occasion, config.limits.into())?;
-    let image = Image::new(&tree, &Format::Files.label().parse()?, VolumeDate::from_unix_centis(edition.generation.0))?;
-    let identity = image::publish(host, &config, path, &image)?;
+    let request = domain.request().ok().flatten().cloned().unwrap_or_default();
+    let subject = Subject { name: &domain.name, uuid: &domain.uuid, request: &request };
+    let made = Sources::none(host, &config, subject).make(&lock, path, Reason::Start)?;
     // `release` removes what the state names.
     let none = || State {
         progress: Progress::Failed,
@@ -65,7 +59,7 @@ fn empty_disc(host: &Host, domain: &Domain, drive: &Drive) -> Result<()> {
         ..State::new(domain.uuid.clone(), &domain.name, Reason::Start)
     };
     let mut state = State::of(host, &domain.uuid)?.unwrap_or_else(none);
-    (state.image, state.identity) = (Some(path.to_owned()), Some(identity));
+    (state.image, state.identity) = (Some(path.to_owned()), Some(made.identity));
     let (progress, message) = (state.progress, state.message.clone());
     state.write(host, &lock, progress, message)
 }

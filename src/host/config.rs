@@ -225,6 +225,9 @@ mod tests {
             "program_time",
             "program_output",
         ];
+        for format in Format::ALL {
+            assert!(example.contains(&format!("\n# {:?}: ", format.name())), "{format} is not in the example");
+        }
         for key in keys {
             assert!(
                 set.contains(&format!("\n{key} = ")) || set.starts_with(&format!("{key} = ")),
@@ -241,7 +244,7 @@ mod tests {
             ("force_after = 3", "line 1", "string"),
             ("on_error = 'panic'", "line 1", "refuse"),
             ("[limits]\ndisc_size = '64'", "line 2", "64MiB"),
-            ("format = 'zip'", "line 1", "files"),
+            ("format = 'zip'", "line 1", "configdrive"),
             ("image_dir = 'x'", "", "absolute"),
             ("image_dir = '/tmp'", "", "directory of its own"),
             ("image_mode = 0o1777", "", "0o640"),

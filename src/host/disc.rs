@@ -14,12 +14,12 @@ use super::paths::Host;
 use super::programs::ProgramFacts;
 use super::state::State;
 use crate::context::compose::{Layer, Occasion, compose};
+use crate::context::composed::Composed;
 use crate::context::iso9660::Image;
 use crate::context::iso9660::date::VolumeDate;
 use crate::context::iso9660::label::Label;
 use crate::context::marker::{Edition, Generation, Reason};
 use crate::context::request::Request;
-use crate::context::tree::Tree;
 use crate::context::uuid::Uuid;
 
 /// Whose disc.
@@ -37,7 +37,7 @@ pub struct Subject<'a> {
 #[derive(Debug)]
 pub struct Content {
     /// The files.
-    pub tree: Tree,
+    pub files: Composed,
     label: Label,
     edition: Edition,
 }
@@ -66,19 +66,31 @@ impl<'a> Sources<'a> {
         Ok(Sources { host, config, subject, layers })
     }
 
+    /// No layers at all: for a disc that has to be there and cannot be made.
+    pub fn none(host: &'a Host, config: &'a Config, subject: Subject<'a>) -> Sources<'a> {
+        Sources { host, config, subject, layers: Vec::new() }
+    }
+
+    /// The layers, in their order.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
     /// The files of one edition.
     ///
     /// # Errors
     /// When any part of it cannot be made.
     pub fn content(&self, edition: Edition) -> Result<Content> {
+        let Subject { name, uuid, request } = self.subject;
         let host = identity::shown(self.host, self.config)?;
-        let occasion = Occasion { name: self.subject.name, uuid: self.subject.uuid, host: host.as_deref(), edition };
-        let tree = compose(&self.layers, &occasion, self.config.limits.into())?;
-        let label = match &self.subject.request.label {
+        let format = request.format.unwrap_or(self.config.format);
+        let occasion = Occasion { name, uuid, host: host.as_deref(), edition, format };
+        let files = compose(&self.layers, &occasion, self.config.limits.into())?;
+        let label = match &request.label {
             Some(label) => label.clone(),
-            None => self.subject.request.format.unwrap_or(self.config.format).label().parse()?,
+            None => format.label().parse()?,
         };
-        Ok(Content { tree, label, edition })
+        Ok(Content { files, label, edition })
     }
 
     /// Makes a new disc at `path`.
@@ -113,7 +125,7 @@ impl Content {
     /// When its files cannot be on a disc.
     pub fn image(&self) -> Result<Image<'_>> {
         let date = VolumeDate::from_unix_centis(self.edition.generation.0);
-        Image::new(&self.tree, &self.label, date).context("laying out the disc")
+        Image::new(self.files.tree(), &self.label, date).context("laying out the disc")
     }
 }
 

@@ -15,7 +15,7 @@ use super::config::Limits;
 use super::file;
 use super::paths::Host;
 use super::programs::ProgramFacts;
-use crate::context::compose::Layer;
+use crate::context::compose::{Layer, Owner};
 use crate::context::facts::{self, Facts};
 use crate::context::tree::File;
 use crate::context::uuid::Uuid;
@@ -52,7 +52,7 @@ struct Reading<'l> {
 
 impl Reading<'_> {
     fn layer(&mut self, dir: &Path) -> Result<Layer> {
-        let mut layer = Layer::default();
+        let mut layer = Layer { owner: Owner::Host(dir.display().to_string()), ..Layer::default() };
         let facts_dir = dir.join("facts.d");
         for name in names(&facts_dir)? {
             let facts = self.facts(&facts_dir.join(name))?;

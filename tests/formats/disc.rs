@@ -1,0 +1,95 @@
+//! Discs, and what another program finds on them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+use serde_json::Value;
+use tempfile::TempDir;
+use virt_recontext::context::compose::{Layer, Occasion, Owner, compose};
+use virt_recontext::context::composed::Composed;
+use virt_recontext::context::format::Format;
+use virt_recontext::context::iso9660::Image;
+use virt_recontext::context::iso9660::date::VolumeDate;
+use virt_recontext::context::marker::{Edition, Generation, Reason};
+use virt_recontext::context::tree::File;
+use virt_recontext::host::config::Limits;
+
+pub const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
+
+/// What a host says about itself, and the files that it has for guests.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// A JSON object.
+    pub facts: Value,
+    pub files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Given {
+    pub fn facts(facts: Value) -> Given {
+        Given { facts, files: BTreeMap::new() }
+    }
+
+    pub fn and_file(mut self, path: &str, text: &str) -> Given {
+        self.files.insert(path.to_owned(), text.as_bytes().to_vec());
+        self
+    }
+
+    pub fn composed(&self, format: Format) -> Result<Composed> {
+        self.composed_by("host-a", 179_540_670_612, format)
+    }
+
+    /// The disc that a host makes as its generation.
+    pub fn composed_by(&self, host: &str, generation: u64, format: Format) -> Result<Composed> {
+        let facts = self.facts.as_object().unwrap().clone();
+        let file = |(path, bytes): (&String, &Vec<u8>)| (path.clone(), File { bytes: bytes.clone(), mode: 0o444 });
+        let layer = Layer { owner: Owner::Vm, facts, files: self.files.iter().map(file).collect() };
+        let edition = Edition { generation: Generation(generation), reason: Reason::Migrate };
+        let occasion = Occasion { name: "vm", uuid: &UUID.parse()?, host: Some(host), edition, format };
+        compose(&[layer], &occasion, Limits::default().into())
+    }
+
+    /// The files of the disc, as bsdtar finds them.
+    pub fn on_disc(&self, format: Format) -> TempDir {
+        extracted(&self.composed(format).unwrap(), format)
+    }
+}
+
+/// Writes the disc and lets bsdtar take everything off it.
+pub fn extracted(composed: &Composed, format: Format) -> TempDir {
+    let disc = written(composed, format);
+    let dir = TempDir::new().unwrap();
+    let mut bsdtar = Command::new("bsdtar");
+    bsdtar.args(["--no-same-owner", "-xP", "-C"]).arg(dir.path()).arg("-f").arg(disc.path());
+    run(&mut bsdtar, "libarchive-tools");
+    dir
+}
+
+pub fn written(composed: &Composed, format: Format) -> tempfile::NamedTempFile {
+    let disc = tempfile::NamedTempFile::new().unwrap();
+    let date = VolumeDate::from_unix_centis(179_540_670_612);
+    let image = Image::new(composed.tree(), &format.label().parse().unwrap(), date).unwrap().to_bytes();
+    fs::write(disc.path(), image).unwrap();
+    disc
+}
+
+/// Runs `command`, which must succeed; `package` has it on Debian. Returns what it printed.
+pub fn run(command: &mut Command, package: &str) -> Vec<u8> {
+    let output = match command.env("LC_ALL", "C.UTF-8").output() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            panic!("{:?} is not installed: apt-get install {package}", command.get_program())
+        }
+        output => output.unwrap(),
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{command:?}: {}\n{said}\n{printed}", output.status);
+    output.stdout
+}
+
+pub fn read(dir: &Path, path: &str) -> Vec<u8> {
+    fs::read(dir.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
