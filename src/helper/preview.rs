@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::cli::{DONE, Preview};
 use super::vm;
-use crate::context::composed::Origin;
+use crate::context::composed::{Composed, Origin};
 use crate::context::disc_path::DiscPath;
 use crate::context::domain::Domain;
 use crate::context::marker::{Edition, Generation, Reason};
@@ -37,17 +37,23 @@ pub fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> Result<u
         }
         None => {
             content.image()?;
-            for (path, file) in content.files.tree().iter() {
-                let origin = match content.files.origin(path) {
-                    Some(Origin::Generated) => "  (generated)",
-                    Some(Origin::Merged) => "  (merged with the facts)",
-                    Some(Origin::Given) | None => "",
-                };
-                writeln!(out, "{:04o} {:>9}  /{path}{origin}", file.mode, file.bytes.len())?;
-            }
+            list(&content.files, out)?;
         }
     }
     Ok(DONE)
+}
+
+/// One line for each file: mode, size, path, and what we have done to it.
+fn list(files: &Composed, out: &mut impl Write) -> Result<()> {
+    for (path, file) in files.tree().iter() {
+        let origin = match files.origin(path) {
+            Some(Origin::Generated) => "  (generated)",
+            Some(Origin::Merged) => "  (merged with the facts)",
+            Some(Origin::Given) | None => "",
+        };
+        writeln!(out, "{:04o} {:>9}  /{path}{origin}", file.mode, file.bytes.len())?;
+    }
+    Ok(())
 }
 
 /// What would be on the disc of the domain that `xml` describes; one without our metadata is taken for one that asks
@@ -61,4 +67,29 @@ pub fn content_of(host: &Host, config: &Config, xml: &str) -> Result<Content> {
     let subject = Subject { name: &domain.name, uuid: &domain.uuid, request: &request };
     let generation = Generation::next(None, Moment::from(SystemTime::now()));
     Content::gather(host, config, subject, Edition { generation, reason: Reason::Refresh })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::tree::File;
+
+    #[test]
+    fn each_file_shows_where_it_came_from() {
+        let mut files = Composed::default();
+        for path in ["given", "merged"] {
+            files.give(path.parse().unwrap(), File { bytes: b"x".to_vec(), mode: 0o400 }).unwrap();
+        }
+        for path in ["generated", "merged"] {
+            files.make(path, |given| Ok([given.unwrap_or_default(), b"y"].concat())).unwrap();
+        }
+        let mut out = Vec::new();
+        list(&files, &mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "0444         1  /generated  (generated)\n\
+             0400         1  /given\n\
+             0400         2  /merged  (merged with the facts)\n"
+        );
+    }
 }

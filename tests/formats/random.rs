@@ -190,7 +190,7 @@ fn a_given_meta_data_means_the_same_after_merging() {
     let facts = json!({"a": {"deep": [1, "ä"]}, "zone": "b", "t": "x"});
     let merged = Cell::new(0);
     let cloud_init = RefCell::new(CloudInit::start());
-    let config = Config { cases: 2000, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 1000, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let dir = TempDir::new().unwrap();
     let metadata = |meta_data: &[u8]| {
@@ -204,7 +204,7 @@ fn a_given_meta_data_means_the_same_after_merging() {
         let Ok(composed) = given.composed(Format::NoCloud) else { return Ok(()) };
         let after = metadata(&composed.tree().get(&"meta-data".parse().unwrap()).unwrap().bytes);
         let mut before = metadata(yaml.as_bytes());
-        // cloud-init gives this name to a guest whose file names none, and also to one whose file it cannot read.
+        // Of a file that it cannot read, cloud-init takes nothing; instance-id and dsmode it sets by itself.
         let readable = before.as_ref().is_some_and(|before| before.len() > 2);
         if let Some(before) = before.as_mut().filter(|_| readable) {
             before.insert("instance-id".to_owned(), json!(UUID));
@@ -217,5 +217,5 @@ fn a_given_meta_data_means_the_same_after_merging() {
         Ok(())
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
-    assert!(merged.get() > 200, "only {} could be merged", merged.get());
+    assert!(merged.get() > 100, "only {} could be merged", merged.get());
 }

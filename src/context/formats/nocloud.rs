@@ -2,7 +2,7 @@
 //!
 //! `meta-data` is JSON, which readers of YAML read. It holds `instance-id`, the domain's UUID, and every fact under its
 //! own name, tables as tables. A layer's `meta-data` is merged with that, its keys win: JSON table by table; YAML, the
-//! usual way to write it, key by key, its text following ours unchanged (see [`super::yaml`]).
+//! usual way to write it, key by key, its text following ours unchanged.
 //!
 //! A name for the guest is set by nobody but the user (`local-hostname`, as a fact or in `meta-data`): a guest that
 //! has named itself must not be renamed because it has moved. `user-data` has to exist, so an empty one is made.
