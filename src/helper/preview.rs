@@ -7,14 +7,14 @@ use anyhow::{Context, Result, bail};
 use super::cli::{DONE, Preview};
 use super::programs::Runner;
 use super::vm;
-use crate::context::composed::Origin;
+use crate::context::composed::{Composed, Origin};
 use crate::context::disc_path::DiscPath;
 use crate::context::domain::Domain;
 use crate::context::explain::explain;
 use crate::context::marker::{Edition, Generation, Reason};
 use crate::host::clock;
 use crate::host::config::Config;
-use crate::host::disc::{Content, Sources, Subject};
+use crate::host::disc::{Sources, Subject};
 use crate::host::paths::Host;
 
 /// Shows the files of the disc that would be made now, or one of them.
@@ -40,15 +40,18 @@ pub fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> Result<u
             out.write_all(&file.with_context(|| format!("the disc would have no file /{path}"))?.bytes)?;
         }
         None if options.explain => out.write_all(explain(sources.layers(), &content.files)?.as_bytes())?,
-        None => list(&content, out)?,
+        None => {
+            content.image()?;
+            list(&content.files, out)?;
+        }
     }
     Ok(DONE)
 }
 
-fn list(content: &Content, out: &mut impl Write) -> Result<()> {
-    content.image()?;
-    for (path, file) in content.files.tree().iter() {
-        let origin = match content.files.origin(path) {
+/// One line for each file: mode, size, path, and what we have done to it.
+fn list(files: &Composed, out: &mut impl Write) -> Result<()> {
+    for (path, file) in files.tree().iter() {
+        let origin = match files.origin(path) {
             Some(Origin::Generated) => "  (generated)",
             Some(Origin::Merged) => "  (merged with the facts)",
             Some(Origin::Given) | None => "",
@@ -74,4 +77,29 @@ pub fn gather<'a>(host: &'a Host, config: &'a Config, subject: Subject<'a>) -> R
 /// The edition of a disc that is only looked at.
 pub fn next_edition() -> Edition {
     Edition { generation: Generation::next(None, clock::now()), reason: Reason::Refresh }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::tree::File;
+
+    #[test]
+    fn each_file_shows_where_it_came_from() {
+        let mut files = Composed::default();
+        for path in ["given", "merged"] {
+            files.give(path.parse().unwrap(), File { bytes: b"x".to_vec(), mode: 0o400 }).unwrap();
+        }
+        for path in ["generated", "merged"] {
+            files.make(path, |given| Ok([given.unwrap_or_default(), b"y"].concat())).unwrap();
+        }
+        let mut out = Vec::new();
+        list(&files, &mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "0444         1  /generated  (generated)\n\
+             0400         1  /given\n\
+             0400         2  /merged  (merged with the facts)\n"
+        );
+    }
 }

@@ -2,11 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Map, Value, json};
+use tempfile::TempDir;
 use virt_recontext::context::format::Format;
 
 use crate::cloud_init::CloudInit;
@@ -127,4 +129,93 @@ fn opennebula_carries_any_facts() {
             }
         }
     });
+}
+
+/// A `meta-data` as people write it, and as they should not.
+fn yaml() -> impl Strategy<Value = String> {
+    let lines = [
+        "a: 1",
+        "b: x",
+        "'c': yes",
+        "\"d\": \"x",
+        "e:",
+        "  e: 2",
+        "  - f",
+        "- g: 1",
+        "- h",
+        "a: [1,",
+        "2]",
+        "]",
+        "i: |",
+        "j: >-",
+        "  text: x",
+        " k: 1",
+        "# comment",
+        "",
+        "---",
+        "...",
+        "instance-id: x",
+        "instance-id : x",
+        "? a",
+        ": b",
+        "{",
+        "}",
+        "l: {m: 1}",
+        "n: 'x",
+        "y'",
+        "<<: {o: 1}",
+        "p: &p 1",
+        "q: *p",
+        "a b: 1",
+        "r:1",
+        "\t",
+        "  ",
+        "s: # t",
+        "!!str u: 1",
+        "zone",
+        "  instance-id: x",
+        "\"instance\\x2did\": x",
+        "v: a: b",
+    ];
+    let line = prop_oneof![2 => proptest::sample::select(vec!["a: 1", "b: x", "zone: z", "c:", " - d"]),
+        1 => proptest::sample::select(lines.to_vec())];
+    let end = proptest::sample::select(vec!["\n", "\r\n", ""]);
+    (proptest::collection::vec(line, 1..7), end)
+        .prop_map(|(lines, end)| lines.join(if end.is_empty() { "\n" } else { end }) + end)
+}
+
+/// Whatever is merged is what its author wrote, with the facts that he did not write; cloud-init reads both.
+#[test]
+fn a_given_meta_data_means_the_same_after_merging() {
+    let facts = json!({"a": {"deep": [1, "ä"]}, "zone": "b", "t": "x"});
+    let merged = Cell::new(0);
+    let cloud_init = RefCell::new(CloudInit::start());
+    let config = Config { cases: 1000, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let dir = TempDir::new().unwrap();
+    let metadata = |meta_data: &[u8]| {
+        fs::write(dir.path().join("user-data"), "").unwrap();
+        fs::write(dir.path().join("meta-data"), meta_data).unwrap();
+        let found = cloud_init.borrow_mut().try_to_read(Format::NoCloud, dir.path());
+        found["metadata"].as_object().cloned()
+    };
+    let outcome = runner.run(&yaml(), |yaml| {
+        let given = Given::facts(facts.clone()).and_file("meta-data", &yaml);
+        let Ok(composed) = given.composed(Format::NoCloud) else { return Ok(()) };
+        let after = metadata(&composed.tree().get(&"meta-data".parse().unwrap()).unwrap().bytes);
+        let mut before = metadata(yaml.as_bytes());
+        // Of a file that it cannot read, cloud-init takes nothing; instance-id and dsmode it sets by itself.
+        let readable = before.as_ref().is_some_and(|before| before.len() > 2);
+        if let Some(before) = before.as_mut().filter(|_| readable) {
+            before.insert("instance-id".to_owned(), json!(UUID));
+            for (name, value) in facts.as_object().unwrap() {
+                before.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+            assert_eq!(after.as_ref(), Some(&*before));
+            merged.set(merged.get() + 1);
+        }
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+    assert!(merged.get() > 100, "only {} could be merged", merged.get());
 }

@@ -21,9 +21,24 @@ const MAX_KEY: usize = 1024;
 /// # Errors
 /// None in practice: all of it can be written as JSON.
 pub fn write(table: &Facts) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    table.serialize(&mut Serializer::with_formatter(&mut bytes, ForYaml { depth: 0 })).context("writing JSON")?;
+    let mut bytes = written(table, 0)?;
     bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// The table as lines `"name": value`: a part of a YAML mapping.
+///
+/// # Errors
+/// None in practice, as above.
+pub fn write_lines(table: &Facts) -> Result<Vec<u8>> {
+    let line =
+        |(name, value): (&String, &Value)| Ok([&written(name, 1)?[..], b": ", &written(value, 1)?, b"\n"].concat());
+    table.iter().map(line).collect::<Result<Vec<_>>>().map(|lines| lines.concat())
+}
+
+fn written(value: &(impl Serialize + ?Sized), depth: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    value.serialize(&mut Serializer::with_formatter(&mut bytes, ForYaml { depth })).context("writing JSON")?;
     Ok(bytes)
 }
 
@@ -45,10 +60,7 @@ pub fn read(bytes: &[u8]) -> Result<Facts> {
 /// The first name in the table that is too long for YAML, with dots between the levels.
 pub fn too_long_for_yaml(table: &Facts) -> Option<String> {
     table.iter().find_map(|(name, value)| {
-        let written = Value::from(name.as_str());
-        let mut bytes = Vec::new();
-        let short = written.serialize(&mut Serializer::with_formatter(&mut bytes, ForYaml { depth: 0 })).is_ok()
-            && String::from_utf8_lossy(&bytes).chars().count() <= MAX_KEY;
+        let short = written(name, 1).is_ok_and(|name| String::from_utf8_lossy(&name).chars().count() <= MAX_KEY);
         if !short {
             return Some(name.clone());
         }
@@ -128,7 +140,7 @@ mod tests {
     use crate::context::facts;
     use serde_json::json;
 
-    fn written(table: Value) -> String {
+    fn text(table: Value) -> String {
         String::from_utf8(write(table.as_object().unwrap()).unwrap()).unwrap()
     }
 
@@ -136,20 +148,27 @@ mod tests {
     fn what_yaml_would_misread_is_escaped_and_nothing_else() {
         let table = json!({"a\u{85}": "\u{7f}x\u{9f}\u{a0}\u{2028}😀\n", "b": {"c": [1, "<<"], "d": {}}});
         assert_eq!(
-            written(table),
+            text(table),
             "{\n  \"a\\u0085\": \"\\u007fx\\u009f\u{a0}\\u2028😀\\n\",\n  \"b\": {\"c\": [1, \"<<\"], \"d\": {}}\n}\n"
         );
+    }
+
+    #[test]
+    fn lines_of_a_yaml_mapping_are_the_same_values() {
+        let table = json!({"a b": {"c": [1, {"d": 1e30}]}, "e": "\u{85}"});
+        let lines = write_lines(table.as_object().unwrap()).unwrap();
+        assert_eq!(String::from_utf8(lines).unwrap(), "\"a b\": {\"c\": [1, {\"d\": 1.0e+30}]}\n\"e\": \"\\u0085\"\n");
     }
 
     #[test]
     fn a_number_is_a_number_in_yaml_too() {
         let table = json!({"a": 1e30, "b": 1.5e-7, "c": 0.25, "d": 3.0, "e": -1e-9, "f": u64::MAX});
         assert_eq!(
-            written(table.clone()),
+            text(table.clone()),
             "{\n  \"a\": 1.0e+30,\n  \"b\": 1.5e-7,\n  \"c\": 0.25,\n  \"d\": 3.0,\n  \"e\": -1.0e-9,\n  \
              \"f\": 18446744073709551615\n}\n"
         );
-        assert_eq!(Value::Object(facts::from_json(&written(table.clone())).unwrap()), table);
+        assert_eq!(Value::Object(facts::from_json(&text(table.clone())).unwrap()), table);
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod flat;
 mod json;
 pub mod nocloud;
 pub mod opennebula;
+mod yaml;
 
 use anyhow::Result;
 

@@ -1,16 +1,16 @@
 //! The NoCloud seed of cloud-init: `meta-data`, `user-data`, and whatever else the layers give.
 //!
 //! `meta-data` is JSON, which readers of YAML read. It holds `instance-id`, the domain's UUID, and every fact under its
-//! own name, tables as tables. A layer's `meta-data` must be JSON as well: it is merged over that, its keys win. There
-//! is no reader of YAML here, and one that knew only half of it would change what it merges.
+//! own name, tables as tables. A layer's `meta-data` is merged with that, its keys win: JSON table by table; YAML, the
+//! usual way to write it, key by key, its text following ours unchanged.
 //!
 //! A name for the guest is set by nobody but the user (`local-hostname`, as a fact or in `meta-data`): a guest that
 //! has named itself must not be renamed because it has moved. `user-data` has to exist, so an empty one is made.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::json;
+use super::{json, yaml};
 use crate::context::composed::Composed;
 use crate::context::facts::{self, Facts};
 use crate::context::uuid::Uuid;
@@ -40,25 +40,42 @@ fn meta_data(given: Option<&[u8]>, domain: &Uuid, facts: &Facts) -> Result<Vec<u
         !facts.contains_key(SEED_FROM),
         "the fact {SEED_FROM:?} cannot be: in meta-data it makes cloud-init read another place than this disc"
     );
+    let given = given.unwrap_or_default();
     let mut all = facts.clone();
-    if let Some(given) = given {
-        let given = json::read(given).context(
-            "a layer's meta-data is merged with the facts, so it must be JSON; cloud-init reads that as well",
-        )?;
-        let identity = given.get(INSTANCE_ID).is_none_or(|id| *id == domain.to_string());
-        ensure!(
-            identity,
-            "{INSTANCE_ID:?} in a layer's meta-data must be the domain's UUID, {domain}, or be left out: \
-             with another one the guest would be set up anew"
-        );
+    if given.trim_ascii().is_empty() || given.trim_ascii_start().starts_with(b"{") {
+        let given = json::read(given).context("merging a layer's meta-data with the facts")?;
+        let identity = given.get(INSTANCE_ID).cloned();
+        ensure!(identity.is_none_or(|id| id == domain.to_string()), other_identity(domain));
         facts::merge(&mut all, given);
+        return json::write(&identified(all, domain)?);
     }
+    let given = yaml::read(given).context("merging a layer's meta-data with the facts")?;
+    let mut all = identified(all, domain)?;
+    for (key, value) in &given.keys {
+        let same = value.trim_matches(['"', '\'']) == domain.to_string();
+        ensure!(*key != INSTANCE_ID || same, other_identity(domain));
+        all.remove(*key);
+    }
+    let mut bytes = json::write_lines(&all)?;
+    bytes.extend_from_slice(given.text.as_bytes());
+    Ok(bytes)
+}
+
+/// All keys with the identity, checked.
+fn identified(mut all: Facts, domain: &Uuid) -> Result<Facts> {
     all.insert(INSTANCE_ID.to_owned(), Value::from(domain.to_string()));
     if let Some(name) = json::too_long_for_yaml(&all) {
         let begin: String = name.chars().take(60).collect();
-        anyhow::bail!("the fact {begin:?}… cannot be in meta-data: YAML takes names of 1022 characters at most");
+        bail!("the fact {begin:?}… cannot be in meta-data: YAML takes names of 1022 characters at most");
     }
-    json::write(&all)
+    Ok(all)
+}
+
+fn other_identity(domain: &Uuid) -> String {
+    format!(
+        "{INSTANCE_ID:?} in a layer's meta-data must be the domain's UUID, {domain}, or be left out: with another one the \
+         guest would be set up anew"
+    )
 }
 
 #[cfg(test)]
@@ -112,13 +129,24 @@ mod tests {
     }
 
     #[test]
+    fn a_given_meta_data_in_yaml_follows_the_facts_and_wins() {
+        let given = format!("# mine\nlocal-hostname: web\nzone: c\ninstance-id: '{UUID}'\n");
+        let disc = completed("zone = 'b'\n[monitoring]\nport = 9100", &[("meta-data", &given)]).unwrap();
+        assert_eq!(text(&disc, "meta-data"), format!("\"monitoring\": {{\"port\": 9100}}\n{given}"));
+        let disc = completed("zone = 'b'", &[("meta-data", "a: b")]).unwrap();
+        assert_eq!(text(&disc, "meta-data"), format!("\"instance-id\": \"{UUID}\"\n\"zone\": \"b\"\na: b"));
+    }
+
+    #[test]
     fn the_identity_is_the_domains_and_nobody_elses() {
         assert!(completed("", &[("meta-data", &format!("{{\"instance-id\": \"{UUID}\"}}"))]).is_ok());
         for (facts, given, why) in [
             ("instance-id = 'x'", "", "the fact \"instance-id\""),
             ("seedfrom = '/x/'", "", "the fact \"seedfrom\""),
             ("", "{\"instance-id\": \"i-1\"}", UUID),
-            ("", "instance-id: i-1\n", "must be JSON"),
+            ("", "a: 1\n\"instance-id\": i-1\n", UUID),
+            ("", "- instance-id: i-1\n", "its line 1 does not begin with"),
+            ("", "{a: 1}", "not JSON"),
             (&format!("[a]\n{} = 1", "x".repeat(1023)), "", "the fact \"a.xx"),
         ] {
             let error = format!("{:#}", completed(facts, &[("meta-data", given)]).unwrap_err());

@@ -35,6 +35,9 @@ const RESERVED: &str = "\
 /// Beginnings of such names.
 const RESERVED_FAMILIES: [&str; 3] = ["BASH_", "LC_", "LD_"];
 
+/// By these cloud-init renames a guest when `SET_HOSTNAME` is missing; a host may well have facts that are called so.
+const RENAMING: [&str; 3] = ["HOSTNAME", "PUBLIC_IP", "IP_PUBLIC"];
+
 /// Adds the disc's own file.
 ///
 /// # Errors
@@ -87,8 +90,8 @@ fn variable(fact: &str) -> Result<String> {
         "the fact {fact:?} cannot be a variable: its name may have ASCII letters, digits, and . _ -, and no digit first"
     );
     ensure!(
-        name != "HOSTNAME",
-        "the fact {fact:?} cannot be the variable {name}: a guest would rename itself; SET_HOSTNAME is meant for that"
+        !RENAMING.contains(&name.as_str()),
+        "the fact {fact:?} cannot be the variable {name}: cloud-init would rename the guest after it; SET_HOSTNAME is meant for that"
     );
     ensure!(
         !RESERVED.split(' ').any(|reserved| reserved == name)
@@ -157,6 +160,7 @@ mod tests {
             (r#"{"path": 1}"#, "variable PATH"),
             (r#"{"ld": {"preload": 1}}"#, "\"ld.preload\""),
             (r#"{"hostname": "h"}"#, "SET_HOSTNAME"),
+            (r#"{"public": {"ip": "192.0.2.1"}}"#, "\"public.ip\" cannot be the variable PUBLIC_IP"),
             (r#"{"bash": {"env": 1}}"#, "BASH_ENV"),
         ] {
             let error = format!("{:#}", completed(facts, None).unwrap_err());
