@@ -7,11 +7,14 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::libc;
-use nix::unistd::geteuid;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, geteuid};
 use tempfile::TempDir;
 
 /// The host's name, whatever the machine is called.
@@ -227,7 +230,22 @@ pub fn run(command: &mut Command, stdin: &[u8]) -> Output {
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     // One that leaves early closes it.
     let _left_early = child.stdin.take().unwrap().write_all(stdin);
-    child.wait_with_output().unwrap()
+    finish(child)
+}
+
+/// Reads what `child` says to the end, as libvirtd does. One that never ends is killed and so fails its test.
+pub fn finish(child: Child) -> Output {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    let (ended, end) = channel::<()>();
+    let watch = thread::spawn(move || {
+        if end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let _ended_just_now = kill(pid, Signal::SIGKILL);
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(ended);
+    watch.join().unwrap();
+    output
 }
 
 /// Waits until `condition` holds.
@@ -235,7 +253,7 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
         assert!(begin.elapsed() < PATIENCE, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(2));
+        thread::sleep(Duration::from_millis(2));
     }
 }
 
