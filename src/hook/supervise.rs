@@ -21,6 +21,9 @@ use super::detach::stdio_to_null;
 /// Memory that the work may use before it knows the configuration, in bytes.
 pub const MEMORY: u64 = 128 << 20;
 
+/// Exit code of a child whose work panicked.
+const PANICKED: i32 = 101;
+
 /// What became of the work.
 pub enum Outcome {
     /// It came to its end and said this.
@@ -61,7 +64,8 @@ pub fn run(deadline: Duration, work: impl FnOnce(&mut File)) -> Outcome {
             "the work was aborted, perhaps for lack of memory".to_owned()
         }
         Ok(Some(WaitStatus::Signaled(_, signal, _))) => format!("the work was killed by {signal}"),
-        Ok(Some(_)) => "the work panicked".to_owned(),
+        Ok(Some(WaitStatus::Exited(_, PANICKED))) => "the work panicked".to_owned(),
+        Ok(Some(_)) => "the work could not begin".to_owned(),
         Ok(None) => format!("the work took longer than {} seconds and was stopped", deadline.as_secs()),
         Err(error) => format!("waiting for the work: {error}"),
     };
@@ -74,7 +78,7 @@ fn in_child(to_parent: OwnedFd, work: impl FnOnce(&mut File)) -> ! {
         Ok(()) => {
             set_memory_limit(MEMORY);
             let mut out = File::from(to_parent);
-            catch_unwind(AssertUnwindSafe(|| work(&mut out))).map_or(101, |()| 0)
+            catch_unwind(AssertUnwindSafe(|| work(&mut out))).map_or(PANICKED, |()| 0)
         }
         Err(_) => 102,
     };

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::call::{HookCall, Operation};
 use super::detach;
@@ -86,15 +86,17 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     // What only tidies up, or starts the helper, does so under a broken configuration too.
     let needs_config = !matches!(call.operation, Operation::Stopped | Operation::Release | Operation::Reconnect);
     let config = if needs_config { Config::load(host) } else { Ok(Config::default()) };
-    let done = config.and_then(|config| {
-        on_error = config.on_error;
-        let wants = if on_error == OnError::Refuse { WANTS_REFUSAL } else { WANTS_TO_GO_ON };
-        out.write_all(&[wants]).context("reporting")?;
-        policy_told = true;
-        // The files and the answer, twice over.
-        set_memory_limit(MEMORY.saturating_add(config.limits.disc_size.saturating_mul(2)));
-        Call { host, config: &config, operation: call.operation, log: &mut log }.act(xml)
-    });
+    let done = match config {
+        Ok(config) => tell_policy(&config, out).and_then(|()| {
+            (on_error, policy_told) = (config.on_error, true);
+            // The files and the answer, twice over.
+            set_memory_limit(MEMORY.saturating_add(config.limits.disc_size.saturating_mul(2)));
+            Call { host, config: &config, operation: call.operation, log: &mut log }.act(xml)
+        }),
+        Err(error) => {
+            Call { host, config: &Config::default(), operation: call.operation, log: &mut log }.cannot(xml, error)
+        }
+    };
     let reply = done.unwrap_or_else(|error| {
         let refuse = on_error == OnError::Refuse && call.operation.may_refuse() && !is_only_early(&error);
         let so = if refuse { "refused, as on_error wants" } else { "the VM goes on" };
@@ -119,6 +121,12 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
 /// Whether all that is missing is what the helper, which runs programs, will find out.
 fn is_only_early(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.is::<NotRunYet>())
+}
+
+/// Tells the parent what the administrator wants on a failure, in case we do not come to our end.
+fn tell_policy(config: &Config, out: &mut File) -> Result<()> {
+    let wants = if config.on_error == OnError::Refuse { WANTS_REFUSAL } else { WANTS_TO_GO_ON };
+    out.write_all(&[wants]).context("reporting")
 }
 
 /// One call with what it needs.
@@ -146,11 +154,27 @@ impl Call<'_> {
         }
     }
 
+    /// The configuration is broken. Of an arrival a job is noted all the same, for when it is mended.
+    fn cannot(&mut self, xml: &str, error: anyhow::Error) -> Result<Reply> {
+        let reason = match self.operation {
+            Operation::Migrate => Reason::Migrate,
+            Operation::Restore => Reason::Restore,
+            _ => return Err(error),
+        };
+        let domain = Domain::read(xml)?;
+        if !domain.takes_part() {
+            return Ok(Reply::Nothing);
+        }
+        let lock = VmLock::wait(self.host, &domain.uuid)?;
+        Job::new(domain.uuid.clone(), &domain.name, reason, false).note(self.host, &lock)?;
+        self.note_failure(&mut self.state(&domain, reason)?, &lock, error).map(|()| Reply::Nothing)
+    }
+
     /// A first boot finds its disc in the drive.
     fn prepare(&mut self, domain: &Domain) -> Result<()> {
         let lock = VmLock::wait(self.host, &domain.uuid)?;
         if let Some(job) = Job::of(self.host, &domain.uuid)? {
-            if job.reason != Reason::Refresh && job.age() < ARRIVAL {
+            if matches!(job.reason, Reason::Migrate | Reason::Restore) && job.age() < ARRIVAL {
                 return Ok(());
             }
             Job::drop_of(self.host, &lock)?;
@@ -159,13 +183,33 @@ impl Call<'_> {
         let made = self.drive(domain).and_then(|(request, drive)| {
             let path =
                 drive.path().map(Path::new).filter(|path| image::may_be_made_at(self.config, path, &domain.uuid));
-            path.map(|path| self.make(&lock, domain, request, path, &mut state)).transpose()
+            let Some(path) = path else { return Ok(None) };
+            self.check_that_nobody_else_has(path, domain)?;
+            self.make(&lock, domain, request, path, &mut state).map(Some)
         });
         match made {
             Ok(Some(())) => state.write(self.host, &lock, Progress::Delivered, "in the drive since the start"),
             Ok(None) => Ok(()),
             Err(error) => self.note_failure(&mut state, &lock, error),
         }
+    }
+
+    /// A path that another VM's XML names as well would have them overwrite each other's discs.
+    fn check_that_nobody_else_has(&self, path: &Path, domain: &Domain) -> Result<()> {
+        if path == image::path(self.config, &domain.uuid) {
+            return Ok(());
+        }
+        for other in State::all(self.host)?.iter().filter(|other| other.uuid != domain.uuid) {
+            let has_it = other.image.as_deref() == Some(path);
+            ensure!(
+                !has_it,
+                "{} is the disc of the VM {}: virt-recontext enable {}",
+                path.display(),
+                other.name,
+                domain.name
+            );
+        }
+        Ok(())
     }
 
     /// An arriving VM finds this host's disc in its drive; the helper tells it later.
@@ -177,16 +221,15 @@ impl Call<'_> {
             Err(error) => return self.note_failure(&mut state, &lock, error).map(|()| Reply::Nothing),
         };
         let path = image::path(self.config, &domain.uuid);
-        let job = Job::new(domain.uuid.clone(), &domain.name, reason, false);
+        // Noted before the disc is made: even if we are stopped at that, the helper brings things right.
+        Job::new(domain.uuid.clone(), &domain.name, reason, false).note(self.host, &lock)?;
         if let Err(error) = self.make(&lock, domain, request, &path, &mut state) {
-            if self.config.on_error == OnError::Continue || is_only_early(&error) {
-                // The helper tries again once the VM is here.
-                job.note(self.host, &lock)?;
+            if self.config.on_error == OnError::Refuse && !is_only_early(&error) {
+                Job::drop_of(self.host, &lock)?;
             }
             return self.note_failure(&mut state, &lock, error).map(|()| Reply::Nothing);
         }
         let answer = rewrite::with_disc(domain, drive, path.to_str().context("image_dir is not UTF-8")?)?;
-        job.note(self.host, &lock)?;
         state.write(self.host, &lock, Progress::Waiting, "the disc is made; the VM is on its way")?;
         Ok(answer.map_or(Reply::Nothing, Reply::Answer))
     }
@@ -196,20 +239,17 @@ impl Call<'_> {
         if Job::of(self.host, &domain.uuid)?.is_none() {
             // A faulty request or an unfit drive was told at `prepare`.
             let Ok((_, drive)) = self.drive(domain) else { return Ok(()) };
-            let holds_ours = drive.path().map(Path::new).is_some_and(|path| {
-                image::may_be_made_at(self.config, path, &domain.uuid) && image::exists(self.host, path)
-            });
-            if holds_ours {
+            let mut state = self.state(domain, Reason::Start)?;
+            let image = state.image.as_deref().filter(|image| image::exists(self.host, image));
+            if state.progress == Progress::Delivered && image.is_some() && drive.path().map(Path::new) == image {
                 return Ok(());
             }
             let lock = VmLock::wait(self.host, &domain.uuid)?;
             Job::new(domain.uuid.clone(), &domain.name, Reason::Start, false).note(self.host, &lock)?;
-            self.state(domain, Reason::Start)?.write(
-                self.host,
-                &lock,
-                Progress::Waiting,
-                "the drive holds no context disc yet",
-            )?;
+            // Why there is no disc says more than that there is none.
+            if state.progress != Progress::Failed {
+                state.write(self.host, &lock, Progress::Waiting, "the drive holds no context disc yet")?;
+            }
         }
         self.start_helper()
     }

@@ -95,7 +95,10 @@ fn build_that_fails_leaves_what_was_there() {
     fs::write(&output, "old").unwrap();
     let said = say(&site, &["build", "--xml", &xml, "--output", output.to_str().unwrap()]);
     assert_eq!(said.status.code(), Some(1));
-    assert_eq!(text(&said.stderr), "virt-recontext: the template \"a.j2\": undefined value (in a.j2:2)\n");
+    let place = site.root().join("etc/virt-recontext/context/a.j2");
+    let complaint =
+        format!("virt-recontext: the template {}, line 2: it uses a name that is not defined\n", place.display());
+    assert_eq!(text(&said.stderr), complaint);
     assert_eq!(fs::read(&output).unwrap(), b"old");
 }
 
@@ -105,7 +108,7 @@ fn preview_lists_the_files_and_shows_each() {
     let list = printed(&site, &["preview", "--xml", &xml]);
     let lines: Vec<&str> = list.lines().collect();
     assert_eq!(lines[..2], ["0444        75  /etc/probe.conf", "0444        34  /motd"]);
-    assert!(lines[2].ends_with("  /recontext.json") && lines.len() == 3, "{list}");
+    assert!(lines[2].ends_with("  /recontext.json  (generated)") && lines.len() == 3, "{list}");
     let probe = "endpoint=https://monitor.host-b.example:9100 site=berlin host=host-b vm=vm\n";
     for path in ["etc/probe.conf", "/etc/probe.conf"] {
         assert_eq!(printed(&site, &["preview", "--xml", &xml, "--file", path]), probe);
