@@ -178,6 +178,20 @@ fn a_context_sh_of_the_tree_wins() {
     assert_eq!(composed.origin(&"context.sh".parse().unwrap()), Some(Origin::Merged));
 }
 
+#[test]
+fn no_fact_becomes_a_variable_that_shells_have_by_themselves() {
+    for (shell, list, package) in [("bash", "compgen -v", "bash"), ("dash", "set | sed 's/=.*//'", "dash")] {
+        let listed = run(Command::new(shell).args(["-c", list]).env_clear().env("PATH", "/usr/bin:/bin"), package);
+        let listed = String::from_utf8(listed).unwrap();
+        assert!(listed.lines().count() > 3, "{listed}");
+        for name in listed.lines().filter(|name| !name.is_empty()) {
+            let composed = Given::facts(json!({name: "x"})).composed(Format::OpenNebula);
+            let error = format!("{:#}", composed.err().unwrap_or_else(|| panic!("{shell} has {name}")));
+            assert!(error.contains(&format!("the fact {name:?}")), "{error}");
+        }
+    }
+}
+
 /// cloud-init sets a guest up anew when its identity changes, and one-context when one byte of context.sh does.
 #[test]
 fn another_generation_of_another_host_is_the_same_to_its_readers() {
