@@ -222,10 +222,15 @@ impl Call<'_> {
         };
         let path = image::path(self.config, &domain.uuid);
         // Noted before the disc is made: even if we are stopped at that, the helper brings things right.
+        let earlier = Job::of(self.host, &domain.uuid)?;
         Job::new(domain.uuid.clone(), &domain.name, reason, false).note(self.host, &lock)?;
         if let Err(error) = self.make(&lock, domain, request, &path, &mut state) {
             if self.config.on_error == OnError::Refuse && !is_only_early(&error) {
-                Job::drop_of(self.host, &lock)?;
+                // It will not arrive. An earlier job is that of a VM of the same UUID, which runs here.
+                match earlier {
+                    Some(job) => job.note(self.host, &lock)?,
+                    None => Job::drop_of(self.host, &lock)?,
+                }
             }
             return self.note_failure(&mut state, &lock, error).map(|()| Reply::Nothing);
         }
