@@ -177,23 +177,36 @@ static int mount_disc(void)
     return 0;
 }
 
-/* Mounts, reads, unmounts, and tells what is new. */
-static void look(void)
+/* Mounts, reads and unmounts. */
+static void read_disc(char *state)
 {
-    static char last[LINE];
-    char state[LINE];
-
     if (mount_disc() != 0) {
         if (errno == ENOMEDIUM || errno == ENXIO || errno == ENOENT)
             strcpy(state, "no disc");
         else
-            snprintf(state, sizeof state, "unreadable: %s", strerror(errno));
-    } else {
-        int text = on_disc(file), recontext = on_disc("/recontext.json");
-        describe("context", text, recontext, state);
-        close(text);
-        close(recontext);
-        umount2("/disc", 0);
+            snprintf(state, LINE, "unreadable: %s", strerror(errno));
+        return;
+    }
+    int text = on_disc(file), recontext = on_disc("/recontext.json");
+    describe("context", text, recontext, state);
+    close(text);
+    close(recontext);
+    umount2("/disc", 0);
+}
+
+/* Reads, and tells what is new. A reading during which the VM moves may have begun on one host and ended on the other; so
+ * what is new is only told when a second reading says the same. */
+static void look(void)
+{
+    static char last[LINE];
+    char state[LINE], again[LINE];
+
+    read_disc(state);
+    for (int attempt = 0; strcmp(state, last) != 0 && attempt < 10; attempt++) {
+        read_disc(again);
+        if (strcmp(again, state) == 0)
+            break;
+        strcpy(state, again);
     }
     tell_if_new(last, state);
 }
