@@ -15,12 +15,14 @@ below its own directory in /tmp, and dies with the process that made it, however
     host_init.py   PID 1 of a host: its mounts, its log socket
     guest.py       one VM: its life, its console, what it said there
     guest.c        what runs in the VM
+    debian_guest.py  a VM with Debian in it; debian_init starts it, debian/ are the lab's files in it
     domain_xml.py  its libvirt XML
     disc.py        discs made by hand, for tests that do without our programs
     boot_files.py  Debian's kernel and an initramfs around guest.c, cached in target/cache
     waiting.py     conditions with deadlines
 """
 
+from .debian_guest import DebianGuest
 from .domain_xml import Cdrom, context_metadata, domain_xml
 from .disc import make_disc
 from .guest import Guest, Seen
@@ -29,6 +31,6 @@ from .lab import Lab, Migration
 from .waiting import GuestDied, LabError, TimedOut, wait_for
 
 __all__ = [
-    "Cdrom", "Event", "Guest", "GuestDied", "Host", "Lab", "LabError", "Migration", "Seen", "TimedOut",
+    "Cdrom", "DebianGuest", "Event", "Guest", "GuestDied", "Host", "Lab", "LabError", "Migration", "Seen", "TimedOut",
     "context_metadata", "domain_xml", "make_disc", "wait_for",
 ]
