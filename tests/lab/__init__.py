@@ -15,8 +15,9 @@ below its own directory in /tmp, and dies with the process that made it, however
     host_init.py   PID 1 of a host: its mounts, its log socket
     guest.py       one VM: its life, its console, what it said there
     guest.c        what runs in the VM
-    debian_guest.py  a VM with Debian in it; debian_init starts it, debian/ are the lab's files in it
     domain_xml.py  its libvirt XML
+    debian_guest.py, debian_init, debian/
+                   a VM with Debian in it: its disk, its initramfs, the lab's files in it
     disc.py        discs made by hand, for tests that do without our programs
     boot_files.py  Debian's kernel and an initramfs around guest.c, cached in target/cache
     waiting.py     conditions with deadlines
@@ -24,7 +25,7 @@ below its own directory in /tmp, and dies with the process that made it, however
 
 from .debian_guest import DebianGuest
 from .domain_xml import Cdrom, context_metadata, domain_xml
-from .disc import make_disc
+from .disc import make_disc, make_disc_of
 from .guest import Guest, Seen
 from .host import Event, Host
 from .lab import Lab, Migration
@@ -32,5 +33,5 @@ from .waiting import GuestDied, LabError, TimedOut, wait_for
 
 __all__ = [
     "Cdrom", "DebianGuest", "Event", "Guest", "GuestDied", "Host", "Lab", "LabError", "Migration", "Seen", "TimedOut",
-    "context_metadata", "domain_xml", "make_disc", "wait_for",
+    "context_metadata", "domain_xml", "make_disc", "make_disc_of", "wait_for",
 ]

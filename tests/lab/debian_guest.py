@@ -1,7 +1,7 @@
 """A guest with a real distribution: Debian with systemd, udev, autofs and cloud-init, and our recipes for guests.
 
 Its disk is made by debootstrap from the mirror that this machine uses, and kept in target/cache: the distribution until
-the release or the list of packages changes, the disk with our files until one of them does. Each guest writes to an
+the release or the list of packages changes, the disk with our files until one of them or this file does. Each guest writes to an
 overlay of its own. It starts with the kernel of boot_files.py and an initramfs of a few lines, which is quickest.
 
 What it tells on its console looks as if guest.c said it; see the files in debian/. Other than guest.c it has an agent,
@@ -30,6 +30,7 @@ RELEASE = "bookworm"
 PACKAGES = ["systemd-sysv", "udev", "kmod", "autofs", "qemu-guest-agent", "cloud-init", "python3-cffi-backend"]
 
 HERE = Path(__file__).parent
+OWN_SOURCE = Path(__file__).read_bytes()
 INIT = HERE / "debian_init"
 OWN_FILES = HERE / "debian"
 RECIPES = HERE.parents[1] / "packaging" / "guest"
@@ -79,7 +80,7 @@ class DebianGuest(Guest):
     def reboot(self) -> None:
         """Lets it shut down and start again, and waits until it can be used."""
         mark = self.mark()
-        self.run("systemctl --no-block reboot")
+        self._start("systemctl reboot", 60)
         self.wait_for("booted", since=mark, seconds=BOOT_SECONDS)
 
     def run(self, command: str, *, check: bool = True, seconds: float = 60) -> str:
@@ -87,11 +88,7 @@ class DebianGuest(Guest):
 
         With check, an exit status other than 0 raises LabError.
         """
-        self.lab.wait_for(lambda: self._ask_agent("guest-ping") is not None, seconds, f"the agent of {self.name}")
-        started = self._ask_agent("guest-exec", {
-            "path": "/bin/sh", "arg": ["-c", f"exec 2>&1; {command}"], "capture-output": True})
-        if started is None:
-            raise LabError(f"{self.name}: its agent did not start: {command}")
+        started = self._start(f"exec 2>&1; {command}", seconds)
 
         def ended() -> dict[str, Any] | None:
             status = self._ask_agent("guest-exec-status", started)
@@ -106,7 +103,7 @@ class DebianGuest(Guest):
     def _boot_files(self) -> BootFiles:
         with cache_locked():
             kernel = unpacked_kernel()
-            cached = BootFiles(kernel / "vmlinux", initramfs(kernel, "debian", INIT.read_bytes(), _add_init))
+            cached = BootFiles(kernel / "vmlinux", initramfs(kernel, "debian", OWN_SOURCE + INIT.read_bytes(), _add_init))
         return BootFiles(self.lab.share(cached.kernel), self.lab.share(cached.initramfs))
 
     def _disk(self) -> Path:
@@ -117,6 +114,14 @@ class DebianGuest(Guest):
         tool("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", self.lab.share(cached), disk)
         disk.chmod(0o666)
         return disk
+
+    def _start(self, command: str, seconds: float) -> dict[str, int]:
+        """Starts a shell command in the guest; what guest-exec-status takes."""
+        self.lab.wait_for(lambda: self._ask_agent("guest-ping") is not None, seconds, f"the agent of {self.name}")
+        started = self._ask_agent("guest-exec", {"path": "/bin/sh", "arg": ["-c", command], "capture-output": True})
+        if started is None:
+            raise LabError(f"{self.name}: its agent did not start: {command}")
+        return started
 
     def _ask_agent(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
         """What the guest's agent answers; None if there was no answer."""
@@ -141,6 +146,7 @@ def _add_init(root: Path) -> None:
     for directory in ("bin", "dev", "root"):
         (root / directory).mkdir()
     shutil.copy("/bin/busybox", root / "bin")
+    (root / "bin/sh").symlink_to("busybox")
     shutil.copy(INIT, root / "init")
     (root / "init").chmod(0o755)
 
@@ -150,7 +156,7 @@ def _image() -> Path:
     files = [(RECIPES / source, target) for source, target in RECIPE_FILES.items()]
     files += [(path, str(path.relative_to(OWN_FILES)))
               for path in sorted(OWN_FILES.rglob("*")) if path.is_symlink() or path.is_file()]
-    digest = hashlib.sha256(repr((RELEASE, PACKAGES, MASKED, UNREAD, DISK_SIZE)).encode())
+    digest = hashlib.sha256(OWN_SOURCE)
     for path, target in files:
         content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
         digest.update(repr((target, path.lstat().st_mode, content)).encode())
