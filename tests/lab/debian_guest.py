@@ -1,8 +1,9 @@
 """A guest with a real distribution: Debian with systemd, udev, autofs and cloud-init, and our recipes for guests.
 
-Its disk is made by debootstrap from the mirror that this machine uses, and kept in target/cache: the distribution until
-the release or the list of packages changes, the disk with our files until one of them or this file does. Each guest writes to an
-overlay of its own. It starts with the kernel of boot_files.py and an initramfs of a few lines, which is quickest.
+Its disk is made by debootstrap from the mirror that this machine uses, and kept in target/cache: the distribution
+until the release or the list of packages changes, the disk with our files until one of them or this file does. Each
+guest writes to an overlay of its own. It starts with the kernel of boot_files.py and an initramfs of a few lines,
+which is quickest.
 
 What it tells on its console looks as if guest.c said it; see the files in debian/. Other than guest.c it has an agent,
 by which tests run commands in it.
@@ -103,7 +104,8 @@ class DebianGuest(Guest):
     def _boot_files(self) -> BootFiles:
         with cache_locked():
             kernel = unpacked_kernel()
-            cached = BootFiles(kernel / "vmlinux", initramfs(kernel, "debian", OWN_SOURCE + INIT.read_bytes(), _add_init))
+            recipe = OWN_SOURCE + INIT.read_bytes()
+            cached = BootFiles(kernel / "vmlinux", initramfs(kernel, "debian", recipe, _add_init))
         return BootFiles(self.lab.share(cached.kernel), self.lab.share(cached.initramfs))
 
     def _disk(self) -> Path:

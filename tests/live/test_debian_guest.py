@@ -146,6 +146,22 @@ def test_what_mounts_on_demand_shows_each_hosts_disc(debian, lab, directory):
     lab.wait_for(lambda: not mounted(vm), 30, f"{directory} to be unmounted")
 
 
+def test_an_empty_drive_is_an_error_soon_and_the_next_disc_is_seen(debian, lab):
+    _, vm = debian
+    # libvirt waits no more than 5 s for a guest to open its tray.
+    lab.wait_for(lambda: vm.host.virsh("change-media", vm.name, "sda", "--eject", check=False).returncode == 0, 30,
+                 "the guest to give the disc back")
+    vm.run("until [ ! -e /dev/disk/by-label/RECONTEXT ]; do sleep 0.1; done")
+    for directory in ("/auto/recontext", "/media/recontext"):
+        status = vm.run(f"timeout 30 cat {directory}/endpoint >/dev/null 2>&1; echo $?")
+        assert status not in ("0\n", "124\n"), f"{directory}: neither content nor endless waiting"
+    mark = vm.mark()
+    text = refresh(debian)
+    vm.wait_for_text(text, since=mark)
+    for directory in ("/auto/recontext", "/media/recontext"):
+        assert vm.run(f"cat {directory}/endpoint") == f"{text}\n"
+
+
 def test_the_recipe_runs_at_a_reboot(debian):
     site, vm = debian
     mark = vm.mark()
