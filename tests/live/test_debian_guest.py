@@ -159,7 +159,8 @@ def test_an_empty_drive_is_an_error_soon_and_the_next_disc_is_seen(debian, lab):
     text = refresh(debian)
     vm.wait_for_text(text, since=mark)
     for directory in ("/auto/recontext", "/media/recontext"):
-        assert vm.run(f"cat {directory}/endpoint") == f"{text}\n"
+        lab.wait_for(lambda path=f"{directory}/endpoint": vm.run(f"cat {path}", check=False) == f"{text}\n", 15,
+                     f"{directory} to show the new disc")
 
 
 def test_the_recipe_runs_at_a_reboot(debian):
