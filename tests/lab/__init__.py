@@ -16,19 +16,22 @@ below its own directory in /tmp, and dies with the process that made it, however
     guest.py       one VM: its life, its console, what it said there
     guest.c        what runs in the VM
     domain_xml.py  its libvirt XML
+    debian_guest.py, debian_init, debian/
+                   a VM with Debian in it: its disk, its initramfs, the lab's files in it
     disc.py        discs made by hand, for tests that do without our programs
     boot_files.py  Debian's kernel and an initramfs around guest.c, cached in target/cache
     waiting.py     conditions with deadlines
 """
 
+from .debian_guest import DebianGuest
 from .domain_xml import Cdrom, context_metadata, domain_xml
-from .disc import make_disc
+from .disc import make_disc, make_disc_of
 from .guest import Guest, Seen
 from .host import Event, Host
 from .lab import Lab, Migration
 from .waiting import GuestDied, LabError, TimedOut, wait_for
 
 __all__ = [
-    "Cdrom", "Event", "Guest", "GuestDied", "Host", "Lab", "LabError", "Migration", "Seen", "TimedOut",
-    "context_metadata", "domain_xml", "make_disc", "wait_for",
+    "Cdrom", "DebianGuest", "Event", "Guest", "GuestDied", "Host", "Lab", "LabError", "Migration", "Seen", "TimedOut",
+    "context_metadata", "domain_xml", "make_disc", "make_disc_of", "wait_for",
 ]

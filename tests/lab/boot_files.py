@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +28,15 @@ CACHE = Path(__file__).resolve().parents[2] / "target" / "cache" / "guest"
 PROGRAM = Path(__file__).with_name("guest.c")
 KERNEL_PACKAGE = "linux-image-amd64"
 
-# What a guest's drive needs on each bus, and what reading a batch of discs needs (tests/discs/kernel). The modules that
-# these need are found by depmod.
+# What a guest's drive needs on each bus, what a Debian guest needs (debian_guest.py), and what reading a batch of discs
+# needs (tests/discs/kernel). The modules that these need are found by depmod.
 MODULES = {
     "ide": ["ata_piix", "sr_mod", "isofs"],
     "sata": ["ahci", "sr_mod", "isofs"],
     "scsi": ["virtio_pci", "virtio_scsi", "sr_mod", "isofs"],
     "usb": ["xhci_pci", "usb_storage", "sd_mod", "sr_mod", "isofs"],
+    "debian": ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "ata_piix", "ahci", "virtio_scsi", "sr_mod", "isofs",
+               "virtio_console", "autofs4"],
     "discs": ["virtio_pci", "virtio_console", "virtio_scsi", "sr_mod", "isofs", "nls_utf8"],
 }
 
@@ -49,20 +51,20 @@ class BootFiles:
 
 def boot_files(bus: str) -> BootFiles:
     """The files for guests whose drive is on this bus, made if they are not there."""
-    with _cache_locked():
-        kernel = _kernel()
+    with cache_locked():
+        kernel = unpacked_kernel()
         return BootFiles(kernel / "vmlinux", _initramfs(kernel, bus))
 
 
 @contextmanager
-def _cache_locked() -> Iterator[None]:
+def cache_locked() -> Iterator[None]:
     CACHE.mkdir(parents=True, exist_ok=True)
     with open(CACHE / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _kernel() -> Path:
+def unpacked_kernel() -> Path:
     """The unpacked kernel, under a name that changes with the modules that are wanted."""
     kernel = CACHE / f"kernel-{hashlib.sha256(repr(MODULES).encode()).hexdigest()[:12]}"
     if not kernel.exists():
@@ -72,7 +74,7 @@ def _kernel() -> Path:
     return kernel
 
 
-def _tool(*argv: str | Path, cwd: Path | None = None, stdin: bytes | None = None) -> bytes:
+def tool(*argv: str | Path, cwd: Path | None = None, stdin: bytes | None = None) -> bytes:
     """Runs a program of this machine; its output, or a LabError that shows its complaint."""
     done = subprocess.run([str(word) for word in argv], cwd=cwd, input=stdin, capture_output=True, check=False)
     if done.returncode != 0:
@@ -82,7 +84,7 @@ def _tool(*argv: str | Path, cwd: Path | None = None, stdin: bytes | None = None
 
 def _kernel_package() -> str:
     """The package of the kernel itself, on which Debian's linux-image-amd64 depends."""
-    for line in _tool("apt-cache", "depends", KERNEL_PACKAGE).decode().splitlines():
+    for line in tool("apt-cache", "depends", KERNEL_PACKAGE).decode().splitlines():
         words = line.split()
         if words[0] == "Depends:" and words[1].startswith("linux-image-"):
             return words[1]
@@ -92,10 +94,10 @@ def _kernel_package() -> str:
 def _download_kernel(directory: Path) -> Path:
     """Downloads the kernel's package; with fresh package lists if those of the machine are missing or outdated."""
     try:
-        _tool("apt-get", "-o", "APT::Sandbox::User=root", "download", _kernel_package(), cwd=directory)
+        tool("apt-get", "-o", "APT::Sandbox::User=root", "download", _kernel_package(), cwd=directory)
     except LabError:
-        _tool("apt-get", "-o", "Acquire::Retries=3", "update")
-        _tool("apt-get", "-o", "APT::Sandbox::User=root", "download", _kernel_package(), cwd=directory)
+        tool("apt-get", "-o", "Acquire::Retries=3", "update")
+        tool("apt-get", "-o", "APT::Sandbox::User=root", "download", _kernel_package(), cwd=directory)
     return next(directory.glob("*.deb"))
 
 
@@ -104,10 +106,10 @@ def _unpack_kernel(target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
         work = Path(temporary)
         root, kernel = work / "root", work / "kernel"
-        _tool("dpkg-deb", "-x", _download_kernel(work), root)
+        tool("dpkg-deb", "-x", _download_kernel(work), root)
         modules = next(path for path in (root / "lib/modules", root / "usr/lib/modules") if path.exists())
         version = next(modules.iterdir()).name
-        _tool("depmod", "-b", modules.parents[1], version)
+        tool("depmod", "-b", modules.parents[1], version)
         needs = _read_dependencies(modules / version / "modules.dep")
         kernel.mkdir()
         (kernel / "vmlinux").write_bytes(_decompressed((root / "boot" / f"vmlinuz-{version}").read_bytes()))
@@ -152,26 +154,37 @@ def _in_order(names: list[str], needs: dict[str, list[str]]) -> list[str]:
 
 
 def _initramfs(kernel: Path, bus: str) -> Path:
-    """The initramfs for a bus, under a name that changes with what goes into it."""
-    modules = sorted((kernel / bus).iterdir())
-    digest = hashlib.sha256(PROGRAM.read_bytes())
+    """The initramfs of guest.c for a bus."""
+    def add_program(root: Path) -> None:
+        tool("gcc", "-std=gnu17", "-Os", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-o", root / "init", PROGRAM)
+
+    return initramfs(kernel, bus, PROGRAM.read_bytes(), add_program)
+
+
+def initramfs(kernel: Path, purpose: str, recipe: bytes, add_init: Callable[[Path], None]) -> Path:
+    """An initramfs of the modules for a purpose and what add_init puts into its root, made if it is not there.
+
+    Its name changes with the recipe and the modules.
+    """
+    modules = sorted((kernel / purpose).iterdir())
+    digest = hashlib.sha256(recipe)
     for module in modules:
         digest.update(module.name.encode() + module.read_bytes())
-    made = CACHE / f"initramfs-{bus}-{digest.hexdigest()[:12]}"
+    made = CACHE / f"initramfs-{purpose}-{digest.hexdigest()[:12]}"
     if made.exists():
         return made
-    for outdated in CACHE.glob(f"initramfs-{bus}-*"):
+    for outdated in CACHE.glob(f"initramfs-{purpose}-*"):
         outdated.unlink()
     with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
         root = Path(temporary) / "root"
         (root / "modules").mkdir(parents=True)
         for module in modules:
             shutil.copy(module, root / "modules")
-        _tool("gcc", "-std=gnu17", "-Os", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-o", root / "init", PROGRAM)
+        add_init(root)
         names = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
         archive = Path(temporary) / "archive"
-        archive.write_bytes(_tool("cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0", cwd=root,
-                                  stdin="\n".join(names).encode()))
+        archive.write_bytes(tool("cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0", cwd=root,
+                                 stdin="\n".join(names).encode()))
         os.replace(archive, made)
     return made
 
@@ -179,5 +192,5 @@ def _initramfs(kernel: Path, bus: str) -> Path:
 if __name__ == "__main__":
     if sys.argv[1:] != ["discs"]:
         sys.exit("usage: python3 -m lab.boot_files discs")
-    with _cache_locked():
-        print(_kernel())
+    with cache_locked():
+        print(unpacked_kernel())

@@ -41,8 +41,11 @@ def context_metadata(bus: str, content: str = "", attributes: str = "") -> str:
 
 
 def domain_xml(*, name: str, uuid: str, bus: str, cdrom: Cdrom | None, metadata: str, boot: BootFiles,
-               command_line: str, console: Path, memory_mib: int = 128) -> str:
-    """A guest of software emulation that boots a given kernel; its serial console grows a file, wherever it runs."""
+               command_line: str, console: Path, memory_mib: int = 128, devices: str = "", on_reboot: str = "destroy") -> str:
+    """A guest of software emulation that boots a given kernel; its serial console grows a file, wherever it runs.
+
+    devices: the XML of further ones.
+    """
     machine, _, controller = MACHINES[bus]
     return f"""
 <domain type='qemu'>
@@ -59,11 +62,11 @@ def domain_xml(*, name: str, uuid: str, bus: str, cdrom: Cdrom | None, metadata:
   </os>
   <features><acpi/></features>
   <cpu mode='custom' match='exact'><model>qemu64</model></cpu>
-  <on_reboot>destroy</on_reboot>
+  <on_reboot>{on_reboot}</on_reboot>
   <devices>
     <emulator>/usr/bin/qemu-system-x86_64</emulator>
     {cdrom.xml(bus) if cdrom else ""}
-    {controller}{"" if bus == "usb" else NO_USB}
+    {controller}{"" if bus == "usb" else NO_USB}{devices}
     <serial type='file'>
       <source path={quoteattr(str(console))} append='on'/>
       <target port='0'/>

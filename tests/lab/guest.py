@@ -11,8 +11,6 @@ from .host import Host
 from .lab import Lab, Migration
 from .waiting import GuestDied, LabError
 
-# Starting under emulation takes seconds, and the machine may be busy.
-BOOT_SECONDS = 60
 PANIC = re.compile(r"^.*(Kernel panic|Oops:|BUG:|general protection fault).*$", re.MULTILINE)
 
 
@@ -38,6 +36,9 @@ class Guest:
     cdrom: its drive, or None. metadata: the XML inside <metadata>. poll_ms: how often its kernel asks for new media.
     """
 
+    # Starting under emulation takes seconds, and the machine may be busy.
+    boot_seconds = 60
+
     def __init__(self, lab: Lab, name: str, *, bus: str = "sata", cdrom: Cdrom | None = Cdrom(), metadata: str = "",
                  mode: str = "poll", file: str = "/endpoint", poll_ms: int = 500, memory_mib: int = 128) -> None:
         self.lab = lab
@@ -53,7 +54,8 @@ class Guest:
         self.cdrom = cdrom
         self.metadata = metadata
         self._memory_mib = memory_mib
-        self._boot: BootFiles = lab.boot_files(bus)
+        self._boot = self._boot_files()
+        self._devices, self._on_reboot = "", "destroy"
         self._command_line = (f"console=ttyS0 loglevel=3 panic=0 guest_mode={mode} guest_file={file} "
                               f"guest_poll={poll_ms} guest_drive={'yes' if cdrom else 'no'}")
         lab.guests.append(self)
@@ -67,7 +69,7 @@ class Guest:
         """The XML that this guest is made from."""
         return domain_xml(name=self.name, uuid=self.uuid, bus=self.bus, cdrom=self.cdrom, metadata=self.metadata,
                           boot=self._boot, command_line=self._command_line, console=self.console_path,
-                          memory_mib=self._memory_mib)
+                          memory_mib=self._memory_mib, devices=self._devices, on_reboot=self._on_reboot)
 
     # Life
 
@@ -168,7 +170,10 @@ class Guest:
 
     def _has_started(self, host: Host) -> None:
         self.host = host
-        self.wait_for("booted", seconds=BOOT_SECONDS)
+        self.wait_for("booted", seconds=self.boot_seconds)
+
+    def _boot_files(self) -> BootFiles:
+        return self.lab.boot_files(self.bus)
 
 
 def _parse(match: re.Match[str]) -> Seen:

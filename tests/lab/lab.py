@@ -106,12 +106,15 @@ class Lab:
         return "\n".join(consoles + [host.tail(lines) for host in self.hosts])
 
     def boot_files(self, bus: str) -> BootFiles:
-        """What guests boot from, in a place that QEMU's user can reach wherever this project lies."""
+        """What guests boot from."""
         cached = boot_files(bus)
-        own = BootFiles(self.shared / cached.kernel.name, self.shared / cached.initramfs.name)
-        for source, target in ((cached.kernel, own.kernel), (cached.initramfs, own.initramfs)):
-            if not target.exists():
-                shutil.copy(source, target)
+        return BootFiles(self.share(cached.kernel), self.share(cached.initramfs))
+
+    def share(self, file: Path) -> Path:
+        """A copy of a file in a place that QEMU's user can reach wherever this project lies."""
+        own = self.shared / file.name
+        if not own.exists():
+            subprocess.run(["cp", "--sparse=always", "--reflink=auto", file, own], check=True)
         return own
 
     # Beginning and end
