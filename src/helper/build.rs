@@ -1,8 +1,11 @@
 //! `build`: a disc as a file.
 
-use anyhow::Result;
+use std::path::PathBuf;
 
-use super::cli::{Build, DONE};
+use anyhow::Result;
+use clap::Args;
+
+use super::exit::DONE;
 use super::preview::{gather, next_edition};
 use super::vm;
 use crate::context::domain::Domain;
@@ -10,6 +13,17 @@ use crate::host::config::Config;
 use crate::host::disc::Subject;
 use crate::host::file;
 use crate::host::paths::Host;
+
+/// Write the disc of a domain's XML to a file.
+#[derive(Debug, Args)]
+pub struct Build {
+    /// The file with the domain's XML.
+    #[arg(long, value_name = "FILE")]
+    pub xml: PathBuf,
+    /// The image to write.
+    #[arg(long, value_name = "FILE.iso")]
+    pub output: PathBuf,
+}
 
 /// Writes the disc of the domain whose XML is given.
 ///

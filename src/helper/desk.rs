@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 
 use super::libvirt::{Libvirt, Situation, Trouble};
 use super::swap::{Attempt, Swap};
+use super::worker::{Message, Task, work};
 use crate::context::marker::Reason;
 use crate::context::uuid::Uuid;
 use crate::host::config::{Config, ForceAfter};
@@ -50,25 +51,11 @@ pub enum Session {
     Lost,
 }
 
-/// What the coordinator waits for.
-enum Message {
-    /// Something happened to a domain.
-    Happened(Uuid),
-    /// A worker has ended an attempt.
-    Ended(Job, Attempt),
-}
-
 /// Whether the daemon is still there.
 #[derive(PartialEq, Eq)]
 enum Connection {
     Alive,
     Lost,
-}
-
-/// What a worker is to do.
-struct Task {
-    job: Job,
-    force: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -408,22 +395,6 @@ fn held_line(name: &str, force_after: ForceAfter) -> String {
             format!(
                 "the guest holds the old disc; asking again; \"virt-recontext refresh {name} --force\" does not ask"
             )
-        }
-    }
-}
-
-/// A worker: attempts until there are no more tasks, or the daemon is gone.
-fn work(swap: Swap, queue: &Mutex<Receiver<Task>>, to_desk: &Sender<Message>) {
-    loop {
-        // One worker waits for a task while the others wait for their turn.
-        let task = match queue.lock() {
-            Ok(queue) => queue.recv(),
-            Err(_) => return,
-        };
-        let Ok(Task { job, force }) = task else { return };
-        let attempt = swap.attempt(&job, force);
-        if to_desk.send(Message::Ended(job, attempt)).is_err() {
-            return;
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::io::Write;
 
 use anyhow::{Context, Result};
+use clap::Args;
 
-use super::cli::{DONE, Disable, WAITING};
+use super::exit::{DONE, WAITING};
 use super::libvirt::{Scope, Trouble};
 use super::swap::device;
 use super::vm;
@@ -17,6 +18,13 @@ use crate::host::lock::VmLock;
 use crate::host::paths::Host;
 use crate::host::spool::Job;
 use crate::host::state::State;
+
+/// Let a VM take part no more, and take our disc out of its drive.
+#[derive(Debug, Args)]
+pub struct Disable {
+    /// The VM's name or UUID.
+    pub vm: String,
+}
 
 /// Lets the VM take part no more: its wish, our disc in its drive, and our files of it are removed. A disc that the guest
 /// holds stays with it until it stops.

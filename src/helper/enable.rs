@@ -3,18 +3,37 @@
 use std::io::Write;
 
 use anyhow::{Context, Result};
+use clap::Args;
 
-use super::cli::{DONE, Enable};
+use super::exit::DONE;
 use super::libvirt::Scope;
 use super::{refresh, vm};
 use crate::context::domain::Domain;
+use crate::context::format::Format;
+use crate::context::iso9660::label::Label;
 use crate::context::marker::Reason;
 use crate::context::new_drive::{self, Plan};
-use crate::context::request::Request;
+use crate::context::request::{self, Request};
 use crate::host::config::Config;
 use crate::host::image;
 use crate::host::paths::Host;
 use crate::host::spool::Job;
+
+/// Let a VM take part: mark its XML, and find or add its CD-ROM drive.
+#[derive(Debug, Args)]
+pub struct Enable {
+    /// The VM's name or UUID.
+    pub vm: String,
+    /// The drive for the disc, such as sda; else an empty one
+    #[arg(long, value_name = "DEV", value_parser = request::target)]
+    pub target: Option<String>,
+    /// files, nocloud, configdrive or opennebula
+    #[arg(long)]
+    pub format: Option<Format>,
+    /// The disc's volume label; else that of the format
+    #[arg(long)]
+    pub label: Option<Label>,
+}
 
 /// Lets the VM take part. Everything is checked before the first change; running it again changes nothing.
 ///

@@ -1,10 +1,12 @@
 //! `preview`: what would be on a disc.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use clap::{ArgGroup, Args};
 
-use super::cli::{DONE, Preview};
+use super::exit::DONE;
 use super::programs::Runner;
 use super::vm;
 use crate::context::composed::{Composed, Origin};
@@ -16,6 +18,23 @@ use crate::host::clock;
 use crate::host::config::Config;
 use crate::host::disc::{Sources, Subject};
 use crate::host::paths::Host;
+
+/// Show what would be on a VM's disc, made now on this host.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("whose").required(true).args(["vm", "xml"])))]
+pub struct Preview {
+    /// The VM's name or UUID.
+    pub vm: Option<String>,
+    /// A file with a domain's XML, instead of a VM.
+    #[arg(long, value_name = "FILE")]
+    pub xml: Option<PathBuf>,
+    /// Show this file of the disc, instead of a list of all.
+    #[arg(long, value_name = "PATH")]
+    pub file: Option<String>,
+    /// Tell for each file and fact which layer it is from.
+    #[arg(long, conflicts_with = "file")]
+    pub explain: bool,
+}
 
 /// Shows the files of the disc that would be made now, or one of them.
 ///

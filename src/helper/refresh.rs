@@ -7,8 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use clap::{ArgGroup, Args};
 
-use super::cli::{DONE, FAILED, Refresh, WAITING};
+use super::exit::{DONE, FAILED, WAITING};
 use super::libvirt::{Handle, Scope, Situation};
 use super::swap::SAME;
 use super::vm;
@@ -19,6 +20,21 @@ use crate::host::lock::VmLock;
 use crate::host::paths::Host;
 use crate::host::spool::Job;
 use crate::host::state::{Progress, State};
+
+/// Bring the discs of running VMs up to date, if their content changed.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["vms", "all"])))]
+pub struct Refresh {
+    /// Names or UUIDs.
+    #[arg(value_name = "VM")]
+    pub vms: Vec<String>,
+    /// All running VMs that take part.
+    #[arg(long)]
+    pub all: bool,
+    /// Change the disc even if it is the same or the guest holds it.
+    #[arg(long)]
+    pub force: bool,
+}
 
 /// Between two looks at what the helper has done.
 const LOOK: Duration = Duration::from_millis(50);

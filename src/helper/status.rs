@@ -4,15 +4,26 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use clap::Args;
 use serde::Serialize;
 
-use super::cli::{DONE, Status};
+use super::exit::DONE;
 use crate::context::marker::Reason;
 use crate::context::moment::Moment;
 use crate::context::uuid::Uuid;
 use crate::host::paths::Host;
 use crate::host::spool::Job;
 use crate::host::state::{Progress, State};
+
+/// Show what became of the discs of this host's VMs.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// One VM's name or UUID, instead of all.
+    pub vm: Option<String>,
+    /// As a JSON array, one object a VM.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// A VM's line, as JSON shows it.
 #[derive(Debug, Serialize)]

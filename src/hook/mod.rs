@@ -5,13 +5,13 @@
 
 pub mod call;
 mod detach;
+mod reply;
 mod stdin;
 mod supervise;
 mod unharmed;
 mod work;
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -21,8 +21,7 @@ use crate::context::request::NAMESPACE;
 use crate::host::log::Log;
 use crate::host::paths::Host;
 use call::HookCall;
-use supervise::Outcome;
-use work::Reply;
+use reply::Reply;
 
 /// How long libvirtd waits for us at most.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -46,36 +45,6 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Err(how) => {
             Log::open(&host).error(format_args!("{}: {}: {how}; the VM goes on", call.domain, call.operation));
             ExitCode::SUCCESS
-        }
-    }
-}
-
-impl Reply {
-    /// What the child said; or, when it did not come to its end, how it broke off.
-    fn of(outcome: Outcome, call: &HookCall) -> Result<Reply, String> {
-        match outcome {
-            Outcome::Finished(said) => Reply::decode(&said).ok_or_else(|| "the work ended without a reply".to_owned()),
-            Outcome::Broke { said, how } if work::wants_refusal(&said) && call.operation.may_refuse() => {
-                Ok(Reply::Refuse(format!("making the context disc: {how}")))
-            }
-            Outcome::Broke { how, .. } => Err(how),
-        }
-    }
-
-    /// Tells libvirtd. A pipe that it has closed is its own affair.
-    fn give(self) -> ExitCode {
-        match self {
-            Reply::Nothing => ExitCode::SUCCESS,
-            Reply::Answer(xml) => {
-                let mut stdout = std::io::stdout().lock();
-                let _libvirtd_gone = stdout.write_all(xml.as_bytes()).and_then(|()| stdout.flush());
-                ExitCode::SUCCESS
-            }
-            Reply::Refuse(why) => {
-                // libvirt shows it to whoever started or migrated the VM.
-                let _libvirtd_gone = writeln!(std::io::stderr(), "virt-recontext: {why}");
-                ExitCode::FAILURE
-            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::call::Operation;
-use super::work::Reply;
+use super::reply::Reply;
 use crate::context::domain::Domain;
 use crate::context::drive::Drive;
 use crate::context::marker::Reason;

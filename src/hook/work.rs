@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::call::{HookCall, Operation};
 use super::detach;
+use super::reply::{Reply, policy};
 use super::supervise::{MEMORY, set_memory_limit};
 use super::unharmed;
 use crate::context::domain::Domain;
@@ -31,52 +32,6 @@ use crate::host::state::{Progress, State};
 /// arrival. One that is older is left over from an arrival that never came.
 const ARRIVAL: u64 = 60;
 
-/// What libvirtd is told.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// Nothing: the VM's XML stays as it is.
-    Nothing,
-    /// This XML takes the place of the VM's.
-    Answer(String),
-    /// The VM is not to start or arrive here, and why.
-    Refuse(String),
-}
-
-// What the child writes: one byte for what the administrator wants on a failure, then one for the reply and its text.
-const WANTS_REFUSAL: u8 = b'!';
-const WANTS_TO_GO_ON: u8 = b'.';
-const NOTHING: u8 = b'0';
-const ANSWER: u8 = b'<';
-const REFUSE: u8 = b'!';
-
-/// Whether the child had said that the administrator wants a refusal.
-pub fn wants_refusal(said: &[u8]) -> bool {
-    said.first() == Some(&WANTS_REFUSAL)
-}
-
-impl Reply {
-    /// The reply that the child wrote.
-    pub fn decode(said: &[u8]) -> Option<Reply> {
-        let [_, kind, text @ ..] = said else { return None };
-        let text = String::from_utf8(text.to_vec()).ok()?;
-        match *kind {
-            NOTHING => Some(Reply::Nothing),
-            ANSWER => Some(Reply::Answer(text)),
-            REFUSE => Some(Reply::Refuse(text)),
-            _ => None,
-        }
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        let (kind, text) = match self {
-            Reply::Nothing => (NOTHING, ""),
-            Reply::Answer(xml) => (ANSWER, xml.as_str()),
-            Reply::Refuse(why) => (REFUSE, why.as_str()),
-        };
-        [&[kind], text.as_bytes()].concat()
-    }
-}
-
 /// Does the work of `call` and writes the reply to `out`. Every failure ends in the log, and in a reply with which the
 /// VM goes on, unless the administrator wants a refusal.
 pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
@@ -87,7 +42,7 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     let needs_config = !matches!(call.operation, Operation::Stopped | Operation::Release | Operation::Reconnect);
     let config = if needs_config { Config::load(host) } else { Ok(Config::default()) };
     let done = match config {
-        Ok(config) => tell_policy(&config, out).and_then(|()| {
+        Ok(config) => out.write_all(&policy(config.on_error)).context("reporting").and_then(|()| {
             (on_error, policy_told) = (config.on_error, true);
             // The files and the answer, twice over.
             set_memory_limit(MEMORY.saturating_add(config.limits.disc_size.saturating_mul(2)));
@@ -114,19 +69,13 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
             Reply::Nothing
         })
     });
-    let policy: &[u8] = if policy_told { &[] } else { &[WANTS_TO_GO_ON] };
-    let _parent_gone = out.write_all(policy).and_then(|()| out.write_all(&reply.encode()));
+    let first = if policy_told { Vec::new() } else { policy(OnError::Continue).to_vec() };
+    let _parent_gone = out.write_all(&[first, reply.encode()].concat());
 }
 
 /// Whether all that is missing is what the helper, which runs programs, will find out.
 fn is_only_early(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.is::<NotRunYet>())
-}
-
-/// Tells the parent what the administrator wants on a failure, in case we do not come to our end.
-fn tell_policy(config: &Config, out: &mut File) -> Result<()> {
-    let wants = if config.on_error == OnError::Refuse { WANTS_REFUSAL } else { WANTS_TO_GO_ON };
-    out.write_all(&[wants]).context("reporting")
 }
 
 /// One call with what it needs.
@@ -320,22 +269,5 @@ impl Call<'_> {
 
     fn start_helper(&self) -> Result<()> {
         detach::start_helper(self.host).context("without the helper the guest gets no new disc")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reply_comes_through_the_pipe_as_it_was() {
-        for reply in [Reply::Nothing, Reply::Answer("<domain/>\n".to_owned()), Reply::Refuse("why".to_owned())] {
-            let said = [&[WANTS_TO_GO_ON], reply.encode().as_slice()].concat();
-            assert_eq!(Reply::decode(&said), Some(reply));
-            assert!(!wants_refusal(&said));
-        }
-        for said in ["", ".", "!", ".x"] {
-            assert_eq!(Reply::decode(said.as_bytes()), None);
-        }
     }
 }

@@ -7,7 +7,6 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Deserializer, de::Error};
 
 use super::file;
-use super::identity::ExposeHost;
 use super::paths::Host;
 use crate::context::compose;
 use crate::context::format::Format;
@@ -37,6 +36,19 @@ pub struct Config {
     pub on_error: OnError,
     /// How much a disc may hold.
     pub limits: Limits,
+}
+
+/// What of the host's identity is on the discs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExposeHost {
+    /// Its name.
+    #[default]
+    Name,
+    /// A pseudonym that stays the same: guests can tell hosts apart, and do not learn their names.
+    Hash,
+    /// Nothing.
+    None,
 }
 
 /// When a guest that does not let go of the old disc is made to.

@@ -1,25 +1,11 @@
 //! What guests may know of this host's identity: its name, a pseudonym, or nothing.
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::config::Config;
+use super::config::{Config, ExposeHost};
 use super::file;
 use super::paths::Host;
-
-/// What of the host's identity is on the discs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ExposeHost {
-    /// Its name.
-    #[default]
-    Name,
-    /// A pseudonym that stays the same: guests can tell hosts apart, and do not learn their names.
-    Hash,
-    /// Nothing.
-    None,
-}
 
 /// Hexadecimal digits of a pseudonym.
 const DIGITS: usize = 16;

@@ -1,0 +1,102 @@
+//! What libvirtd is told, and how the child tells it to the process that libvirtd waits for.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use super::call::HookCall;
+use super::supervise::Outcome;
+use crate::host::config::OnError;
+
+/// What libvirtd is told.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Nothing: the VM's XML stays as it is.
+    Nothing,
+    /// This XML takes the place of the VM's.
+    Answer(String),
+    /// The VM is not to start or arrive here, and why.
+    Refuse(String),
+}
+
+// What the child writes: one byte for what the administrator wants on a failure, then one for the reply and its text.
+const WANTS_REFUSAL: u8 = b'!';
+const WANTS_TO_GO_ON: u8 = b'.';
+const NOTHING: u8 = b'0';
+const ANSWER: u8 = b'<';
+const REFUSE: u8 = b'!';
+
+/// What the child writes first, in case it does not come to its end.
+pub fn policy(on_error: OnError) -> [u8; 1] {
+    match on_error {
+        OnError::Continue => [WANTS_TO_GO_ON],
+        OnError::Refuse => [WANTS_REFUSAL],
+    }
+}
+
+impl Reply {
+    /// What the child said; or, when it did not come to its end, how it broke off.
+    pub fn of(outcome: Outcome, call: &HookCall) -> Result<Reply, String> {
+        match outcome {
+            Outcome::Finished(said) => Reply::decode(&said).ok_or_else(|| "the work ended without a reply".to_owned()),
+            Outcome::Broke { said, how } if said.first() == Some(&WANTS_REFUSAL) && call.operation.may_refuse() => {
+                Ok(Reply::Refuse(format!("making the context disc: {how}")))
+            }
+            Outcome::Broke { how, .. } => Err(how),
+        }
+    }
+
+    /// Tells libvirtd. A pipe that it has closed is its own affair.
+    pub fn give(self) -> ExitCode {
+        match self {
+            Reply::Nothing => ExitCode::SUCCESS,
+            Reply::Answer(xml) => {
+                let mut stdout = std::io::stdout().lock();
+                let _libvirtd_gone = stdout.write_all(xml.as_bytes()).and_then(|()| stdout.flush());
+                ExitCode::SUCCESS
+            }
+            Reply::Refuse(why) => {
+                // libvirt shows it to whoever started or migrated the VM.
+                let _libvirtd_gone = writeln!(std::io::stderr(), "virt-recontext: {why}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    /// The reply that the child wrote.
+    fn decode(said: &[u8]) -> Option<Reply> {
+        let [_, kind, text @ ..] = said else { return None };
+        let text = String::from_utf8(text.to_vec()).ok()?;
+        match *kind {
+            NOTHING => Some(Reply::Nothing),
+            ANSWER => Some(Reply::Answer(text)),
+            REFUSE => Some(Reply::Refuse(text)),
+            _ => None,
+        }
+    }
+
+    /// What the child writes last.
+    pub fn encode(&self) -> Vec<u8> {
+        let (kind, text) = match self {
+            Reply::Nothing => (NOTHING, ""),
+            Reply::Answer(xml) => (ANSWER, xml.as_str()),
+            Reply::Refuse(why) => (REFUSE, why.as_str()),
+        };
+        [&[kind], text.as_bytes()].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_comes_through_the_pipe_as_it_was() {
+        for reply in [Reply::Nothing, Reply::Answer("<domain/>\n".to_owned()), Reply::Refuse("why".to_owned())] {
+            let said = [policy(OnError::Continue).as_slice(), reply.encode().as_slice()].concat();
+            assert_eq!(Reply::decode(&said), Some(reply));
+        }
+        for said in ["", ".", "!", ".x"] {
+            assert_eq!(Reply::decode(said.as_bytes()), None);
+        }
+    }
+}
