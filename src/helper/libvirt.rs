@@ -253,7 +253,6 @@ impl Handle<'_> {
 
     /// Whether long work is done on it, such as a migration away from here, for which a change would have to wait.
     pub fn is_worked_on(&self) -> bool {
-        // Of a VM that has just arrived, libvirt knows no job.
         self.domain.get_job_info().is_ok_and(|job| job.r#type != sys::VIR_DOMAIN_JOB_NONE as i32)
     }
 

@@ -93,7 +93,9 @@ impl Swap<'_> {
             Situation::Gone => return Ok(Attempt::Gone),
             Situation::Running | Situation::Paused => {}
         }
-        if handle.is_worked_on() {
+        // Not of a VM that has just arrived: libvirt would log our question as an error.
+        let arrived = matches!(job.reason, Reason::Migrate | Reason::Restore);
+        if !arrived && handle.is_worked_on() {
             return Ok(Attempt::Busy("it migrates, or is saved".to_owned()));
         }
         let config = Config::load(self.host).map_err(hopeless)?;
