@@ -5,7 +5,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,18 @@ impl Host {
         let output = self.preview();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
+    /// With this mode, a file or directory is named as the reason for there being no disc.
+    fn assert_refused_with_mode(&self, path: &str, mode: u32) {
+        // Without the slash at the end that joining "" gives.
+        let path: PathBuf = self.root.path().join("etc/virt-recontext").join(path).components().collect();
+        let before = fs::metadata(&path).unwrap().permissions();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let complaint = self.complaint();
+        let named = format!("{} can be written by others than root: chmod go-w", path.display());
+        assert!(complaint.contains(&named), "{complaint}");
+        fs::set_permissions(&path, before).unwrap();
     }
 
     /// The one line that says why there is no disc.
@@ -119,15 +131,22 @@ fn a_program_that_prints_without_end_is_stopped() {
 #[test]
 fn a_program_that_others_can_write_is_not_run() {
     let host = Host::with_program("touch \"$(dirname \"$0\")/../ran\"; echo '{}'");
-    for (path, mode) in [("facts.d/probe", 0o775), ("facts.d/probe", 0o757), ("facts.d", 0o777)] {
-        let path = host.root.path().join("etc/virt-recontext").join(path);
-        let before = fs::metadata(&path).unwrap().permissions();
-        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-        let complaint = host.complaint();
-        assert!(complaint.contains("can be written by others than root: chmod go-w"), "{complaint}");
-        fs::set_permissions(&path, before).unwrap();
+    for (path, mode) in [("facts.d/probe", 0o775), ("facts.d/probe", 0o757), ("facts.d", 0o777), ("", 0o775)] {
+        host.assert_refused_with_mode(path, mode);
     }
     assert!(!host.root.path().join("etc/virt-recontext/ran").exists());
+}
+
+#[test]
+fn nothing_that_others_can_write_is_read() {
+    let host = Host::with_program("echo '{\"probe\": 1}'");
+    host.write("etc/virt-recontext/config.toml", "", 0o644);
+    host.write("etc/virt-recontext/domains/web 1/facts.d/more.toml", "a = 1\n", 0o644);
+    for path in ["config.toml", "context", "context/probe.j2", "domains", "domains/web 1", "domains/web 1/facts.d"] {
+        host.assert_refused_with_mode(path, 0o775);
+        host.assert_refused_with_mode(path, 0o757);
+    }
+    assert_eq!(host.fact(), "1");
 }
 
 #[test]

@@ -13,7 +13,7 @@ mod work;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::unistd::geteuid;
 
@@ -23,23 +23,24 @@ use crate::host::paths::Host;
 use call::HookCall;
 use reply::Reply;
 
-/// How long libvirtd waits for us at most.
+/// How long libvirtd waits for us at most, from our start to our end.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Does what one call of the hook with `args` asks for; see hooks/README.md for the contract with libvirtd.
 pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
-    // Most calls end on one of these four lines.
+    // Most calls end before the child is made.
     let Some(call) = HookCall::parse(args) else { return ExitCode::SUCCESS };
     // An unprivileged daemon (qemu:///session) runs the same hook directory; its VMs are not ours.
     if !geteuid().is_root() {
         return ExitCode::SUCCESS;
     }
-    let Some(xml) = stdin::read(DEADLINE) else { return ExitCode::SUCCESS };
+    let end = Instant::now() + DEADLINE;
+    let Some(xml) = stdin::read(end) else { return ExitCode::SUCCESS };
     if !xml.contains(NAMESPACE) {
         return ExitCode::SUCCESS;
     }
     let host = Host::real();
-    let outcome = supervise::run(DEADLINE, |out| work::work(&host, &call, &xml, out));
+    let outcome = supervise::run(end, |out| work::work(&host, &call, &xml, out));
     match Reply::of(outcome, &call) {
         Ok(reply) => reply.give(),
         Err(how) => {

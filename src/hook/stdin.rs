@@ -2,18 +2,17 @@
 
 use std::io::Read;
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Largest XML that is read. libvirt's own are some ten KiB; what is larger is not looked at.
 const MAX_XML: usize = 8 << 20;
 
-/// Everything on stdin until its end; `None` when it is no text, too large, unreadable or does not end in time.
+/// Everything on stdin until it ends; `None` when it is no text, too large, unreadable or does not end before `end`.
 ///
 /// Leaving early is harmless: libvirtd does not mind that nobody reads on.
-pub fn read(deadline: Duration) -> Option<String> {
-    let end = Instant::now() + deadline;
+pub fn read(end: Instant) -> Option<String> {
     let mut stdin = std::io::stdin().lock();
     let mut xml = Vec::with_capacity(1 << 15);
     let mut chunk = [0; 1 << 14];

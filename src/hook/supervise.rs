@@ -37,11 +37,10 @@ pub enum Outcome {
     },
 }
 
-/// Runs `work` in a child and takes what it writes, until the child ends or the deadline comes; then it is killed.
+/// Runs `work` in a child and takes what it writes, until the child ends or `end` comes; then it is killed.
 ///
 /// The child has none of our pipes to libvirtd, so that even one that cannot be killed keeps nobody waiting.
-pub fn run(deadline: Duration, work: impl FnOnce(&mut File)) -> Outcome {
-    let end = Instant::now() + deadline;
+pub fn run(end: Instant, work: impl FnOnce(&mut File)) -> Outcome {
     let broke = |said, how| Outcome::Broke { said, how };
     let (from_child, to_us) = match pipe2(OFlag::O_CLOEXEC) {
         Ok(pipe) => pipe,
@@ -66,7 +65,7 @@ pub fn run(deadline: Duration, work: impl FnOnce(&mut File)) -> Outcome {
         Ok(Some(WaitStatus::Signaled(_, signal, _))) => format!("the work was killed by {signal}"),
         Ok(Some(WaitStatus::Exited(_, PANICKED))) => "the work panicked".to_owned(),
         Ok(Some(_)) => "the work could not begin".to_owned(),
-        Ok(None) => format!("the work took longer than {} seconds and was stopped", deadline.as_secs()),
+        Ok(None) => "the work took too long and was stopped".to_owned(),
         Err(error) => format!("waiting for the work: {error}"),
     };
     let _gone_already = kill(child, Signal::SIGKILL);

@@ -38,6 +38,7 @@ pub fn read(
     // libvirt refuses such names; a path is made of it, so it is checked all the same.
     let plain = !name.contains('/') && !matches!(name, "" | "." | "..");
     let dirs = [Some(host.config_dir()), plain.then(|| domains.join(name)), Some(domains.join(uuid.to_string()))];
+    check_dir(&domains)?;
     let mut reading = Reading { bytes_left: limits.disc_size, files_left: limits.files, limits, programs };
     dirs.into_iter().flatten().map(|dir| reading.layer(&dir)).collect()
 }
@@ -52,6 +53,7 @@ struct Reading<'l> {
 
 impl Reading<'_> {
     fn layer(&mut self, dir: &Path) -> Result<Layer> {
+        check_dir(dir)?;
         let mut layer = Layer { owner: Owner::Host(dir.display().to_string()), ..Layer::default() };
         let facts_dir = dir.join("facts.d");
         for name in names(&facts_dir)? {
@@ -111,14 +113,22 @@ fn is_program(path: &Path) -> Result<bool> {
     Ok(metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
+/// Checks that nobody but root can put something into a directory, if it is there.
+fn check_dir(dir: &Path) -> Result<()> {
+    match fs::metadata(dir) {
+        Ok(metadata) => file::check_trusted(dir, &metadata),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("looking at {}", dir.display())),
+    }
+}
+
 /// The names in a directory that root alone can have written, sorted; none if it is missing.
 fn names(dir: &Path) -> Result<Vec<OsString>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.with_context(|| format!("reading the directory {}", dir.display()))?,
     };
-    let metadata = fs::metadata(dir).with_context(|| format!("looking at {}", dir.display()))?;
-    file::check_trusted(dir, &metadata)?;
+    check_dir(dir)?;
     let names = entries.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<Vec<_>>>();
     let mut names = names.with_context(|| format!("reading the directory {}", dir.display()))?;
     names.sort();
