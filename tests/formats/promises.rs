@@ -83,12 +83,12 @@ fn cloud_init_reads_the_files_of_the_tree_beside_meta_data() {
 
 #[test]
 fn a_meta_data_in_yaml_is_merged_too() {
-    let yaml = "---\n# ours\nlocal-hostname: file\nm: {b: 3}\npublic-keys:\n- ssh-rsa A\nmotd: |\n  yes\n\n  zone: x\n";
+    let yaml = "---\n# ours\nlocal-hostname: file\npublic-keys:\n- ssh-rsa A\nm: mine\nmotd: 'yes: no'\n";
     let given = Given::facts(json!({"zone": "b", "local-hostname": "fact", "m": {"a": 1}, "n": {"yes": "\u{85}"}}));
     let found = by_cloud_init(&given.and_file("meta-data", yaml), Format::NoCloud);
     let wanted = json!({
-        "instance-id": UUID, "zone": "b", "local-hostname": "file", "m": {"b": 3}, "n": {"yes": "\u{85}"},
-        "public-keys": ["ssh-rsa A"], "motd": "yes\n\nzone: x\n",
+        "instance-id": UUID, "zone": "b", "local-hostname": "file", "m": "mine", "n": {"yes": "\u{85}"},
+        "public-keys": ["ssh-rsa A"], "motd": "yes: no",
     });
     assert_eq!(found["metadata"], with_dsmode(wanted));
 }

@@ -1,55 +1,94 @@
-//! A YAML file of a layer, understood just so far that other keys can be put before it.
+//! A simple YAML file of a layer, so that other keys can be put before it.
 //!
-//! Its author's text is left as it is, byte for byte. A file whose first key stands at the left edge is a block mapping,
-//! and lines `"key": value` before it are more of the same mapping. Of a key that is there twice, readers take the last
-//! one or refuse the file; so what the file has itself is left out before it. For that every key at the left edge must
-//! be written plainly. There is no parser of YAML here.
+//! Readers that cannot parse the whole file take none of it, and cloud-init would then take the guest for a new one. So
+//! only what is valid beyond doubt is accepted, line by line: `name: value`, a list of values below a `name:`, comments.
+//! A value is in quotes without any escape, or plain and of harmless characters. Whoever needs more writes JSON, or facts.
+//!
+//! The author's text is left as it is, byte for byte. Lines `"key": value` before it are more of the same mapping. Of a
+//! key that is there twice, readers take the last one or refuse the file; so what the file has itself is left out.
 
 use std::collections::BTreeMap;
 use std::str;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-/// A block mapping.
+/// A block mapping of values and lists of values.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Mapping<'t> {
     /// The text, without a marker of the document's beginning.
     pub text: &'t str,
-    /// The keys at the left edge, each with what follows on its line.
+    /// The keys, each with its value; an empty one may have a list below it.
     pub keys: BTreeMap<&'t str, &'t str>,
 }
 
-/// Reads the file so far.
+/// Reads the file.
 ///
 /// # Errors
-/// When it is not UTF-8, or not clearly a block mapping from its first line to its last; with the line.
+/// When it is not UTF-8, or has a line that is not clearly of the kind above; with the line.
 pub fn read(bytes: &[u8]) -> Result<Mapping<'_>> {
     let text = str::from_utf8(bytes).context("it is not UTF-8 text")?;
     let text = text.strip_prefix("---\n").or_else(|| text.strip_prefix("---\r\n")).unwrap_or(text);
-    // YAML takes these for line breaks, nobody else does.
-    ensure!(!text.contains(['\u{85}', '\u{2028}', '\u{2029}']), "it has line breaks of an unusual kind");
     let mut keys = BTreeMap::new();
-    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))
-    {
-        let inside = line.starts_with([' ', '\t', ']', '}']) || line.starts_with("- ") || line.trim_end() == "-";
-        match key(line) {
-            Some((key, value)) => drop(keys.insert(key, value)),
-            None if inside && !keys.is_empty() => {}
-            None => bail!("it is no JSON object, and in YAML its line {number} does not begin with \"name:\""),
+    // Whether a list may follow, and how deep one that has begun is.
+    let (mut list_may_follow, mut list_depth) = (false, None);
+    for (number, line) in (1..).zip(text.lines()) {
+        let content = line.trim_start_matches(' ');
+        if content.is_empty() || content.starts_with('#') {
+            ensure!(!content.chars().any(is_unusual), "line {number} has an unusual character");
+            continue;
         }
+        let depth = line.len() - content.len();
+        let item = content.strip_prefix("- ").map(|item| item.trim_matches(' ')).filter(|item| is_value(item));
+        if item.is_some() && list_may_follow && *list_depth.get_or_insert(depth) == depth {
+            continue;
+        }
+        let entry = if depth == 0 { entry(line) } else { None };
+        let (key, value) = entry.with_context(|| {
+            format!(
+                "it is no JSON object, and line {number} is not of the simple YAML that is merged (name: value, or a list \
+                 of \"- value\" below \"name:\"): write it as JSON, or as facts"
+            )
+        })?;
+        keys.insert(key, value);
+        (list_may_follow, list_depth) = (value.is_empty(), None);
     }
     ensure!(!keys.is_empty(), "there is nothing in it but comments");
     Ok(Mapping { text, keys })
 }
 
-/// The key that a line begins with, plain or in quotes, and what follows it.
-fn key(line: &str) -> Option<(&str, &str)> {
+/// The key that a line begins with, plain or in quotes, and its value.
+fn entry(line: &str) -> Option<(&str, &str)> {
     let (key, value) = line.split_once(':')?;
-    let key = key.trim_end();
     let bare = ['"', '\''].into_iter().find_map(|quote| key.strip_prefix(quote)?.strip_suffix(quote)).unwrap_or(key);
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    let fits = bare.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') && bare.chars().all(plain);
-    (fits && (value.is_empty() || value.starts_with([' ', '\t', '\r']))).then_some((bare, value.trim()))
+    let fits = bare.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && bare.chars().all(plain);
+    let apart = value.is_empty() || value.starts_with(' ');
+    let value = value.trim_matches(' ');
+    (fits && apart && (value.is_empty() || is_value(value))).then_some((bare, value))
+}
+
+/// Whether a text is a value beyond doubt.
+fn is_value(text: &str) -> bool {
+    let quoted = |quote: char| text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    if let Some(inner) = quoted('\'') {
+        return !inner.contains(|c| c == '\'' || is_unusual(c));
+    }
+    if let Some(inner) = quoted('"') {
+        return !inner.contains(|c| c == '"' || c == '\\' || is_unusual(c));
+    }
+    let harmless = |c: char| c.is_ascii_alphanumeric() || " _-./@+=,~():".contains(c);
+    // A colon in front of a space is another key; what looks like a date may be none, which readers do not forgive.
+    let looks_like_a_date = text.starts_with(|c: char| c.is_ascii_digit()) && text.contains(['-', ' ']);
+    text.starts_with(|c: char| c.is_ascii_alphanumeric() || "_/.~+".contains(c))
+        && text.chars().all(harmless)
+        && !text.contains(": ")
+        && !text.ends_with(':')
+        && !looks_like_a_date
+}
+
+/// Whether readers take a character for a line break, or for none at all.
+fn is_unusual(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
 #[cfg(test)]
@@ -57,12 +96,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_mapping_is_kept_as_it_is() {
-        let text = "# mine\n\na: 1 # one\n'b-c':\n  - x: y\n\"d\": |\n  text\ne.f :\n- g: h\ni: [\n 1\n]\n";
+    fn a_simple_mapping_is_kept_as_it_is() {
+        let text = "# mine\n\na: 1\n'b-c':\n  - x\n  # why\n  - 'y: z'\n\"d\": \"größe\"\ne.f:\n- ssh-rsa AAAA+/= u@h\n\
+                    g: http://h:80/x\nh: '2026-99-99'\ni:\n";
         let mapping = read(text.as_bytes()).unwrap();
         assert_eq!(mapping.text, text);
-        assert_eq!(mapping.keys, BTreeMap::from([("a", "1 # one"), ("b-c", ""), ("d", "|"), ("e.f", ""), ("i", "[")]));
-        assert_eq!(read(b"---\na: 1").unwrap().text, "a: 1");
+        let values = [("a", "1"), ("b-c", ""), ("d", "\"größe\""), ("e.f", ""), ("g", "http://h:80/x")];
+        let values = values.into_iter().chain([("h", "'2026-99-99'"), ("i", "")]);
+        assert_eq!(mapping.keys, values.collect());
+        assert_eq!(read(b"---\r\na: 1\r\n").unwrap().text, "a: 1\r\n");
     }
 
     #[test]
@@ -83,6 +125,21 @@ mod tests {
             "# nothing\n",
             "--- a\n",
             "a b: 1\n",
+            "a: [1,\n",
+            "a: |\n  text\n",
+            "a: \"x\n",
+            "a: 'it''s'\n",
+            "a: \"\\q\"\n",
+            "a: 1\n- x\n",
+            "a:\n  - x\n - y\n",
+            "a:\n  b: 1\n",
+            "a: b: c\n",
+            "a: =\n",
+            "a: *x\n",
+            "a: 2026-99-99\n",
+            "a: \tx\n",
+            "\t\na: 1\n",
+            "# \u{2028}\na: 1\n",
         ] {
             assert!(read(text.as_bytes()).is_err(), "{text:?}");
         }
