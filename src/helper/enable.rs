@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use super::exit::DONE;
@@ -55,6 +55,12 @@ pub fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8>
     let mut request = defined.request()?.cloned().unwrap_or_default();
     let target = options.target.clone().or(request.target.take());
     let plan = new_drive::plan(&defined, target.as_deref(), path)?;
+    let no_drive = !persistent && matches!(plan, Plan::Add(..));
+    ensure!(
+        !no_drive,
+        "the VM {name} has no CD-ROM drive {}, and a VM that is not persistent gets none",
+        plan.target()
+    );
     let request = Request {
         target: Some(plan.target().to_owned()),
         format: options.format.or(request.format),

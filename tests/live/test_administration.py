@@ -72,3 +72,40 @@ def test_refresh_all_serves_each_vm_that_wants_context(site, lab, guest):
         vm.wait_for_text("monitoring endpoint: https://new.example:9100")
     assert site.tray_events(a, stranger) == []
     assert stranger.said()[-1].kind == "no disc"
+
+
+def test_enable_serves_a_vm_that_runs_with_an_empty_drive_at_once(site, lab, guest):
+    a, _ = lab.hosts
+    vm = guest(cdrom=Cdrom())
+    vm.create(a)
+    vm.wait_for("no disc")
+    said = site.recontext(a, "enable", vm.name).stdout
+    assert "in the drive sda" in said
+    vm.wait_for_text(site.text(a))
+
+
+def test_enable_refuses_what_it_could_not_keep_and_changes_nothing(site, lab, guest):
+    a, _ = lab.hosts
+    vm = guest(cdrom=None)
+    vm.create(a)
+    before = vm.live_xml()
+    refused = site.recontext(a, "enable", vm.name, check=False)
+    assert refused.returncode == 1 and "a VM that is not persistent gets none" in refused.stderr
+    assert vm.live_xml() == before
+
+
+def test_what_failed_on_arrival_is_mended_by_a_refresh(site, lab):
+    a, b = lab.hosts
+    b.write("/etc/virt-recontext/context/endpoint.j2", "{{ facts.no.such.fact }}\n")
+    vm = site.guest()
+    vm.create(a)
+    vm.wait_for_text(site.text(a))
+    vm.migrate(b)
+    failed = site.wait_for_state(b, vm, "failed")
+    assert "endpoint.j2, line 1" in failed["message"]
+    assert vm.state() == "running"
+    mark = vm.mark()
+    b.write("/etc/virt-recontext/context/endpoint.j2", "mended: {{ facts.monitoring.endpoint }}\n")
+    site.recontext(b, "refresh", vm.name)
+    vm.wait_for_text("mended: https://monitor.host-b.example:9100", since=mark)
+    site.wait_for_state(b, vm, "delivered")
