@@ -15,6 +15,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use memchr::memmem;
 use nix::unistd::geteuid;
 
 use crate::context::request::NAMESPACE;
@@ -36,9 +37,10 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     }
     let end = Instant::now() + DEADLINE;
     let Some(xml) = stdin::read(end) else { return ExitCode::SUCCESS };
-    if !xml.contains(NAMESPACE) {
+    if memmem::find(&xml, NAMESPACE.as_bytes()).is_none() {
         return ExitCode::SUCCESS;
     }
+    let Ok(xml) = String::from_utf8(xml) else { return ExitCode::SUCCESS };
     let host = Host::real();
     let outcome = supervise::run(end, |out| work::work(&host, &call, &xml, out));
     match Reply::of(outcome, &call) {

@@ -9,10 +9,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 /// Largest XML that is read. libvirt's own are some ten KiB; what is larger is not looked at.
 const MAX_XML: usize = 8 << 20;
 
-/// Everything on stdin until it ends; `None` when it is no text, too large, unreadable or does not end before `end`.
+/// Everything on stdin until it ends; `None` when it is too large, unreadable or does not end before `end`.
 ///
 /// Leaving early is harmless: libvirtd does not mind that nobody reads on.
-pub fn read(end: Instant) -> Option<String> {
+pub fn read(end: Instant) -> Option<Vec<u8>> {
     let mut stdin = std::io::stdin().lock();
     let mut xml = Vec::with_capacity(1 << 15);
     let mut chunk = [0; 1 << 14];
@@ -24,7 +24,7 @@ pub fn read(end: Instant) -> Option<String> {
         }
         let read = stdin.read(&mut chunk).ok()?;
         match chunk.get(..read)? {
-            [] => return String::from_utf8(xml).ok(),
+            [] => return Some(xml),
             more if xml.len() + more.len() > MAX_XML => return None,
             more => xml.extend_from_slice(more),
         }
