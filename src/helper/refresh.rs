@@ -110,8 +110,7 @@ pub fn deliver_and_watch(host: &Host, config: &Config, jobs: Vec<Job>, out: &mut
                 Some((one, line)) => {
                     progress.clear();
                     writeln!(out, "{}: {line}", job.name)?;
-                    code = if code == FAILED { code } else { code.max(one) };
-                    code = if one == FAILED { FAILED } else { code };
+                    code = worse(code, one);
                 }
             }
         }
@@ -141,6 +140,11 @@ fn outcome(host: &Host, job: &Job, time_is_up: bool) -> Result<Option<(u8, Strin
         }
         (true, _) => None,
     })
+}
+
+/// Of two outcomes the one that the exit code tells.
+fn worse(one: u8, other: u8) -> u8 {
+    if [one, other].contains(&FAILED) { FAILED } else { one.max(other) }
 }
 
 fn code(progress: Progress) -> u8 {
