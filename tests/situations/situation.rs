@@ -112,8 +112,9 @@ fn call(site: &Site, folder: &Path, call: &Call, normal: &mut Normal) -> Vec<Str
     let stdin = call.stdin(folder);
     let before = Snapshot::of(&site.root());
     let output = run(&mut site.hook_as(call.uid, &call.arguments), &stdin);
-    let log = site.log_lines();
+    // Waits for the helpers, which may have something to say as well.
     let helpers = site.helper_calls();
+    let log = site.log_lines();
     let after = Snapshot::of(&site.root());
     assert!(!after.holds(SECRET.as_bytes()), "a secret was written to a file");
     let said = [log.join("\n").into_bytes(), output.stderr.clone()].concat();
