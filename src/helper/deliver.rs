@@ -11,6 +11,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::desk::{Desk, Session};
 use super::libvirt::Libvirt;
 use crate::host::config::Config;
+use crate::host::leftovers;
 use crate::host::lock::HelperLock;
 use crate::host::log::Log;
 use crate::host::paths::Host;
@@ -52,6 +53,10 @@ pub fn deliver(host: &Host) -> Result<()> {
 /// Does the jobs until none is left but those that were given up, through restarts of the daemon.
 fn drain(host: &Host, log: &mut Log, given_up: &mut HashSet<Job>) -> Result<()> {
     let config = Config::load(host)?;
+    // Nothing that lies around keeps a VM from its disc.
+    if let Err(error) = leftovers::tidy(host, &config) {
+        log.warning(format_args!("delivering: {error:#}"));
+    }
     let mut desk = Desk::new(host, &config, log, given_up);
     let mut lost: Option<Instant> = None;
     loop {

@@ -2,8 +2,10 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::libc::O_NONBLOCK;
@@ -11,6 +13,12 @@ use tempfile::NamedTempFile;
 
 /// Largest configuration, job or state file that is read, in bytes.
 const MAX_SMALL: u64 = 1 << 20;
+
+/// How the name of a file begins that is being written.
+const NEW: &str = ".new-";
+
+/// Nobody writes any more at a file that has not changed for so long.
+const ABANDONED: Duration = Duration::from_secs(60);
 
 /// Whether reading failed because there is no such file.
 pub fn is_missing(error: &anyhow::Error) -> bool {
@@ -110,12 +118,31 @@ pub fn replace(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> Result<(
     let dir = path.parent().unwrap_or(Path::new("/"));
     let written = || -> Result<File> {
         let mut new: NamedTempFile =
-            tempfile::Builder::new().prefix(".new-").permissions(Permissions::from_mode(0o600)).tempfile_in(dir)?;
+            tempfile::Builder::new().prefix(NEW).permissions(Permissions::from_mode(0o600)).tempfile_in(dir)?;
         write(new.as_file_mut())?;
         new.as_file().set_permissions(Permissions::from_mode(mode))?;
         Ok(new.persist(path)?)
     };
     written().with_context(|| format!("writing {}", path.display()))
+}
+
+/// Removes from `dir` what writers left that were killed.
+///
+/// # Errors
+/// When the directory is there and cannot be read, or a file stays.
+pub fn tidy(dir: &Path) -> Result<()> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries.with_context(|| format!("reading the directory {}", dir.display()))?,
+    };
+    for entry in entries {
+        let entry = entry.with_context(|| format!("reading the directory {}", dir.display()))?;
+        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if entry.file_name().as_bytes().starts_with(NEW.as_bytes()) && age().is_some_and(|age| age > ABANDONED) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Puts `text` in the place of `path`, readable by root alone.

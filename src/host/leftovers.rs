@@ -1,7 +1,9 @@
-//! What a VM leaves on a host that it has left.
+//! What is left on a host of VMs that have left it, and of writers that were killed.
 
 use anyhow::Result;
 
+use super::config::Config;
+use super::file;
 use super::image;
 use super::lock::VmLock;
 use super::paths::Host;
@@ -21,4 +23,13 @@ pub fn remove(host: &Host, lock: VmLock) -> Result<()> {
     }
     State::forget(host, &lock)?;
     lock.retire()
+}
+
+/// Removes the half-written files that killed hooks and helpers have left in our directories.
+///
+/// # Errors
+/// When one stays.
+pub fn tidy(host: &Host, config: &Config) -> Result<()> {
+    let dirs = [host.under_root(&config.image_dir), host.jobs_dir(), host.state_dir(), host.facts_dir()];
+    dirs.iter().try_for_each(|dir| file::tidy(dir))
 }
