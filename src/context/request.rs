@@ -127,6 +127,14 @@ mod tests {
     }
 
     #[test]
+    fn line_breaks_of_any_kind_are_written_so_that_they_are_read_again() {
+        let request =
+            Request { files: vec![("a\n\tb".to_owned(), "one\r\ntwo\rthree\n".to_owned())], ..Request::default() };
+        let text = request.to_xml().replacen("<context", &format!("<context xmlns='{NAMESPACE}'"), 1);
+        assert_eq!(Request::read(&xml::read(&text, |_, _| true).unwrap()).unwrap(), request);
+    }
+
+    #[test]
     fn what_is_asked_for_is_read_and_written_again() {
         let text = "target='sda' format='files' label='X'><r:fact name='a.b'>1 &lt; 2</r:fact><r:file path='p q'>\n x\n</r:file>";
         let request = read(text).unwrap();
