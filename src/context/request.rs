@@ -72,21 +72,27 @@ impl Request {
         let label = self.label.as_ref().map(|label| label.to_string());
         for (name, value) in [("target", &self.target), ("format", &format), ("label", &label)] {
             if let Some(value) = value {
-                xml += &format!(" {name}=\"{}\"", escape(value.as_str()));
+                xml += &format!(" {name}=\"{}\"", in_attribute(value));
             }
         }
         xml += ">";
         for (element, attribute, pairs) in [("fact", "name", &self.facts), ("file", "path", &self.files)] {
             for (key, text) in pairs {
-                xml += &format!(
-                    "<{element} {attribute}=\"{}\">{}</{element}>",
-                    escape(key.as_str()),
-                    escape(text.as_str())
-                );
+                xml += &format!("<{element} {attribute}=\"{}\">{}</{element}>", in_attribute(key), in_text(text));
             }
         }
         xml + "</context>"
     }
+}
+
+/// A text as XML, with what every reader of XML would make a plain line break of.
+fn in_text(text: &str) -> String {
+    escape(text).replace('\r', "&#13;")
+}
+
+/// A text as an attribute's value, with what every reader of XML would make a space of.
+fn in_attribute(text: &str) -> String {
+    in_text(text).replace('\n', "&#10;").replace('\t', "&#9;")
 }
 
 /// A drive's name in the guest as libvirt writes it.
@@ -118,6 +124,14 @@ mod tests {
     fn read(inner: &str) -> Result<Request> {
         let text = format!("<r:context xmlns:r='{NAMESPACE}' {inner}</r:context>");
         Request::read(&xml::read(&text, |_, _| true)?)
+    }
+
+    #[test]
+    fn line_breaks_of_any_kind_are_written_so_that_they_are_read_again() {
+        let request =
+            Request { files: vec![("a\n\tb".to_owned(), "one\r\ntwo\rthree\n".to_owned())], ..Request::default() };
+        let text = request.to_xml().replacen("<context", &format!("<context xmlns='{NAMESPACE}'"), 1);
+        assert_eq!(Request::read(&xml::read(&text, |_, _| true).unwrap()).unwrap(), request);
     }
 
     #[test]

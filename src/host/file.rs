@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use nix::libc::O_NONBLOCK;
 use tempfile::NamedTempFile;
 
-/// Largest configuration, job or state file that is read, in bytes.
+/// Largest configuration file that is read, in bytes.
 const MAX_SMALL: u64 = 1 << 20;
 
 /// How the name of a file begins that is being written.
@@ -19,6 +19,9 @@ const NEW: &str = ".new-";
 
 /// Nobody writes any more at a file that has not changed for so long.
 const ABANDONED: Duration = Duration::from_secs(60);
+
+/// Largest file of our own that is read, in bytes: several programs' facts are together in one.
+const MAX_OWN: u64 = 16 << 20;
 
 /// Whether reading failed because there is no such file.
 pub fn is_missing(error: &anyhow::Error) -> bool {
@@ -50,12 +53,16 @@ fn read_open(file: &File, path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The text of a job or state file.
+/// The text of a file of our own, such as a job or a state. Of one that is damaged, so that it is too large or not UTF-8,
+/// it is a text that is damaged too: nothing in such a file makes it unreadable, for then nobody could get over it.
 ///
 /// # Errors
-/// As [`read`], and when it is not UTF-8.
+/// When it cannot be read or is not a regular file.
 pub fn read_text(path: &Path) -> Result<String> {
-    String::from_utf8(read(path, MAX_SMALL)?).with_context(|| format!("reading {}: it is not UTF-8", path.display()))
+    let mut bytes = Vec::new();
+    let read = open(path)?.take(MAX_OWN).read_to_end(&mut bytes);
+    read.with_context(|| format!("reading {}", path.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The content and permission bits of a file that only root can have written.

@@ -41,8 +41,8 @@ pub fn path(config: &Config, uuid: &Uuid) -> PathBuf {
 pub fn may_be_made_at(config: &Config, path: &Path, uuid: &Uuid) -> bool {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let others = stem.parse::<Uuid>().is_ok_and(|other| other != *uuid);
-    let hidden = stem.is_empty() || stem.starts_with('.');
-    path.parent() == Some(&config.image_dir) && path.extension().is_some_and(|end| end == "iso") && !hidden && !others
+    let odd = stem.is_empty() || stem.starts_with('.') || stem.contains(char::is_control);
+    path.parent() == Some(&config.image_dir) && path.extension().is_some_and(|end| end == "iso") && !odd && !others
 }
 
 /// Whether a file is called as the VM's image is on any host.

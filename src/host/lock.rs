@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use fs2::FileExt;
+use nix::libc::O_NOFOLLOW;
 
 use super::file;
 use super::paths::Host;
@@ -78,8 +79,14 @@ impl HelperLock {
 }
 
 fn open(host: &Host, path: &Path) -> Result<File> {
-    file::make_dir(&host.run_dir(), 0o700)?;
-    let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    let dir = host.run_dir();
+    file::make_dir(&dir, 0o700)?;
+    // Jobs and states are believed, and every writer of one comes by here first.
+    let metadata = fs::metadata(&dir).with_context(|| format!("looking at {}", dir.display()))?;
+    file::check_trusted(&dir, &metadata)?;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600).custom_flags(O_NOFOLLOW);
+    let opened = options.open(path);
     opened.with_context(|| format!("opening the lock {}", path.display()))
 }
 

@@ -14,6 +14,9 @@ use super::spool;
 use crate::context::marker::{Edition, Reason};
 use crate::context::uuid::Uuid;
 
+/// Longest message, in characters: some quote what is faulty, and that may be as large as a VM's XML.
+const MAX_MESSAGE: usize = 2_000;
+
 /// How far a disc has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -101,7 +104,7 @@ impl State {
     /// When its file cannot be written.
     pub fn write(&mut self, host: &Host, _lock: &VmLock, progress: Progress, message: impl Into<String>) -> Result<()> {
         self.progress = progress;
-        self.message = message.into();
+        self.message = message.into().chars().take(MAX_MESSAGE).collect();
         self.since = clock::now().0;
         file::make_dir(&host.state_dir(), 0o700)?;
         let text = serde_json::to_string(self).context("writing a state")?;
