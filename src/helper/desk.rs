@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// An arrival that has not even begun after so many seconds never will.
-const NEVER_CAME: u64 = 30;
+const NEVER_CAME: u64 = 60;
 
 /// So long the helper stays for a VM whose disc cannot be changed now; its job then waits for the next helper.
 const PATIENCE: Duration = Duration::from_secs(600);

@@ -163,12 +163,6 @@ impl Call<'_> {
 
     /// An arriving VM finds this host's disc in its drive; the helper tells it later.
     fn arrive(&mut self, domain: &Domain, reason: Reason) -> Result<Reply> {
-        let reply = self.receive(domain, reason);
-        self.start_helper_for_arrival(domain);
-        reply
-    }
-
-    fn receive(&mut self, domain: &Domain, reason: Reason) -> Result<Reply> {
         let lock = VmLock::wait(self.host, &domain.uuid)?;
         let mut state = self.state(domain, reason)?;
         let (request, drive) = match self.drive(domain) {
@@ -271,15 +265,6 @@ impl Call<'_> {
         let progress = if is_only_early(&error) { Progress::Waiting } else { Progress::Failed };
         state.write(self.host, lock, progress, format!("{error:#}"))?;
         Err(error)
-    }
-
-    /// The helper waits for the VM. Already here, because libvirt may refuse the VM after this call and never call us
-    /// again; the helper then removes what we have made for it.
-    fn start_helper_for_arrival(&self, domain: &Domain) {
-        if Job::of(self.host, &domain.uuid).is_ok_and(|job| job.is_some()) {
-            // `started` tries again, and tells the reason if it cannot be started then either.
-            let _told_later = detach::start_helper(self.host);
-        }
     }
 
     fn start_helper(&self) -> Result<()> {
