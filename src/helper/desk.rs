@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// An arrival that has not even begun after so many seconds never will.
-const NEVER_CAME: u64 = 60;
+const NEVER_CAME: u64 = 30;
 
 /// So long the helper stays for a VM whose disc cannot be changed now; its job then waits for the next helper.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -335,7 +335,7 @@ impl<'a> Desk<'a> {
         let Some(entry) = self.entries.remove(uuid) else { return Ok(()) };
         let lock = VmLock::wait(self.host, uuid)?;
         if !entry.job.is_newest(self.host)? {
-            return Ok(());
+            return leftovers::give_back(self.host, lock);
         }
         self.log.info(format_args!("{}: does not run here; its disc is removed", entry.job.name));
         leftovers::remove(self.host, lock)
@@ -371,7 +371,11 @@ impl<'a> Desk<'a> {
     fn write_state(&self, job: &Job, progress: Progress, message: &str) -> Result<()> {
         let lock = VmLock::wait(self.host, &job.uuid)?;
         // What a newer job has written is not overwritten.
-        if job.is_newest(self.host)? { self.write_locked(job, &lock, progress, message) } else { Ok(()) }
+        if job.is_newest(self.host)? {
+            self.write_locked(job, &lock, progress, message)
+        } else {
+            leftovers::give_back(self.host, lock)
+        }
     }
 
     fn write_locked(&self, job: &Job, lock: &VmLock, progress: Progress, message: &str) -> Result<()> {

@@ -12,9 +12,13 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, setsid};
 
+use crate::host::lock::HelperLock;
+use crate::host::log::Log;
 use crate::host::paths::{Host, ROOT_VARIABLE};
 
-/// Starts `virt-recontext deliver` and does not wait for it.
+/// Starts `virt-recontext deliver` and does not wait for it, unless a helper is at work: that one looks at the spool once
+/// more before it ends, and so finds the job that the caller has noted. A program that turns out not to be one is told
+/// in the log.
 ///
 /// # Errors
 /// When the helper is not installed or no process can be made.
@@ -22,6 +26,10 @@ pub fn start_helper(host: &Host) -> Result<()> {
     let helper = host.helper();
     let metadata = helper.metadata().with_context(|| format!("looking for the helper {}", helper.display()))?;
     ensure!(metadata.is_file() && metadata.permissions().mode() & 0o111 != 0, "{} is not a program", helper.display());
+    // Given back at once: the helper takes it.
+    if HelperLock::try_now(host)?.is_none() {
+        return Ok(());
+    }
     let path = CString::new(helper.as_os_str().as_bytes())?;
     let args = [path.clone(), c"deliver".to_owned()];
     let mut environment = vec![c"PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned(), c"LC_ALL=C".to_owned()];
@@ -33,7 +41,8 @@ pub fn start_helper(host: &Host) -> Result<()> {
     match unsafe { fork() }.context("starting the helper")? {
         ForkResult::Parent { .. } => Ok(()),
         ForkResult::Child => {
-            let _never_returns = become_free().map(|()| execve(&path, &args, &environment));
+            let Err(errno) = become_free().and_then(|()| execve(&path, &args, &environment));
+            Log::open(host).error(format_args!("starting the helper {}: {errno}", helper.display()));
             // SAFETY: ends this process at once, without running what the parent registered for its own end.
             unsafe { libc::_exit(127) }
         }

@@ -10,6 +10,7 @@ use super::reply::Reply;
 use crate::context::domain::Domain;
 use crate::context::drive::Drive;
 use crate::context::marker::Reason;
+use crate::context::request::Request;
 use crate::context::rewrite;
 use crate::host::config::Config;
 use crate::host::disc::{Sources, Subject};
@@ -42,14 +43,15 @@ pub fn let_go_on(host: &Host, operation: Operation, xml: &str) -> Result<Reply> 
     Ok(rewrite::may_be_missing(&domain, drive)?.map_or(Reply::Nothing, Reply::Answer))
 }
 
-/// Puts a disc with nothing but what its format demands where the drive looks for it.
+/// Puts a disc with nothing but its marker where the drive looks for it. Whatever the VM asks for, it is neither a seed
+/// of cloud-init nor called like one: an empty one would make a guest at its first boot believe that it has no settings.
 fn empty_disc(host: &Host, domain: &Domain, drive: &Drive) -> Result<()> {
     // Perhaps it is the configuration that is broken.
     let config = Config::load(host).unwrap_or_default();
     let path = drive.path().map(Path::new).filter(|path| image::may_be_made_at(&config, path, &domain.uuid));
     let path = path.context("the file in the drive is missing, and not ours to make")?;
     let lock = VmLock::wait(host, &domain.uuid)?;
-    let request = domain.request().ok().flatten().cloned().unwrap_or_default();
+    let request = Request::default();
     let subject = Subject { name: &domain.name, uuid: &domain.uuid, request: &request };
     let made = Sources::none(host, &config, subject).make(&lock, path, Reason::Start)?;
     // `release` removes what the state names.

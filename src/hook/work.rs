@@ -53,7 +53,7 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
         }
     };
     let reply = done.unwrap_or_else(|error| {
-        let refuse = on_error == OnError::Refuse && call.operation.may_refuse() && !is_only_early(&error);
+        let refuse = is_refused(on_error, call.operation, &error);
         let so = if refuse { "refused, as on_error wants" } else { "the VM goes on" };
         let line = format!("{}: {}: {error:#}; {so}", call.domain, call.operation);
         if is_only_early(&error) {
@@ -76,6 +76,11 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
 /// Whether all that is missing is what the helper, which runs programs, will find out.
 fn is_only_early(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.is::<NotRunYet>())
+}
+
+/// Whether the VM is refused for it.
+fn is_refused(on_error: OnError, operation: Operation, error: &anyhow::Error) -> bool {
+    on_error == OnError::Refuse && operation.may_refuse() && !is_only_early(error)
 }
 
 /// One call with what it needs.
@@ -116,7 +121,7 @@ impl Call<'_> {
         }
         let lock = VmLock::wait(self.host, &domain.uuid)?;
         Job::new(domain.uuid.clone(), &domain.name, reason, false).note(self.host, &lock)?;
-        self.note_failure(&mut self.state(&domain, reason)?, &lock, error).map(|()| Reply::Nothing)
+        self.failed(self.state(&domain, reason)?, lock, error).map(|()| Reply::Nothing)
     }
 
     /// A first boot finds its disc in the drive.
@@ -139,7 +144,7 @@ impl Call<'_> {
         match made {
             Ok(Some(())) => state.write(self.host, &lock, Progress::Delivered, "in the drive since the start"),
             Ok(None) => Ok(()),
-            Err(error) => self.note_failure(&mut state, &lock, error),
+            Err(error) => self.failed(state, lock, error),
         }
     }
 
@@ -163,25 +168,37 @@ impl Call<'_> {
 
     /// An arriving VM finds this host's disc in its drive; the helper tells it later.
     fn arrive(&mut self, domain: &Domain, reason: Reason) -> Result<Reply> {
+        let reply = self.receive(domain, reason);
+        // Already here, because libvirt may refuse the VM after this call and never call us again: the helper then
+        // removes what we have made for it.
+        if Job::of(self.host, &domain.uuid).is_ok_and(|job| job.is_some()) {
+            // `started` tries again, and tells the reason if it cannot be started then either.
+            let _told_later = detach::start_helper(self.host);
+        }
+        reply
+    }
+
+    fn receive(&mut self, domain: &Domain, reason: Reason) -> Result<Reply> {
         let lock = VmLock::wait(self.host, &domain.uuid)?;
         let mut state = self.state(domain, reason)?;
         let (request, drive) = match self.drive(domain) {
             Ok(found) => found,
-            Err(error) => return self.note_failure(&mut state, &lock, error).map(|()| Reply::Nothing),
+            Err(error) => return self.failed(state, lock, error).map(|()| Reply::Nothing),
         };
         let path = image::path(self.config, &domain.uuid);
-        // Noted before the disc is made: even if we are stopped at that, the helper brings things right.
-        let earlier = Job::of(self.host, &domain.uuid)?;
-        Job::new(domain.uuid.clone(), &domain.name, reason, false).note(self.host, &lock)?;
-        if let Err(error) = self.make(&lock, domain, request, &path, &mut state) {
-            if self.config.on_error == OnError::Refuse && !is_only_early(&error) {
-                // It will not arrive. An earlier job is that of a VM of the same UUID, which runs here.
-                match earlier {
-                    Some(job) => job.note(self.host, &lock)?,
-                    None => Job::drop_of(self.host, &lock)?,
-                }
-            }
-            return self.note_failure(&mut state, &lock, error).map(|()| Reply::Nothing);
+        let job = Job::new(domain.uuid.clone(), &domain.name, reason, false);
+        // Noted before the disc is made: even if we are stopped at that, the helper brings things right. Unless the VM is
+        // then refused, and needs nothing.
+        let strict = self.config.on_error == OnError::Refuse;
+        if !strict {
+            job.note(self.host, &lock)?;
+        }
+        let made = self.make(&lock, domain, request, &path, &mut state);
+        if strict && made.as_ref().err().is_none_or(is_only_early) {
+            job.note(self.host, &lock)?;
+        }
+        if let Err(error) = made {
+            return self.failed(state, lock, error).map(|()| Reply::Nothing);
         }
         let answer = rewrite::with_disc(domain, drive, path.to_str().context("image_dir is not UTF-8")?)?;
         state.write(self.host, &lock, Progress::Waiting, "the disc is made; the VM is on its way")?;
@@ -260,10 +277,15 @@ impl Call<'_> {
         Ok(State { name: domain.name.clone(), reason, ..state })
     }
 
-    /// Writes down why there is no new disc, and hands the error on.
-    fn note_failure(&self, state: &mut State, lock: &VmLock, error: anyhow::Error) -> Result<()> {
-        let progress = if is_only_early(&error) { Progress::Waiting } else { Progress::Failed };
-        state.write(self.host, lock, progress, format!("{error:#}"))?;
+    /// Writes down why there is no new disc, and hands the error on. Of a VM that is therefore refused nothing is written:
+    /// what there is of it here is of one of the same UUID that runs here, and stays true.
+    fn failed(&self, mut state: State, lock: VmLock, error: anyhow::Error) -> Result<()> {
+        if is_refused(self.config.on_error, self.operation, &error) {
+            leftovers::give_back(self.host, lock)?;
+        } else {
+            let progress = if is_only_early(&error) { Progress::Waiting } else { Progress::Failed };
+            state.write(self.host, &lock, progress, format!("{error:#}"))?;
+        }
         Err(error)
     }
 

@@ -25,6 +25,15 @@ pub fn remove(host: &Host, lock: VmLock) -> Result<()> {
     lock.retire()
 }
 
+/// Gives the lock back, and removes its file if `release` has removed all else of the VM meanwhile.
+///
+/// # Errors
+/// When the spool or a state cannot be read, or the file stays.
+pub fn give_back(host: &Host, lock: VmLock) -> Result<()> {
+    let nothing_is_left = Job::of(host, lock.uuid())?.is_none() && State::of(host, lock.uuid())?.is_none();
+    if nothing_is_left { lock.retire() } else { Ok(()) }
+}
+
 /// Removes the half-written files that killed hooks and helpers have left in our directories.
 ///
 /// # Errors

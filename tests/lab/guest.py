@@ -73,6 +73,10 @@ class Guest:
 
     # Life
 
+    def let_reboot(self) -> None:
+        """Before it is started: a reset boots it anew, where otherwise it ends."""
+        self._on_reboot = "restart"
+
     def create(self, host: Host) -> None:
         """Starts it as a transient VM and waits until its program runs."""
         host.virsh("create", "/dev/stdin", "--validate", input=self.xml())

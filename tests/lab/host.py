@@ -119,6 +119,17 @@ class Host:
         self.start_libvirtd()
         self.await_libvirtd()
 
+    def kill_libvirtd(self) -> None:
+        """The daemon dies as of a crash, and is started again, as systemd does."""
+        assert self._libvirtd is not None
+        if self._events is not None:
+            os.killpg(self._events.pid, signal.SIGKILL)
+            self._events.wait()
+        self.run("kill", "-KILL", self._libvirtd_pid())
+        self._libvirtd.wait(30)
+        self.start_libvirtd()
+        self.await_libvirtd()
+
     def reload(self) -> None:
         """What `systemctl reload libvirtd` does: the daemon looks for hooks again. Returns when it has."""
         before = _text(self.path(DAEMON_HOOK_NOTES)).count("reload")

@@ -189,6 +189,7 @@ fn the_helper_keeps_no_descriptor_of_whoever_called_the_hook() {
     use std::os::unix::process::CommandExt;
     let site = Site::usual();
     run(&mut site.hook(&MIGRATE), &arriving());
+    site.helper_calls();
     let root = File::open(site.root()).unwrap();
     let mut hook = site.hook(&STARTED);
     let fd = root.as_raw_fd();
@@ -198,6 +199,21 @@ fn the_helper_keeps_no_descriptor_of_whoever_called_the_hook() {
     let helpers = site.helper_calls();
     assert_eq!(helpers.len(), 1);
     assert_eq!(helpers[0].descriptors, ["0 -> /dev/null", "1 -> /dev/null", "2 -> /dev/null"]);
+}
+
+#[test]
+fn a_helper_at_work_is_not_joined_by_another() {
+    let site = Site::usual();
+    run(&mut site.hook(&MIGRATE), &arriving());
+    site.helper_calls();
+    let lock = File::open(site.root().join("run/libvirt/recontext/helper.lock")).unwrap();
+    lock.lock_exclusive().unwrap();
+    assert_harmless(&run(&mut site.hook(&STARTED), &running()));
+    assert_eq!(site.helper_calls().len(), 0);
+    // Not by closing it: a process that another test is just starting has it open as well.
+    FileExt::unlock(&lock).unwrap();
+    assert_harmless(&run(&mut site.hook(&STARTED), &running()));
+    assert_eq!(site.helper_calls().len(), 1);
 }
 
 #[test]

@@ -94,6 +94,7 @@ situations! {
     a_usb_drive_is_refused
     a_vm_cannot_forge_the_marker
     a_vm_without_a_cdrom_goes_on
+    an_empty_disc_is_no_seed_of_cloud_init
     an_image_directory_of_any_name_is_escaped_in_the_answer
     an_image_directory_that_is_a_file_stops_nothing
     an_image_of_many_mib_is_whole

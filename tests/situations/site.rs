@@ -163,16 +163,27 @@ impl Site {
         calls
     }
 
-    /// The processes that live on this host: those with its root in their environment.
+    /// The processes that live on this host: those with its root in their environment. One that is just becoming another
+    /// program has none, and counts too if it may be ours: all of ours are in UTS namespaces of their own.
     pub fn processes(&self) -> Vec<i32> {
         let wanted = format!("VIRT_RECONTEXT_ROOT={}", self.root().display());
+        let here = fs::read_link("/proc/self/ns/uts").unwrap();
         let lives_here = |pid: &i32| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+            match fs::read_link(format!("/proc/{pid}/ns/uts")) {
+                Ok(namespace) if environment.is_empty() => namespace != here && !is_dead(*pid),
+                _ => environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes()),
+            }
         };
         let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
         pids.filter(lives_here).collect()
     }
+}
+
+/// Whether the process has ended, and at most waits for its parent to notice.
+fn is_dead(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with(['Z', 'X']))
 }
 
 /// How the stub helper was called.

@@ -1,0 +1,178 @@
+"""Every further way in which a VM comes to run on a host: it has that host's disc in the end, and nothing is left over."""
+
+import os
+import time
+
+from lab import Cdrom
+from live.aftermath import wait_until_delivered, wait_until_nothing_is_left
+from live.site import IMAGES
+from live.test_arrival import source_in_live_xml
+
+# A soak asks for more.
+ROUNDS = int(os.environ.get("VIRT_RECONTEXT_ROUNDS", "6"))
+
+
+def running_on(site, host, **options):
+    """A guest that runs on a host and has read its disc."""
+    vm = site.guest(**options)
+    vm.define(host)
+    vm.start(host)
+    vm.wait_for_text(site.text(host))
+    return vm
+
+
+def test_an_offline_migration_leaves_nothing_and_its_first_start_has_the_disc(site, lab):
+    a, b = lab.hosts
+    vm = site.guest()
+    vm.define(a)
+    lab.migrate(a, b, vm.name, "--offline", "--persistent", "--undefinesource", live=False)
+    wait_until_nothing_is_left(site, b, vm)
+    vm.start(b)
+    assert vm.wait_for("context").text == site.text(b)
+    wait_until_delivered(site, b, vm)
+
+
+def test_a_start_right_after_an_offline_migration_has_the_disc(site, lab):
+    a, b = lab.hosts
+    vm = site.guest()
+    vm.define(a)
+    lab.migrate(a, b, vm.name, "--offline", "--persistent", "--undefinesource", live=False)
+    vm.start(b)
+    assert vm.wait_for("context").text == site.text(b)
+    wait_until_delivered(site, b, vm)
+
+
+def test_a_vm_that_is_renamed_on_its_way_is_served_under_its_new_name(site, lab):
+    a, b = lab.hosts
+    vm = site.guest()
+    vm.create(a)
+    vm.wait_for_text(site.text(a))
+    mark = vm.mark()
+    vm.migrate(b, "--dname", "renamed")
+    vm.name = "renamed"
+    assert vm.wait_for("context", since=mark).text == site.text(b)
+    wait_until_delivered(site, b, vm)
+    assert site.status(b, vm)["name"] == "renamed"
+    wait_until_nothing_is_left(site, a, vm)
+
+
+def test_another_path_given_at_the_migration_becomes_this_hosts(site, lab):
+    a, b = lab.hosts
+    vm = site.guest()
+    vm.create(a)
+    vm.wait_for_text(site.text(a))
+    changed = vm.live_xml("--migratable").replace(vm.image, f"{IMAGES}/elsewhere.iso")
+    (lab.shared / "changed.xml").write_text(changed, encoding="utf-8")
+    mark = vm.mark()
+    vm.migrate(b, "--xml", str(lab.shared / "changed.xml"))
+    assert vm.wait_for("context", since=mark).text == site.text(b)
+    wait_until_delivered(site, b, vm)
+    assert source_in_live_xml(vm) == vm.image
+
+
+def test_there_and_back_without_a_pause_loses_nothing(site, lab):
+    a, b = lab.hosts
+    vm = site.guest()
+    vm.create(a)
+    vm.wait_for_text(site.text(a))
+    for _ in range(ROUNDS // 2):
+        for target in (b, a):
+            mark = vm.mark()
+            vm.migrate(target)
+            assert vm.wait_for("context", since=mark).text == site.text(target)
+    wait_until_delivered(site, a, vm)
+    wait_until_nothing_is_left(site, b, vm)
+
+
+def test_a_vm_that_moves_on_before_it_was_told_is_told_where_it_ends(site, lab):
+    a, b = lab.hosts
+    site.configure(b, 'force_after = "never"\n')
+    site.configure(a, 'force_after = "1s"\n')
+    vm = site.guest(mode="hold")
+    vm.create(a)
+    vm.wait_for("medium")
+    mark = vm.mark()
+    vm.migrate(b)
+    vm.wait_for("event eject-request", since=mark)
+    mark = vm.mark()
+    vm.migrate(a)
+    vm.wait_for("event media-change", since=mark)
+    wait_until_delivered(site, a, vm)
+    wait_until_nothing_is_left(site, b, vm)
+
+
+def test_a_host_without_our_hook_takes_the_vm_and_the_next_host_gives_it_its_disc(site, lab):
+    a, b = lab.hosts
+    vm = site.guest()
+    vm.create(a)
+    vm.wait_for_text(site.text(a))
+    b.remove("/etc/libvirt/hooks/qemu")
+    vm.migrate(b)
+    assert vm.state() == "running"
+    mark = vm.mark()
+    vm.migrate(a)
+    vm.wait_for_text(site.text(a), since=mark)
+    wait_until_delivered(site, a, vm)
+
+
+def test_a_managed_save_comes_back_with_fresh_data(site, lab):
+    a, _ = lab.hosts
+    vm = running_on(site, a)
+    a.virsh("managedsave", vm.name)
+    wait_until_nothing_is_left(site, a, vm)
+    site.set_endpoint(a, "https://moved.example")
+    mark = vm.mark()
+    a.virsh("start", vm.name)
+    assert vm.wait_for("context", since=mark).text == "monitoring endpoint: https://moved.example"
+    wait_until_delivered(site, a, vm)
+    assert not [seen for seen in vm.said()[mark:] if seen.kind == "booted"], "it went on, it did not boot"
+
+
+def test_a_snapshot_comes_back_with_fresh_data(site, lab):
+    a, _ = lab.hosts
+    vm = running_on(site, a)
+    a.virsh("snapshot-create-as", vm.name, "before", "--memspec", f"{lab.shared}/vm.memory,snapshot=external",
+            "--diskspec", "sda,snapshot=no")
+    site.set_endpoint(a, "https://moved.example")
+    mark = vm.mark()
+    try:
+        a.virsh("snapshot-revert", vm.name, "before", "--running")
+        vm.wait_for_text("monitoring endpoint: https://moved.example", since=mark)
+        wait_until_delivered(site, a, vm)
+    finally:
+        a.virsh("snapshot-delete", vm.name, "before", "--metadata", check=False)
+
+
+def test_a_reset_guest_finds_its_disc_again(site, lab):
+    a, _ = lab.hosts
+    vm = site.guest()
+    vm.let_reboot()
+    vm.create(a)
+    vm.wait_for_text(site.text(a))
+    mark = vm.mark()
+    a.virsh("reset", vm.name)
+    vm.wait_for("booted", since=mark, seconds=vm.boot_seconds)
+    vm.wait_for_text(site.text(a), since=mark)
+    wait_until_delivered(site, a, vm)
+
+
+def test_a_vm_whose_qemu_dies_leaves_nothing(site, lab):
+    a, _ = lab.hosts
+    vm = site.guest()
+    vm.create(a)
+    vm.wait_for_text(site.text(a))
+    a.run("kill", "-KILL", a.read(f"/run/libvirt/qemu/{vm.name}.pid").strip())
+    wait_until_nothing_is_left(site, a, vm)
+
+
+def test_a_copy_of_a_vm_gets_a_disc_of_its_own(site, lab):
+    a, _ = lab.hosts
+    vm = running_on(site, a)
+    copy = site.guest(name="copy")
+    copy.cdrom = Cdrom(vm.image)
+    begin = time.time()
+    copy.create(a)
+    copy.wait_for_text(site.text(a))
+    site.wait_for_state(a, copy, "delivered")
+    assert source_in_live_xml(copy) == copy.image
+    assert not [event for event in site.tray_events(a, vm) if event.time > begin], "the original is not touched"
