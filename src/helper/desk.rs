@@ -324,11 +324,12 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
-    /// The VM does not run here. One that was to arrive may still come; of any other nothing is left to do here.
+    /// The VM does not run here. One that was to arrive may still come, unless the hook was told that it will not; of any
+    /// other nothing is left to do here.
     fn gone(&mut self, uuid: &Uuid) -> Result<()> {
         let Some(entry) = self.entries.get_mut(uuid) else { return Ok(()) };
         let may_come = matches!(entry.job.reason, Reason::Migrate | Reason::Restore) && entry.tried.is_none();
-        if may_come && entry.job.age() < NEVER_CAME {
+        if may_come && entry.job.age() < NEVER_CAME && entry.job.is_newest(self.host)? {
             entry.step = Step::Waiting;
             return Ok(());
         }
