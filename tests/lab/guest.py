@@ -34,13 +34,15 @@ class Guest:
 
     mode: "poll" reads the disc twice a second and at events, "event" at events only, "hold" never lets go of it.
     cdrom: its drive, or None. metadata: the XML inside <metadata>. poll_ms: how often its kernel asks for new media.
+    devices: the XML of more devices. on_reboot: what libvirt does when it is reset.
     """
 
     # Starting under emulation takes seconds, and the machine may be busy.
     boot_seconds = 60
 
     def __init__(self, lab: Lab, name: str, *, bus: str = "sata", cdrom: Cdrom | None = Cdrom(), metadata: str = "",
-                 mode: str = "poll", file: str = "/endpoint", poll_ms: int = 500, memory_mib: int = 128) -> None:
+                 mode: str = "poll", file: str = "/endpoint", poll_ms: int = 500, memory_mib: int = 128,
+                 devices: str = "", on_reboot: str = "destroy") -> None:
         self.lab = lab
         self.name = name
         self.bus = bus
@@ -55,7 +57,7 @@ class Guest:
         self.metadata = metadata
         self._memory_mib = memory_mib
         self._boot = self._boot_files()
-        self._devices, self._on_reboot = "", "destroy"
+        self._devices, self._on_reboot = devices, on_reboot
         self._command_line = (f"console=ttyS0 loglevel=3 panic=0 guest_mode={mode} guest_file={file} "
                               f"guest_poll={poll_ms} guest_drive={'yes' if cdrom else 'no'}")
         lab.guests.append(self)
@@ -72,10 +74,6 @@ class Guest:
                           memory_mib=self._memory_mib, devices=self._devices, on_reboot=self._on_reboot)
 
     # Life
-
-    def let_reboot(self) -> None:
-        """Before it is started: a reset boots it anew, where otherwise it ends."""
-        self._on_reboot = "restart"
 
     def create(self, host: Host) -> None:
         """Starts it as a transient VM and waits until its program runs."""

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from live.aftermath import wait_until_delivered, wait_until_nothing_is_left
+from live.aftermath import let_half_a_minute_pass, wait_until_delivered, wait_until_nothing_is_left
 from live.site import IMAGES
 from live.test_arrival import source_in_live_xml
 
@@ -77,4 +77,5 @@ def test_what_others_refuse_stays_where_it_was(site, lab, hooks, place, on_arriv
     assert on_arrival != FAILS or "not on my host" in refused.stderr
     assert vm.state() == "running"
     assert vm.said()[mark:] == []
+    let_half_a_minute_pass(site, b)
     wait_until_nothing_is_left(site, b, vm)

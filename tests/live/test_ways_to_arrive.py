@@ -4,7 +4,7 @@ import os
 import time
 
 from lab import Cdrom
-from live.aftermath import wait_until_delivered, wait_until_nothing_is_left
+from live.aftermath import let_half_a_minute_pass, wait_until_delivered, wait_until_nothing_is_left
 from live.site import IMAGES
 from live.test_arrival import source_in_live_xml
 
@@ -26,6 +26,7 @@ def test_an_offline_migration_leaves_nothing_and_its_first_start_has_the_disc(si
     vm = site.guest()
     vm.define(a)
     lab.migrate(a, b, vm.name, "--offline", "--persistent", "--undefinesource", live=False)
+    let_half_a_minute_pass(site, b)
     wait_until_nothing_is_left(site, b, vm)
     vm.start(b)
     assert vm.wait_for("context").text == site.text(b)
@@ -130,23 +131,26 @@ def test_a_managed_save_comes_back_with_fresh_data(site, lab):
 
 def test_a_snapshot_comes_back_with_fresh_data(site, lab):
     a, _ = lab.hosts
-    vm = running_on(site, a)
-    a.virsh("snapshot-create-as", vm.name, "before", "--memspec", f"{lab.shared}/vm.memory,snapshot=external",
-            "--diskspec", "sda,snapshot=no")
+    disk = lab.shared / "vm.qcow2"
+    a.run("qemu-img", "create", "-q", "-f", "qcow2", str(disk), "256M")
+    disk.chmod(0o666)
+    vm = running_on(site, a, devices=f"""<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+        <source file='{disk}'/><target dev='vda' bus='virtio'/></disk>""")
+    a.virsh("snapshot-create-as", vm.name, "before")
     site.set_endpoint(a, "https://moved.example")
     mark = vm.mark()
     try:
         a.virsh("snapshot-revert", vm.name, "before", "--running")
         vm.wait_for_text("monitoring endpoint: https://moved.example", since=mark)
         wait_until_delivered(site, a, vm)
+        assert not [seen for seen in vm.said()[mark:] if seen.kind == "booted"], "it went on, it did not boot"
     finally:
         a.virsh("snapshot-delete", vm.name, "before", "--metadata", check=False)
 
 
 def test_a_reset_guest_finds_its_disc_again(site, lab):
     a, _ = lab.hosts
-    vm = site.guest()
-    vm.let_reboot()
+    vm = site.guest(on_reboot="restart")
     vm.create(a)
     vm.wait_for_text(site.text(a))
     mark = vm.mark()
