@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::time::Duration;
 
 /// An operation of libvirt's QEMU hook that we act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,15 @@ impl HookCall {
 }
 
 impl Operation {
+    /// How long libvirtd waits for us at most, from our start to our end. At all but two calls it holds the domain's lock
+    /// meanwhile, and whoever asks it for its list of VMs waits as well.
+    pub fn deadline(self) -> Duration {
+        match self {
+            Operation::Migrate | Operation::Restore => Duration::from_secs(10),
+            _ => Duration::from_secs(4),
+        }
+    }
+
     /// Whether the VM may be refused because its disc cannot be made, if the administrator wants that.
     pub fn may_refuse(self) -> bool {
         CALLS.iter().any(|(.., operation, may)| *operation == self && *may)

@@ -13,7 +13,7 @@ mod work;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use memchr::memmem;
 use nix::unistd::geteuid;
@@ -24,9 +24,6 @@ use crate::host::paths::Host;
 use call::HookCall;
 use reply::Reply;
 
-/// How long libvirtd waits for us at most, from our start to our end.
-const DEADLINE: Duration = Duration::from_secs(10);
-
 /// Does what one call of the hook with `args` asks for; see hooks/README.md for the contract with libvirtd.
 pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     // Most calls end before the child is made.
@@ -35,7 +32,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     if !geteuid().is_root() {
         return ExitCode::SUCCESS;
     }
-    let end = Instant::now() + DEADLINE;
+    let end = Instant::now() + call.operation.deadline();
     let Some(xml) = stdin::read(end) else { return ExitCode::SUCCESS };
     if memmem::find(&xml, NAMESPACE.as_bytes()).is_none() {
         return ExitCode::SUCCESS;

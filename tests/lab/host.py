@@ -10,6 +10,8 @@ import shutil
 import signal
 import subprocess
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -129,6 +131,18 @@ class Host:
         self._libvirtd.wait(30)
         self.start_libvirtd()
         self.await_libvirtd()
+
+    @contextmanager
+    def silent_libvirtd(self) -> Iterator[None]:
+        """The daemon takes calls and never answers them, until the end of the block."""
+        assert self._libvirtd is not None
+        self.run("kill", "-STOP", self._libvirtd_pid())
+        try:
+            yield
+        finally:
+            # Its outer half stops and goes on with it, but only the former by itself.
+            self._libvirtd.send_signal(signal.SIGCONT)
+            self.run("kill", "-CONT", self._libvirtd_pid())
 
     def reload(self) -> None:
         """What `systemctl reload libvirtd` does: the daemon looks for hooks again. Returns when it has."""

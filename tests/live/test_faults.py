@@ -12,7 +12,7 @@ from live.aftermath import helper_runs, jobs, wait_until_delivered
 from live.site import CONFIG, IMAGES, STATE
 
 # The steps at which the helper is killed: every one of the first so many of each system call, in each of its threads.
-STEPS = ["rename,renameat,renameat2", "unlink,unlinkat", "flock", "fchmod", "ftruncate", "write", "sendmsg,sendto"]
+STEPS = ["rename,renameat,renameat2", "unlink,unlinkat", "flock", "fchmod", "ftruncate", "write"]
 AT_MOST = 40
 
 
@@ -74,13 +74,9 @@ def test_a_helper_killed_at_any_step_leaves_nothing_that_the_next_cannot_mend(si
 def test_a_daemon_that_does_not_answer_keeps_no_helper(site, lab, vm):
     a, _ = lab.hosts
     note_job(a, vm)
-    daemon = a.read("/run/libvirtd.pid").strip()
-    a.run("kill", "-STOP", daemon)
-    try:
+    with a.silent_libvirtd():
         assert a.run("virt-recontext", "deliver", check=False, timeout=120).returncode != 0
         assert jobs(site, a) == [f"{vm.uuid}.json"], "nothing is lost"
-    finally:
-        a.run("kill", "-CONT", daemon)
     refreshed(site, lab, a, vm, "https://awake.example")
 
 
@@ -138,13 +134,13 @@ def test_a_stuck_hook_holds_libvirtd_up_no_longer_than_its_deadline(site, lab):
     b.run("mkdir", "-p", "-m", "700", STATE)
     stuck = b.popen("flock", f"{STATE}/{vm.uuid}.lock", "sleep", "600", start_new_session=True)
     lab.wait_for(lambda: b.path(f"{STATE}/{vm.uuid}.lock").exists(), 10, "the lock to be taken")
-    slowest, stop = [0.0], threading.Event()
+    took, stop = [], threading.Event()
 
     def ask():
         while not stop.is_set():
             begin = time.monotonic()
             b.virsh("list")
-            slowest.append(time.monotonic() - begin)
+            took.append(time.monotonic() - begin)
 
     asking = threading.Thread(target=ask)
     asking.start()
@@ -157,16 +153,18 @@ def test_a_stuck_hook_holds_libvirtd_up_no_longer_than_its_deadline(site, lab):
         stuck.kill()
         stuck.communicate()
     assert vm.state() == "running"
-    # migrate, prepare and started, each until its deadline of 10 s, and the migration itself.
-    assert migration.seconds < 45
-    assert max(slowest) < 5, "libvirtd answers all the time"
+    # migrate until its deadline of 10 s, prepare and started until theirs of 4 s, and the migration itself.
+    assert migration.seconds < 30
+    assert max(took) < 6, "libvirtd answers, at the latest when a hook's time is over"
+    mark = vm.mark()
     site.recontext(b, "refresh", vm.name)
+    vm.wait_for_text(site.text(b), since=mark)
     wait_until_delivered(site, b, vm)
-    assert vm.last("context").text == site.text(b)
 
 
 def test_two_helpers_at_once_are_one(site, lab, vm):
     a, _ = lab.hosts
+    before = a.syslog().count("in the drive")
     site.set_endpoint(a, "https://two.example")
     note_job(a, vm)
     both = [a.popen("virt-recontext", "deliver", stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
@@ -175,4 +173,4 @@ def test_two_helpers_at_once_are_one(site, lab, vm):
         assert helper.returncode == 0
     lab.wait_for(lambda: not helper_runs(a), 20, "both to end")
     wait_until_delivered(site, a, vm)
-    assert len(site.tray_events(a, vm)) == 2, "one eject, one insert"
+    assert a.syslog().count("in the drive") == before + 1, "one media change"

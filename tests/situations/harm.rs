@@ -20,8 +20,10 @@ const IMAGE: &str = "var/lib/libvirt/recontext/6695eb01-f6a4-8304-79aa-97f2502e1
 const MIGRATE: [&str; 4] = ["vm", "migrate", "begin", "-"];
 const STARTED: [&str; 4] = ["vm", "started", "begin", "-"];
 
-/// The hook's own deadline, and some time for a machine that is busy.
+/// The hook's own deadlines: at an arrival, and where libvirtd holds the domain's lock. And some time for a machine that
+/// is busy.
 const DEADLINE: Duration = Duration::from_secs(10);
+const SHORT_DEADLINE: Duration = Duration::from_secs(4);
 const LATEST: Duration = Duration::from_secs(25);
 
 /// What libvirtd gives at `migrate`, and at `started`.
@@ -48,10 +50,14 @@ fn messages(site: &Site) -> String {
 
 /// Starts the hook on the VM's arrival while somebody holds the VM's lock: its child waits.
 fn held_up(site: &Site) -> (File, Child) {
+    held_up_at(site, &MIGRATE)
+}
+
+fn held_up_at(site: &Site, call: &[&str; 4]) -> (File, Child) {
     site.write(&format!("run/libvirt/recontext/{UUID}.lock"), "");
     let lock = File::open(site.root().join(format!("run/libvirt/recontext/{UUID}.lock"))).unwrap();
     lock.lock_exclusive().unwrap();
-    let mut hook = site.hook(&MIGRATE).spawn().unwrap();
+    let mut hook = site.hook(call).spawn().unwrap();
     std::io::Write::write_all(&mut hook.stdin.take().unwrap(), &arriving()).unwrap();
     (lock, hook)
 }
@@ -80,6 +86,17 @@ fn a_lock_that_is_held_ends_at_the_deadline() {
     assert_eq!(messages(&site), "vm: migrate: the work took too long and was stopped; the VM goes on");
     wait_for("the child to be gone", || site.processes().is_empty());
     assert!(!site.root().join(IMAGE).exists());
+}
+
+#[test]
+fn where_libvirtd_can_list_no_vms_meanwhile_the_deadline_is_shorter() {
+    for operation in [["prepare", "begin"], ["stopped", "end"], ["release", "end"]] {
+        let site = Site::usual();
+        let begin = Instant::now();
+        let (_lock, hook) = held_up_at(&site, &["vm", operation[0], operation[1], "-"]);
+        assert_harmless(&finish(hook));
+        assert!((SHORT_DEADLINE..DEADLINE).contains(&begin.elapsed()), "{operation:?}: {:?}", begin.elapsed());
+    }
 }
 
 #[test]
