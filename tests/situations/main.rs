@@ -20,7 +20,7 @@
 //!
 //! `UPDATE=1 cargo test --test situations` writes `expected` anew: read every line of the difference before you commit.
 //! `VIRT_RECONTEXT_DIST=target/dist` tests the programs in that directory instead of Cargo's. Root alone can run these
-//! tests, with bsdtar, virt-xml-validate and unshare.
+//! tests, with bsdtar, strace, virt-xml-validate and unshare.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,6 +32,7 @@
 
 mod cli;
 mod difference;
+mod faults;
 mod harm;
 mod normal;
 mod site;

@@ -112,7 +112,8 @@ impl Site {
         recontext
     }
 
-    fn on_this_host(&self, command: &mut Command, uid: u32) {
+    /// Lets the command run on this host, as libvirtd does: with an environment, three pipes and a user.
+    pub fn on_this_host(&self, command: &mut Command, uid: u32) {
         command.env_clear().env("LC_ALL", "C").env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("VIRT_RECONTEXT_ROOT", self.root()).current_dir("/");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
