@@ -32,6 +32,7 @@
 
 mod cli;
 mod difference;
+mod doctor;
 mod harm;
 mod normal;
 mod site;

@@ -154,10 +154,10 @@ pub fn check_others(host: &Host, installed: &[Installed], report: &mut Report) {
             "see that it answers nothing, or what it was given; or let our name come last in qemu.d, such as 99-virt-recontext",
         );
     }
-    match (behind.is_empty(), before.is_empty()) {
-        (_, false) => check.good(format_args!("before ours libvirtd runs {before}")),
-        (true, true) => check.good("libvirtd runs no other for QEMU's VMs"),
-        (false, true) => {}
+    if !before.is_empty() {
+        check.good(format_args!("before ours libvirtd runs {before}"));
+    } else if check.is_clean() {
+        check.good("libvirtd runs no other for QEMU's VMs");
     }
 }
 
