@@ -493,8 +493,9 @@ fn what_apparmor_would_refuse_is_told() {
 fn what_selinux_would_refuse_is_told() {
     let enforcing = "mkdir -p sys/fs/selinux proc/812/attr; echo 1 >sys/fs/selinux/enforce; \
                      echo system_u:system_r:virtqemud_t:s0-s0:c0.c1023 >proc/812/attr/current; ";
-    let label =
-        |kind: &str, path: &str| format!("setfattr -n security.selinux -v system_u:object_r:{kind}:s0 {path}; ");
+    let label = |kind: &str, path: &str| {
+        format!("python3 -c 'import os; os.setxattr(\"{path}\", \"security.selinux\", b\"u:object_r:{kind}:s0\")'; ")
+    };
     let copied = "cp --remove-destination $(readlink etc/libvirt/hooks/qemu) etc/libvirt/hooks/qemu; ";
     for (change, level, message, remedy) in [
         (String::new(), "good", "it is enforcing", ""),
