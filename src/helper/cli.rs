@@ -38,6 +38,7 @@ enum Verb {
     Refresh(Refresh),
     Status(Status),
     Doctor(Doctor),
+    /// Do what waits in the spool; the hook starts this.
     Deliver,
 }
 

@@ -195,6 +195,19 @@ fn a_host_on_which_all_is_well_is_all_good() {
 }
 
 #[test]
+fn the_manual_has_every_check() {
+    let page = include_str!("../../packaging/man/virt-recontext.8");
+    for check in CHECKS {
+        let named = page.lines().any(|line| {
+            line.strip_prefix(".B ")
+                .or(line.strip_prefix(".BR "))
+                .is_some_and(|words| words.trim_end_matches([' ', ',']) == check)
+        });
+        assert!(named, "{check}");
+    }
+}
+
+#[test]
 fn nothing_on_the_host_is_changed_whatever_is_found() {
     let faults = [
         "true",
@@ -291,7 +304,7 @@ fn what_else_libvirtd_runs_is_told_and_what_is_left_over_is_worth_a_look() {
     for (change, level, message) in [
         (format!("mkdir {foreign}/50-x.dpkg-old"), "warning", "50-x.dpkg-old looks left over, and libvirtd runs it"),
         (format!("mkdir {foreign}/50-x~"), "warning", "50-x~ looks left over"),
-        (format!("mkdir {foreign}/.50-x.swp"), "warning", ".50-x.swp looks left over"),
+        (format!("mkdir {foreign}/.50-x"), "warning", ".50-x looks left over"),
         (format!("mkdir {foreign}/x.rpmsave; chmod 644 etc/libvirt/hooks/qemu.d/*"), "good", "runs no other"),
         (format!("mkdir {foreign}/60-network"), "warning", "after ours libvirtd runs "),
         (format!("{first}cp /bin/true etc/libvirt/hooks/qemu.d/10-network"), "good", "before ours libvirtd runs "),
@@ -630,6 +643,16 @@ fn vms_that_take_no_part_or_do_not_run_are_judged_by_what_they_are() {
     let faulty = "<r:context xmlns:r='urn:virt-recontext:1' tagret='hdc'/>";
     patient.vms(&domain("web", DRIVE, faulty, shut_off), "");
     assert_finds(&patient.examine(), "vm", "bad", "tagret", "virsh metadata web");
+}
+
+#[test]
+fn a_vms_name_never_becomes_part_of_a_command_that_is_to_be_copied() {
+    let patient = Patient::new();
+    let wish = "<r:context xmlns:r='urn:virt-recontext:1' target='hdc'/>";
+    patient.vms(&domain("$(reboot)", "", wish, ""), "");
+    let output = run(&mut patient.site.recontext(&["doctor"]), b"");
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains(&format!("-> virt-recontext enable {UUID} --target DEV")), "{told}");
 }
 
 #[test]

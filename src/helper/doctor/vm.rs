@@ -44,7 +44,7 @@ impl Look<'_> {
             check.warning(format_args!("libvirt does not tell of it: {fault}"), "look again in a moment");
             return true;
         }
-        let (name, enable) = (&self.vm.name, self.enable());
+        let enable = self.enable();
         if self.vm.situation == Situation::Arriving {
             let known = State::of(self.host, &self.vm.uuid).ok().flatten().is_some();
             if known {
@@ -53,6 +53,11 @@ impl Look<'_> {
             return known;
         }
         let (live, definition) = (self.vm.live.as_deref(), self.vm.definition.as_deref());
+        let unread = [live, definition].into_iter().flatten().find_map(|xml| Domain::read(xml).err());
+        if let Some(error) = unread {
+            check.bad(format_args!("{error:#}"), format_args!("virsh edit {}", self.quoted()));
+            return true;
+        }
         let [live, definition] = [live, definition].map(|xml| xml.and_then(|xml| Domain::read(xml).ok()));
         let takes_part = |domain: &&Domain| domain.takes_part();
         let (now, later) = (live.as_ref().filter(takes_part), definition.as_ref().filter(takes_part));
@@ -60,6 +65,7 @@ impl Look<'_> {
         let request = match domain.request() {
             Ok(request) => request.cloned().unwrap_or_default(),
             Err(error) => {
+                let name = self.quoted();
                 check.bad(format_args!("{error:#}"), format_args!("virsh metadata {name} urn:virt-recontext:1 --edit"));
                 return true;
             }
@@ -84,12 +90,20 @@ impl Look<'_> {
         true
     }
 
+    /// The VM's name as a shell takes it: it is to be copied there, and whoever made the VM chose it.
+    fn quoted(&self) -> String {
+        let name = &self.vm.name;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        let is_word = name.chars().all(plain) && !name.starts_with('-');
+        if is_word { name.clone() } else { self.vm.uuid.to_string() }
+    }
+
     fn enable(&self) -> String {
-        format!("virt-recontext enable {}", self.vm.name)
+        format!("virt-recontext enable {}", self.quoted())
     }
 
     fn refresh(&self) -> String {
-        format!("virt-recontext refresh {}", self.vm.name)
+        format!("virt-recontext refresh {}", self.quoted())
     }
 
     /// The drive in one of its descriptions.
@@ -140,13 +154,13 @@ impl Look<'_> {
                     "{when}the drive {target} has no startupPolicy='optional': without the image the VM would not start \
                      or arrive"
                 ),
-                if live { self.refresh_again() } else { format!("add it with virsh edit {}", self.vm.name) },
+                if live { self.refresh_again() } else { format!("add it with virsh edit {}", self.quoted()) },
             );
         }
         if !drive.read_only {
             check.warning(
                 format_args!("{when}the drive {target} is not marked <readonly/>"),
-                format_args!("add it with virsh edit {}", self.vm.name),
+                format_args!("add it with virsh edit {}", self.quoted()),
             );
         }
     }
@@ -194,7 +208,7 @@ impl Look<'_> {
                 }
             }
             Err(error) => {
-                let remedy = format!("mend that; virt-recontext preview {} tries again", self.vm.name);
+                let remedy = format!("mend that; virt-recontext preview {} tries again", self.quoted());
                 check.bad(format_args!("no disc can be made for it now: {error:#}"), remedy);
             }
         }
