@@ -301,7 +301,8 @@ fn bash_completes_commands_options_and_values() {
         ("virt-recontext refresh --", "--all --force --help"),
     ] {
         let script = "source \"$1\"; COMP_WORDS=($2); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); \
-                      _virt-recontext virt-recontext \"${COMP_WORDS[-1]}\" \"${COMP_WORDS[-2]}\"; echo \"${COMPREPLY[*]}\"";
+                      registered=($(complete -p virt-recontext)); \
+                      ${registered[-2]} virt-recontext \"${COMP_WORDS[-1]}\" \"${COMP_WORDS[-2]}\"; echo \"${COMPREPLY[*]}\"";
         let mut bash = Command::new("bash");
         let bash = bash.args(["--norc", "-c", script, "bash"]).arg(&file).arg(line);
         assert_eq!(said(bash).trim_end(), completed, "{line}");
