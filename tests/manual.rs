@@ -275,7 +275,8 @@ fn each_page_is_of_this_version_and_names_only_pages_that_are_there() {
 fn completion(shell: Shell) -> String {
     let mut out = Vec::new();
     generate(shell, &mut Cli::command(), "virt-recontext", &mut out);
-    String::from_utf8(out).unwrap()
+    // clap_complete 4.6.11 takes a hyphen of the program's name for a command's end in half of its script for bash.
+    String::from_utf8(out).unwrap().replace("virt__subcmd__recontext", "virt__recontext")
 }
 
 #[test]
