@@ -36,7 +36,7 @@ complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "docto
 complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "deliver" -d 'Do what waits in the spool; the hook starts this'
 complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand enable" -l target -d 'The drive for the disc, such as sda; else an empty one' -r
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand enable" -l format -d 'The disc\'s format; else that of the host' -r -f -a "files\t''
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand enable" -l format -d 'files, nocloud, configdrive or opennebula' -r -f -a "files\t''
 nocloud\t''
 configdrive\t''
 opennebula\t''"

@@ -28,15 +28,15 @@ pub struct Enable {
     /// The drive for the disc, such as sda; else an empty one.
     #[arg(long, value_name = "DEV", value_parser = request::target)]
     pub target: Option<String>,
-    /// The disc's format; else that of the host.
-    #[arg(long, value_parser = formats())]
+    /// files, nocloud, configdrive or opennebula.
+    #[arg(long, value_parser = formats(), hide_possible_values = true)]
     pub format: Option<Format>,
     /// The disc's volume label; else that of the format.
     #[arg(long)]
     pub label: Option<Label>,
 }
 
-/// The formats by their names, which help and completion show.
+/// The formats by their names, which shells complete.
 fn formats() -> impl TypedValueParser<Value = Format> {
     PossibleValuesParser::new(Format::ALL.map(Format::name)).try_map(|name| name.parse::<Format>())
 }

@@ -132,6 +132,11 @@ impl Host {
         self.root.join("run").join(format!("{daemon}.pid"))
     }
 
+    /// A directory that is there where systemd runs the host.
+    pub fn systemd_dir(&self) -> PathBuf {
+        self.root.join("run/systemd/system")
+    }
+
     /// What the kernel tells of a process.
     pub fn process_dir(&self, pid: u32) -> PathBuf {
         self.root.join("proc").join(pid.to_string())

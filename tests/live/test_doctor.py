@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab import Cdrom, make_disc
+from lab.debian_guest import DebianGuest
 from live.site import CONFIG, IMAGES
 
 HOOK = "/etc/libvirt/hooks/qemu"
@@ -167,3 +168,24 @@ def test_a_daemon_that_does_not_run_is_told_and_the_rest_all_the_same(site, lab)
     found = examine(site, a)
     assert [fault[:2] for fault in faults(found)] == [("bad", "libvirt")]
     assert "configuration" in {one["check"] for one in found}
+
+
+def test_systemd_tells_when_a_daemon_was_reloaded_as_doctor_believes(lab):
+    a, _ = lab.hosts
+    vm = DebianGuest(lab, "debian")
+    vm.create(a)
+    unit = "/run/systemd/system/libvirtd.service"
+    changed = "systemctl show --property=StateChangeTimestampMonotonic libvirtd.service"
+
+    def after(command):
+        return int(vm.run(f"{command} && {changed}").strip().removeprefix("StateChangeTimestampMonotonic="))
+
+    try:
+        vm.run(f"printf '[Service]\\nExecStart=/bin/sleep inf\\nExecReload=/bin/kill -WINCH $MAINPID\\n' >{unit}")
+        started = after("systemctl daemon-reload && systemctl start libvirtd")
+        reloaded = after("systemctl reload libvirtd")
+        assert reloaded > started
+        # Nothing else counts as one.
+        assert after("systemctl daemon-reload && systemctl daemon-reexec && kill -WINCH $(pidof sleep)") == reloaded
+    finally:
+        vm.remove()

@@ -6,8 +6,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 
 use super::normal::Normal;
@@ -336,6 +337,30 @@ fn a_daemon_that_started_before_the_hook_may_not_call_it_until_it_has() {
     patient.daemon_started(900);
     patient.sh("mkdir etc/libvirt/hooks/qemu.d; mv etc/libvirt/hooks/qemu etc/libvirt/hooks/qemu.d/50-virt-recontext");
     assert_finds(&patient.examine(), "daemon", "warning", "was started before the hook appeared", "reload");
+}
+
+#[test]
+fn a_daemon_that_systemd_has_reloaded_since_has_seen_the_hook() {
+    let patient = Patient::new();
+    patient.daemon_started(900);
+    patient.sh("mkdir -p run/systemd/system");
+    let systemctl = patient.site.beside("bin/systemctl");
+    let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap());
+    let told = |pid: u32, ago: u64| {
+        let changed = (now - Duration::from_secs(ago)).as_micros();
+        let script = patient.site.beside("script");
+        let answer = format!("echo MainPID={pid}\necho StateChangeTimestampMonotonic={changed}\n");
+        let asked = "[ \"$*\" = 'show --property=MainPID,StateChangeTimestampMonotonic libvirtd.service' ] || exit 1";
+        fs::write(&script, format!("#!/bin/sh\n{asked}\n{answer}")).unwrap();
+        install(&script, &systemctl);
+        let mut doctor = patient.site.recontext(&["doctor", "--json"]);
+        doctor.env("PATH", format!("{}:/usr/bin:/bin", systemctl.parent().unwrap().display()));
+        findings(&run(&mut doctor, b""))
+    };
+    let before = "was started before the hook appeared";
+    assert_finds(&told(812, 800), "daemon", "warning", before, "systemctl reload libvirtd");
+    assert_finds(&told(813, 0), "daemon", "warning", before, "systemctl reload libvirtd");
+    assert_finds(&told(812, 0), "daemon", "good", "was reloaded by systemd when ", "");
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! libvirt's daemon: which one runs, and whether it has seen the hook.
 //!
 //! It looks for hooks when it starts and when it is reloaded (SIGHUP). If it found any for QEMU then, it looks again at
-//! each call, so what is replaced or added later counts as well. When it was last reloaded cannot be known from
-//! outside. What can be known is when it started, and that it has called us since.
+//! each call, so what is replaced or added later counts as well. It does not tell what it found. What can be known is when
+//! it started, when systemd last reloaded it, and that it has called us since. A SIGHUP that somebody else sent leaves no
+//! trace.
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::installed::{Installed, Standing};
@@ -27,6 +30,7 @@ pub struct Daemon {
     /// How AppArmor or SELinux confine it, in their words.
     pub label: Option<String>,
     started: Option<SystemTime>,
+    reloaded: Option<SystemTime>,
 }
 
 impl Daemon {
@@ -43,8 +47,31 @@ impl Daemon {
         read("comm").filter(|comm| comm == name)?;
         let label = read("attr/apparmor/current").or_else(|| read("attr/current"));
         let label = label.map(|label| label.trim_end_matches('\0').to_owned()).filter(|label| !label.is_empty());
-        Some(Daemon { name, pid, label, started: started(host, process) })
+        Some(Daemon { name, pid, label, started: started(host, process), reloaded: reloaded(host, name, pid) })
     }
+}
+
+/// The name of the unit that this host has for its daemon, as far as can be told while none runs.
+pub fn unit(host: &Host) -> &'static str {
+    if host.daemon_pid_file("virtqemud").exists() { "virtqemud" } else { "libvirtd" }
+}
+
+/// When systemd last reloaded a daemon: when its unit last changed its state, which else it does only at its start.
+fn reloaded(host: &Host, name: &str, pid: u32) -> Option<SystemTime> {
+    if !host.systemd_dir().is_dir() {
+        return None;
+    }
+    let mut systemctl = Command::new("systemctl");
+    let unit = format!("{name}.service");
+    systemctl.args(["show", "--property=MainPID,StateChangeTimestampMonotonic", &unit]).stdin(Stdio::null());
+    let told = String::from_utf8(systemctl.output().ok()?.stdout).ok()?;
+    let value = |key: &str| told.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    if value("MainPID")? != pid.to_string() {
+        return None;
+    }
+    let then = Duration::from_micros(value("StateChangeTimestampMonotonic")?.parse().ok().filter(|time| *time > 0)?);
+    let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).ok()?);
+    SystemTime::now().checked_sub(now.checked_sub(then)?)
 }
 
 /// When a process started.
@@ -64,11 +91,11 @@ pub fn check(host: &Host, daemons: &[Daemon], installed: &[Installed], report: &
     if daemons.is_empty() {
         check.warning(
             "neither libvirtd nor virtqemud runs; it looks for hooks when it starts",
-            "nothing if it starts on demand; else systemctl start libvirtd (or virtqemud)",
+            format_args!("nothing if it starts on demand; else systemctl start {}", unit(host)),
         );
     }
     let called = || installed.iter().filter(|hook| hook.standing == Standing::Called);
-    for Daemon { name, pid, started, .. } in daemons {
+    for Daemon { name, pid, started, reloaded, .. } in daemons {
         let who = format!("{name} (process {pid})");
         let remedy = format!("systemctl reload {name}");
         if !called().any(Installed::is_ours) {
@@ -83,22 +110,22 @@ pub fn check(host: &Host, daemons: &[Daemon], installed: &[Installed], report: &
             continue;
         };
         // It may have been looking just then.
-        let there = called().find(|hook| hook.since < started);
-        match (there, served_since(host, started)) {
-            (Some(hook), _) => {
-                check.good(format_args!("{who} started when {} was there", hook.path.display()));
-            }
-            (None, Some(state)) => check.good(format_args!(
-                "{who} has called the hook since it started: for {} at {}",
-                state.name,
-                Moment(state.since)
-            )),
-            (None, None) => check.warning(
+        let there_at = |moment: SystemTime| called().find(|hook| hook.since < moment);
+        let served = || served_since(host, started);
+        if let Some(hook) = there_at(started) {
+            check.good(format_args!("{who} started when {} was there", hook.path.display()));
+        } else if let Some(hook) = reloaded.and_then(there_at) {
+            check.good(format_args!("{who} was reloaded by systemd when {} was there", hook.path.display()));
+        } else if let Some(state) = served() {
+            let (name, since) = (state.name, Moment(state.since));
+            check.good(format_args!("{who} has called the hook since it started: for {name} at {since}"));
+        } else {
+            check.warning(
                 format_args!(
                     "{who} was started before the hook appeared; unless it was reloaded since, it does not call it"
                 ),
                 remedy,
-            ),
+            );
         }
     }
 }

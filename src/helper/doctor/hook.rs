@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::daemon;
 use super::installed::{Installed, Program, Standing};
 use super::mount::Mount;
 use super::report::{Check, Report};
@@ -88,8 +89,8 @@ fn absent(host: &Host, installed: &[Installed], check: &mut Check) {
     let hooks = host.hooks_dir();
     let main = hooks.join("qemu");
     let make_it = |place: &Path| {
-        let place = place.display();
-        format!("ln -s /usr/sbin/virt-recontext-hook {place} && systemctl reload libvirtd (or virtqemud)")
+        let (place, unit) = (place.display(), daemon::unit(host));
+        format!("ln -s /usr/sbin/virt-recontext-hook {place} && systemctl reload {unit}")
     };
     if let Some(hook) = installed.iter().find(|hook| hook.leads_to_ours()) {
         let Standing::Dangling(target) = &hook.standing else { return };

@@ -65,7 +65,7 @@ fn examine(host: &Host) -> Report {
     let survey = Survey::take(&assumed.uri);
     let in_qemu_d = |hook: &Installed| hook.path.parent() != Some(&host.hooks_dir());
     let only_in_qemu_d = installed.iter().filter(|hook| hook.is_ours()).all(in_qemu_d);
-    survey::check(&assumed.uri, &survey, only_in_qemu_d, &mut report);
+    survey::check(&assumed.uri, &survey, only_in_qemu_d, daemon::unit(host), &mut report);
     // Behind the survey, whose call may have started it.
     let daemons = Daemon::running(host);
     daemon::check(host, &daemons, &installed, &mut report);

@@ -103,12 +103,12 @@ fn vm(handle: &Handle) -> Result<Vm, Trouble> {
 }
 
 /// Checks that libvirt answers, and its version for faults that are known.
-pub fn check(uri: &str, survey: &Result<Survey>, only_in_qemu_d: bool, report: &mut Report) {
+pub fn check(uri: &str, survey: &Result<Survey>, only_in_qemu_d: bool, unit: &str, report: &mut Report) {
     let check = &mut report.check("libvirt");
     let version = match survey {
         Ok(survey) => survey.version,
         Err(error) => {
-            check.bad(format_args!("{error:#}"), "systemctl start libvirtd (or virtqemud), or mend uri in config.toml");
+            check.bad(format_args!("{error:#}"), format_args!("systemctl start {unit}, or mend uri in config.toml"));
             return;
         }
     };
