@@ -1,5 +1,7 @@
 //! One VM that takes part: its drive, now and at its next start, what became of its disc, and whether one could be made.
 
+use std::fmt;
+
 use anyhow::{Context, Result, ensure};
 
 use super::jobs::{SOON, helper_is_at_work};
@@ -30,6 +32,25 @@ pub fn check_all(host: &Host, config: &Config, vms: &[Vm], report: &mut Report) 
     }
 }
 
+/// Which of a VM's two descriptions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// That of the running VM.
+    Now,
+    /// The persistent definition.
+    NextStart,
+}
+
+impl fmt::Display for When {
+    /// What a message begins with.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            When::Now => "",
+            When::NextStart => "at its next start, ",
+        })
+    }
+}
+
 /// A look at one VM.
 struct Look<'a> {
     host: &'a Host,
@@ -55,7 +76,7 @@ impl Look<'_> {
         let (live, definition) = (self.vm.live.as_deref(), self.vm.definition.as_deref());
         let unread = [live, definition].into_iter().flatten().find_map(|xml| Domain::read(xml).err());
         if let Some(error) = unread {
-            check.bad(format_args!("{error:#}"), format_args!("virsh edit {}", self.quoted()));
+            check.bad(format_args!("{error:#}"), format_args!("virsh edit {}", self.word()));
             return true;
         }
         let [live, definition] = [live, definition].map(|xml| xml.and_then(|xml| Domain::read(xml).ok()));
@@ -65,7 +86,7 @@ impl Look<'_> {
         let request = match domain.request() {
             Ok(request) => request.cloned().unwrap_or_default(),
             Err(error) => {
-                let name = self.quoted();
+                let name = self.word();
                 check.bad(format_args!("{error:#}"), format_args!("virsh metadata {name} urn:virt-recontext:1 --edit"));
                 return true;
             }
@@ -77,11 +98,11 @@ impl Look<'_> {
             check.warning("it takes part only until it stops: its definition holds no wish", &enable);
         }
         if let Some(now) = now {
-            self.drive(now, "", check);
+            self.drive(now, When::Now, check);
             self.state(check);
         }
         if let Some(later) = later {
-            self.drive(later, "at its next start, ", check);
+            self.drive(later, When::NextStart, check);
         }
         self.content(&request, check);
         if check.is_clean() {
@@ -90,8 +111,9 @@ impl Look<'_> {
         true
     }
 
-    /// The VM's name as a shell takes it: it is to be copied there, and whoever made the VM chose it.
-    fn quoted(&self) -> String {
+    /// The VM as a shell's word: its name, or its UUID where the name is no plain word. Whoever made the VM chose that, and
+    /// remedies are copied into shells.
+    fn word(&self) -> String {
         let name = &self.vm.name;
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
         let is_word = name.chars().all(plain) && !name.starts_with('-');
@@ -99,16 +121,15 @@ impl Look<'_> {
     }
 
     fn enable(&self) -> String {
-        format!("virt-recontext enable {}", self.quoted())
+        format!("virt-recontext enable {}", self.word())
     }
 
     fn refresh(&self) -> String {
-        format!("virt-recontext refresh {}", self.quoted())
+        format!("virt-recontext refresh {}", self.word())
     }
 
-    /// The drive in one of its descriptions.
-    fn drive(&self, domain: &Domain, when: &str, check: &mut Check) {
-        let live = when.is_empty();
+    /// The drive in one of the VM's descriptions.
+    fn drive(&self, domain: &Domain, when: When, check: &mut Check) {
         let fit = || {
             let request = domain.request()?.context("it asks for no context")?;
             let drive = domain.drive(request)?;
@@ -125,10 +146,13 @@ impl Look<'_> {
         };
         let (uuid, target) = (&domain.uuid, &drive.target);
         let place = image::path(self.config, uuid);
-        let mend = if live { self.refresh() } else { self.enable() };
+        let mend = match when {
+            When::Now => self.refresh(),
+            When::NextStart => self.enable(),
+        };
         match drive.path() {
             Some(path) if place.to_str() == Some(path) => {
-                if live && !image::exists(self.host, &place) {
+                if when == When::Now && !image::exists(self.host, &place) {
                     check.bad(format_args!("its image {path} is missing"), &mend);
                 }
             }
@@ -154,20 +178,18 @@ impl Look<'_> {
                     "{when}the drive {target} has no startupPolicy='optional': without the image the VM would not start \
                      or arrive"
                 ),
-                if live { self.refresh_again() } else { format!("add it with virsh edit {}", self.quoted()) },
+                match when {
+                    When::Now => format!("{mend} --force"),
+                    When::NextStart => format!("add it with virsh edit {}", self.word()),
+                },
             );
         }
         if !drive.read_only {
             check.warning(
                 format_args!("{when}the drive {target} is not marked <readonly/>"),
-                format_args!("add it with virsh edit {}", self.quoted()),
+                format_args!("add it with virsh edit {}", self.word()),
             );
         }
-    }
-
-    /// A refresh that does something although the content is the same.
-    fn refresh_again(&self) -> String {
-        format!("{} --force", self.refresh())
     }
 
     /// What became of the disc of the running VM.
@@ -208,7 +230,7 @@ impl Look<'_> {
                 }
             }
             Err(error) => {
-                let remedy = format!("mend that; virt-recontext preview {} tries again", self.quoted());
+                let remedy = format!("mend that; virt-recontext preview {} tries again", self.word());
                 check.bad(format_args!("no disc can be made for it now: {error:#}"), remedy);
             }
         }
