@@ -13,6 +13,8 @@ pub struct Drive {
     pub target: String,
     /// Its bus: `ide`, `sata`, `scsi`, `usb`…
     pub bus: String,
+    /// Whether it is marked as one that is only read.
+    pub read_only: bool,
     /// The disk's `type`: `file`, `block`, `network`…
     pub(super) kind: Option<Attribute>,
     /// The whole `<source>`, also of an empty drive that still has one.
@@ -35,6 +37,7 @@ impl Drive {
         Some(Drive {
             target: target.value("dev")?.to_owned(),
             bus: target.value("bus").unwrap_or_default().to_owned(),
+            read_only: disk.child("readonly").is_some(),
             kind: disk.attribute("type").cloned(),
             source: disk.child("source").cloned(),
             span: disk.span.clone(),

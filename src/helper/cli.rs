@@ -9,6 +9,7 @@ use nix::unistd::geteuid;
 use super::build::{self, Build};
 use super::deliver;
 use super::disable::{self, Disable};
+use super::doctor::{self, Doctor};
 use super::enable::{self, Enable};
 use super::exit::DONE;
 use super::preview::{self, Preview};
@@ -36,6 +37,8 @@ enum Verb {
     Build(Build),
     Refresh(Refresh),
     Status(Status),
+    Doctor(Doctor),
+    /// Do what waits in the spool; the hook starts this.
     Deliver,
 }
 
@@ -54,6 +57,7 @@ impl Cli {
             Verb::Build(options) => build::build(host, &options),
             Verb::Refresh(options) => refresh::refresh(host, &options, &mut out),
             Verb::Status(options) => status::status(host, &options, &mut out),
+            Verb::Doctor(options) => doctor::doctor(host, &options, &mut out),
             Verb::Deliver => deliver::deliver(host).map(|()| DONE),
         }?;
         out.flush()?;

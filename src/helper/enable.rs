@@ -4,6 +4,7 @@ use std::io::Write;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::exit::DONE;
 use super::libvirt::Scope;
@@ -24,15 +25,20 @@ use crate::host::spool::Job;
 pub struct Enable {
     /// The VM's name or UUID.
     pub vm: String,
-    /// The drive for the disc, such as sda; else an empty one
+    /// The drive for the disc, such as sda; else an empty one.
     #[arg(long, value_name = "DEV", value_parser = request::target)]
     pub target: Option<String>,
-    /// files, nocloud, configdrive or opennebula
-    #[arg(long)]
+    /// files, nocloud, configdrive or opennebula.
+    #[arg(long, value_parser = formats(), hide_possible_values = true)]
     pub format: Option<Format>,
-    /// The disc's volume label; else that of the format
+    /// The disc's volume label; else that of the format.
     #[arg(long)]
     pub label: Option<Label>,
+}
+
+/// The formats by their names, which shells complete.
+fn formats() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::ALL.map(Format::name)).try_map(|name| name.parse::<Format>())
 }
 
 /// Lets the VM take part. Everything is checked before the first change; running it again changes nothing.

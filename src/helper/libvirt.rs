@@ -178,7 +178,28 @@ impl Libvirt {
     /// # Errors
     /// When the daemon does not tell.
     pub fn running(&self) -> Result<Vec<Handle<'_>>, Trouble> {
-        let domains = self.connection.list_all_domains(sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+        self.list(sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+    }
+
+    /// All domains, running or only defined.
+    ///
+    /// # Errors
+    /// When the daemon does not tell.
+    pub fn all(&self) -> Result<Vec<Handle<'_>>, Trouble> {
+        self.list(0)
+    }
+
+    /// The daemon's version: major, minor, release.
+    ///
+    /// # Errors
+    /// When the daemon does not tell.
+    pub fn version(&self) -> Result<(u32, u32, u32), Trouble> {
+        let version = self.connection.get_lib_version().map_err(|error| self.trouble(&error))?;
+        Ok((version / 1_000_000, version / 1_000 % 1_000, version % 1_000))
+    }
+
+    fn list(&self, flags: c_uint) -> Result<Vec<Handle<'_>>, Trouble> {
+        let domains = self.connection.list_all_domains(flags);
         let domains = domains.map_err(|error| self.trouble(&error))?;
         Ok(domains.into_iter().map(|domain| Handle { libvirt: self, domain }).collect())
     }

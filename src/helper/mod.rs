@@ -6,6 +6,7 @@ mod build;
 mod deliver;
 mod desk;
 mod disable;
+mod doctor;
 mod enable;
 pub mod exit;
 mod libvirt;

@@ -24,10 +24,22 @@ use crate::host::paths::Host;
 use call::HookCall;
 use reply::Reply;
 
+/// What the hook says of itself. It stands in the program as it stands here, by which `virt-recontext doctor` knows the
+/// program, and its version, without running it.
+const VERSION: &str = concat!("virt-recontext-hook ", env!("CARGO_PKG_VERSION"), "\n");
+
 /// Does what one call of the hook with `args` asks for; see hooks/README.md for the contract with libvirtd.
 pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.take(4).collect();
+    // libvirtd gives four words, always.
+    if let [only] = args.as_slice()
+        && only == "--version"
+    {
+        let _nobody_reads = nix::unistd::write(std::io::stdout(), VERSION.as_bytes());
+        return ExitCode::SUCCESS;
+    }
     // Most calls end before the child is made.
-    let Some(call) = HookCall::parse(args) else { return ExitCode::SUCCESS };
+    let Some(call) = HookCall::parse(args.into_iter()) else { return ExitCode::SUCCESS };
     // An unprivileged daemon (qemu:///session) runs the same hook directory; its VMs are not ours.
     if !geteuid().is_root() {
         return ExitCode::SUCCESS;

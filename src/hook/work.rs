@@ -290,6 +290,6 @@ impl Call<'_> {
     }
 
     fn start_helper(&self) -> Result<()> {
-        detach::start_helper(self.host).context("without the helper the guest gets no new disc")
+        detach::start_helper(self.host).context("only the helper can put a disc in or tell the guest of it")
     }
 }

@@ -19,6 +19,8 @@ pub const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
 //  <root>/run/libvirt/recontext/helper.lock      held by the one helper
 //  <root>/usr/sbin/virt-recontext              the helper
 //  <root>/dev/log                              the log
+//  <root>/etc/libvirt/hooks/{qemu,qemu.d/*}    where libvirtd looks for hooks
+//  <root>/run/{libvirtd,virtqemud}.pid         libvirt's daemon; <root>/proc tells more of it
 /// This host, as the programs see it.
 #[derive(Debug, Clone)]
 pub struct Host {
@@ -43,6 +45,11 @@ impl Host {
     /// Where `path`, absolute as libvirt and the administrator write it, really lies.
     pub fn under_root(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Where `path`, which really lies there, lies for the programs of this host.
+    pub fn seen_inside(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(&self.root).map_or_else(|_| path.to_owned(), |inside| Path::new("/").join(inside))
     }
 
     /// The number that the host was given at its installation.
@@ -113,5 +120,30 @@ impl Host {
     /// The socket of the system log.
     pub fn log_socket(&self) -> PathBuf {
         self.root.join("dev/log")
+    }
+
+    /// Where libvirt's daemon looks for hooks.
+    pub fn hooks_dir(&self) -> PathBuf {
+        self.root.join("etc/libvirt/hooks")
+    }
+
+    /// Where libvirt's daemon of this name writes the number of its process.
+    pub fn daemon_pid_file(&self, daemon: &str) -> PathBuf {
+        self.root.join("run").join(format!("{daemon}.pid"))
+    }
+
+    /// A directory that is there where systemd runs the host.
+    pub fn systemd_dir(&self) -> PathBuf {
+        self.root.join("run/systemd/system")
+    }
+
+    /// What the kernel tells of a process.
+    pub fn process_dir(&self, pid: u32) -> PathBuf {
+        self.root.join("proc").join(pid.to_string())
+    }
+
+    /// For how long the kernel has run.
+    pub fn uptime_file(&self) -> PathBuf {
+        self.root.join("proc/uptime")
     }
 }

@@ -8,7 +8,7 @@ use super::site::{Site, here, install, run};
 use super::situation::usual_vm;
 
 const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
-const VERBS: [&str; 7] = ["enable", "disable", "preview", "build", "refresh", "status", "deliver"];
+const VERBS: [&str; 8] = ["enable", "disable", "preview", "build", "refresh", "status", "doctor", "deliver"];
 
 /// A host with the usual VM's XML in `vm.xml`.
 fn site() -> (Site, String) {
@@ -209,6 +209,7 @@ fn wrong_usage_is_told_and_exits_with_2() {
         &["refresh"],
         &["refresh", "vm", "--all"],
         &["status", "a", "b"],
+        &["doctor", "vm"],
         &["deliver", "x"],
     ] {
         let output = say(&site, arguments);

@@ -32,6 +32,7 @@
 
 mod cli;
 mod difference;
+mod doctor;
 mod faults;
 mod harm;
 mod normal;

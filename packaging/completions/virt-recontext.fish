@@ -1,0 +1,69 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_virt_recontext_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_virt_recontext_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_virt_recontext_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_virt_recontext_using_subcommand
+    set -l cmd (__fish_virt_recontext_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -s h -l help -d 'Print help'
+complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -s V -l version -d 'Print version'
+complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "enable" -d 'Let a VM take part: mark its XML, and find or add its CD-ROM drive'
+complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "disable" -d 'Let a VM take part no more, and take our disc out of its drive'
+complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "preview" -d 'Show what would be on a VM\'s disc, made now on this host'
+complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "build" -d 'Write the disc of a domain\'s XML to a file'
+complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "refresh" -d 'Bring the discs of running VMs up to date, if their content changed'
+complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "status" -d 'Show what became of the discs of this host\'s VMs'
+complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "doctor" -d 'Check that all is as it must be for VMs to get their context'
+complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "deliver" -d 'Do what waits in the spool; the hook starts this'
+complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand enable" -l target -d 'The drive for the disc, such as sda; else an empty one' -r
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand enable" -l format -d 'files, nocloud, configdrive or opennebula' -r -f -a "files\t''
+nocloud\t''
+configdrive\t''
+opennebula\t''"
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand enable" -l label -d 'The disc\'s volume label; else that of the format' -r
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand enable" -s h -l help -d 'Print help'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand disable" -s h -l help -d 'Print help'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand preview" -l xml -d 'A file with a domain\'s XML, instead of a VM' -r -F
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand preview" -l file -d 'Show this file of the disc, instead of a list of all' -r
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand preview" -l explain -d 'Tell for each file and fact which layer it is from'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand preview" -s h -l help -d 'Print help'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand build" -l xml -d 'The file with the domain\'s XML' -r -F
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand build" -l output -d 'The image to write' -r -F
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand build" -s h -l help -d 'Print help'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l all -d 'All running VMs that take part'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l force -d 'Change the disc even if it is the same or the guest holds it'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -s h -l help -d 'Print help'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -l json -d 'As a JSON array, one object a VM'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -s h -l help -d 'Print help'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand doctor" -l json -d 'As a JSON array, one object a finding'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand deliver" -s h -l help -d 'Print help'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable preview build refresh status doctor deliver help" -f -a "enable" -d 'Let a VM take part: mark its XML, and find or add its CD-ROM drive'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable preview build refresh status doctor deliver help" -f -a "disable" -d 'Let a VM take part no more, and take our disc out of its drive'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable preview build refresh status doctor deliver help" -f -a "preview" -d 'Show what would be on a VM\'s disc, made now on this host'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable preview build refresh status doctor deliver help" -f -a "build" -d 'Write the disc of a domain\'s XML to a file'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable preview build refresh status doctor deliver help" -f -a "refresh" -d 'Bring the discs of running VMs up to date, if their content changed'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable preview build refresh status doctor deliver help" -f -a "status" -d 'Show what became of the discs of this host\'s VMs'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable preview build refresh status doctor deliver help" -f -a "doctor" -d 'Check that all is as it must be for VMs to get their context'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable preview build refresh status doctor deliver help" -f -a "deliver" -d 'Do what waits in the spool; the hook starts this'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable preview build refresh status doctor deliver help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

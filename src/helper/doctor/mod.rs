@@ -1,0 +1,86 @@
+//! `doctor`: is all as it must be for VMs to get their context? It looks and changes nothing; a fault ends no check but
+//! its own.
+
+mod confinement;
+mod content;
+mod daemon;
+mod hook;
+mod installed;
+mod jobs;
+mod machine;
+mod mount;
+mod report;
+mod survey;
+mod vm;
+
+use std::io::Write;
+
+use anyhow::Result;
+use clap::Args;
+
+use self::daemon::Daemon;
+use self::installed::Installed;
+use self::report::Report;
+use self::survey::Survey;
+use super::exit::{DONE, FAILED};
+use crate::host::paths::Host;
+
+/// Check that all is as it must be for VMs to get their context.
+///
+/// One line a check: good, warning or bad, and what to do. Nothing is changed.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct Doctor {
+    /// As a JSON array, one object a finding.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 nothing is bad, though there may be warnings; 1 something is bad.";
+
+/// Checks the host and its VMs.
+///
+/// # Errors
+/// When the report cannot be written.
+pub fn doctor(host: &Host, options: &Doctor, out: &mut impl Write) -> Result<u8> {
+    let report = examine(host);
+    if options.json {
+        report.write_json(out)?
+    } else {
+        report.write_text(out)?
+    }
+    Ok(if report.has_bad() { FAILED } else { DONE })
+}
+
+fn examine(host: &Host) -> Report {
+    let mut report = Report::default();
+    let installed = Installed::all(host);
+    hook::check(host, &installed, &mut report);
+    hook::check_others(host, &installed, &mut report);
+    machine::check_helper(host, &mut report);
+    let config = content::check_configuration(host, &mut report);
+    // What does not depend on the broken part is still worth a look.
+    let assumed = config.clone().unwrap_or_default();
+
+    let survey = Survey::take(&assumed.uri);
+    let in_qemu_d = |hook: &Installed| hook.path.parent() != Some(&host.hooks_dir());
+    let only_in_qemu_d = installed.iter().filter(|hook| hook.is_ours()).all(in_qemu_d);
+    survey::check(&assumed.uri, &survey, only_in_qemu_d, daemon::unit(host), &mut report);
+    // Behind the survey, whose call may have started it.
+    let daemons = Daemon::running(host);
+    daemon::check(host, &daemons, &installed, &mut report);
+    confinement::check_apparmor(host, &assumed, &daemons, &installed, &mut report);
+    confinement::check_selinux(host, &assumed, &daemons, &installed, &mut report);
+
+    machine::check_log(host, &mut report);
+    machine::check_run_dir(host, &mut report);
+    jobs::check(host, &mut report);
+    if let Some(config) = &config {
+        machine::check_images(host, config, &mut report);
+        content::check_content(host, config, &mut report);
+        if let Ok(survey) = &survey {
+            vm::check_all(host, config, &survey.vms, &mut report);
+        }
+    }
+    report
+}

@@ -1,0 +1,160 @@
+//! What was found: one line for each check, for a person or as JSON.
+
+use std::fmt::Display;
+use std::io::Write;
+
+use anyhow::Result;
+use serde::Serialize;
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// As it should be.
+    Good,
+    /// It works, or may work; somebody should look.
+    Warning,
+    /// VMs do not get their context, or soon will not.
+    Bad,
+}
+
+/// One line. The names of the fields, of the checks and of the levels are promised: programs read them.
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    vm: Option<String>,
+    level: Level,
+    message: String,
+    remedy: Option<String>,
+}
+
+/// All that was found, in the order of the checks.
+#[derive(Debug, Default)]
+pub struct Report {
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    /// What one check finds is said to this.
+    pub fn check(&mut self, check: &'static str) -> Check<'_> {
+        Check { report: self, check, vm: None, clean: true }
+    }
+
+    /// What is found about one VM is said to this.
+    pub fn vm(&mut self, name: &str) -> Check<'_> {
+        Check { report: self, check: "vm", vm: Some(name.to_owned()), clean: true }
+    }
+
+    /// Whether something is bad.
+    pub fn has_bad(&self) -> bool {
+        self.count(Level::Bad) > 0
+    }
+
+    /// Writes one line a finding, and a last one with their numbers.
+    ///
+    /// # Errors
+    /// When `out` takes no more.
+    pub fn write_text(&self, out: &mut impl Write) -> Result<()> {
+        for finding in &self.findings {
+            let level = word(finding.level);
+            let whose = finding.vm.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+            let remedy = finding.remedy.as_ref().map(|remedy| format!(" -> {remedy}")).unwrap_or_default();
+            let line = format!("{level}: {}{whose}: {}{remedy}", finding.check, finding.message);
+            writeln!(out, "{}", one_line(&line))?;
+        }
+        let [good, warning, bad] = [Level::Good, Level::Warning, Level::Bad].map(|level| self.count(level));
+        Ok(writeln!(out, "{good} good, {warning} warning, {bad} bad")?)
+    }
+
+    /// Writes a JSON array, one object a finding.
+    ///
+    /// # Errors
+    /// When `out` takes no more.
+    pub fn write_json(&self, out: &mut impl Write) -> Result<()> {
+        serde_json::to_writer_pretty(&mut *out, &self.findings)?;
+        Ok(writeln!(out)?)
+    }
+
+    fn count(&self, level: Level) -> usize {
+        self.findings.iter().filter(|finding| finding.level == level).count()
+    }
+}
+
+/// One check, which may find several things.
+pub struct Check<'r> {
+    report: &'r mut Report,
+    check: &'static str,
+    vm: Option<String>,
+    clean: bool,
+}
+
+impl Check<'_> {
+    /// Whether it has found nothing but good so far.
+    pub fn is_clean(&self) -> bool {
+        self.clean
+    }
+
+    /// All is well.
+    pub fn good(&mut self, message: impl Display) {
+        self.found(Level::Good, message, None);
+    }
+
+    /// Somebody should look.
+    pub fn warning(&mut self, message: impl Display, remedy: impl Display) {
+        self.found(Level::Warning, message, Some(remedy.to_string()));
+    }
+
+    /// It does not work.
+    pub fn bad(&mut self, message: impl Display, remedy: impl Display) {
+        self.found(Level::Bad, message, Some(remedy.to_string()));
+    }
+
+    fn found(&mut self, level: Level, message: impl Display, remedy: Option<String>) {
+        self.clean &= level == Level::Good;
+        let finding = Finding { check: self.check, vm: self.vm.clone(), level, message: message.to_string(), remedy };
+        self.report.findings.push(finding);
+    }
+}
+
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::Good => "good",
+        Level::Warning => "warning",
+        Level::Bad => "bad",
+    }
+}
+
+/// Names and messages from elsewhere cannot start a line of their own, or reach the terminal as more than text.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_finding_is_one_line_and_its_remedy_is_told() {
+        let mut report = Report::default();
+        report.check("log").good("there is one");
+        report.vm("a\nb").bad("no\tdrive", "add one");
+        let mut text = Vec::new();
+        report.write_text(&mut text).unwrap();
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "good: log: there is one\nbad: vm a b: no drive -> add one\n1 good, 0 warning, 1 bad\n"
+        );
+        assert!(report.has_bad());
+    }
+
+    #[test]
+    fn the_fields_of_json_stay_as_they_are_documented() {
+        let mut report = Report::default();
+        report.vm("web").warning("it waits", "look");
+        let mut json = Vec::new();
+        report.write_json(&mut json).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let wanted = r#"[{"check":"vm","vm":"web","level":"warning","message":"it waits","remedy":"look"}]"#;
+        assert_eq!(json, serde_json::from_str::<serde_json::Value>(wanted).unwrap());
+    }
+}
