@@ -146,10 +146,15 @@ class Host:
 
     def reload(self) -> None:
         """What `systemctl reload libvirtd` does: the daemon looks for hooks again. Returns when it has."""
-        before = _text(self.path(DAEMON_HOOK_NOTES)).count("reload")
-        self.run("kill", "-HUP", self._libvirtd_pid())
-        wait_for(lambda: _text(self.path(DAEMON_HOOK_NOTES)).count("reload") > before, 30,
-                 f"libvirtd of {self.name} to reload", lambda: self.tail(30))
+        with self.awaiting_reload():
+            self.run("kill", "-HUP", self._libvirtd_pid())
+
+    @contextmanager
+    def awaiting_reload(self) -> Iterator[None]:
+        """After the block, waits until the daemon has been reloaded since its beginning."""
+        before = self._reloads()
+        yield
+        wait_for(lambda: self._reloads() > before, 30, f"libvirtd of {self.name} to reload", lambda: self.tail(30))
 
     def kill(self) -> None:
         """Ends everything in this host; returns when all is dead. Never fails."""
@@ -284,6 +289,9 @@ class Host:
         if self._libvirtd is not None and self._libvirtd.poll() is not None:
             raise LabError(f"{self.name}: libvirtd ended at its start\n{self.tail(50)}")
         return self.virsh("uri", check=False).returncode == 0
+
+    def _reloads(self) -> int:
+        return _text(self.path(DAEMON_HOOK_NOTES)).count("reload")
 
     def _libvirtd_pid(self) -> str:
         return self.read("/run/libvirtd.pid").strip()

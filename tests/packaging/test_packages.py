@@ -1,0 +1,77 @@
+"""The packages as files: what the tools of Debian and of rpm think of them. tests/live/test_installed.py installs them."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+DIST = TOP / "target" / "dist"
+
+
+def run(*argv, **environment):
+    """A program's output; it must succeed."""
+    done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, cwd=TOP, check=False,
+                          env=os.environ | environment)
+    assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture
+def deb():
+    return next(DIST.glob("*.deb"))
+
+
+@pytest.fixture
+def rpm():
+    return next(DIST.glob("*.rpm"))
+
+
+def files_of_the_list(zsh):
+    """What packaging/files says is installed: path, mode and kind of each."""
+    lines = [line.split() for line in (TOP / "packaging/files").read_text("utf-8").splitlines() if line[0] != "#"]
+    return {(target.replace("{zsh}", zsh), mode, kind) for mode, kind, _, target in lines}
+
+
+def test_lintian_finds_nothing(deb):
+    assert run("lintian", "--allow-root", "--fail-on", "error,warning", "--display-level", ">=warning", deb) == ""
+
+
+def test_the_rpm_is_whole_and_holds_the_list(rpm):
+    run("rpm", "--nosignature", "-K", rpm)
+    held = {tuple(line.split("|")) for line in run(
+        "rpm", "-qp", "--qf", "[%{FILENAMES}|%{FILEMODES:octal}|%{FILEUSERNAME}|%{FILEFLAGS:fflags}\n]", rpm).splitlines()}
+    for target, mode, kind in files_of_the_list("/usr/share/zsh/site-functions"):
+        kind_bits = "40" if kind == "dir" else "100"
+        flags = {"conf": "cn"}.get(kind, "d" if "/share/doc/" in target or "/share/man/" in target else "")
+        assert (target, kind_bits + mode, "root", flags) in held
+
+
+def test_the_deb_holds_the_list(deb):
+    held = {line.split()[-1].removeprefix(".").rstrip("/"): line.split()[:2]
+            for line in run("dpkg-deb", "-c", deb).splitlines()}
+    for target, mode, _ in files_of_the_list("/usr/share/zsh/vendor-completions"):
+        letters = {"755": "rwxr-xr-x", "644": "rw-r--r--"}[mode]
+        assert held[target][0][1:] == letters and held[target][1] == "root/root"
+    assert run("dpkg-deb", "-I", deb, "conffiles") == "/etc/virt-recontext/config.toml\n"
+
+
+@pytest.mark.parametrize("script", ["preinst", "postinst", "prerm", "postrm"])
+def test_the_scripts_are_sound_for_every_shell(deb, script, tmp_path):
+    text = tmp_path / script
+    text.write_text(run("dpkg-deb", "-I", deb, script), encoding="utf-8")
+    run("shellcheck", "--exclude", "SC2317", text)
+    run("dash", "-n", text)
+
+
+def test_the_same_programs_and_time_give_the_same_packages(tmp_path):
+    for kind in ("deb", "rpm"):
+        made = []
+        for number in range(2):
+            # The age of the sources does not show.
+            os.utime(TOP / "packaging/config.toml")
+            (tmp_path / f"{kind}{number}").mkdir()
+            run(f"packaging/{kind}/build", "0.1.0", tmp_path / f"{kind}{number}", SOURCE_DATE_EPOCH="1700000000")
+            made.append(next((tmp_path / f"{kind}{number}").iterdir()))
+        assert made[0].read_bytes() == made[1].read_bytes()
