@@ -164,6 +164,19 @@ class Guest:
         """Waits until the guest has read a disc on which the watched file has this content."""
         return self.wait_for("context", text, since=since, seconds=seconds)
 
+    def wait_until_quiet(self, seconds: float = 2) -> None:
+        """Waits until it has said nothing for so long: it has seen all that has happened to it."""
+        size, since = -1, time.monotonic()
+
+        def is_quiet() -> bool:
+            nonlocal size, since
+            now = self.console_path.stat().st_size
+            if now != size:
+                size, since = now, time.monotonic()
+            return time.monotonic() - since >= seconds
+
+        self.lab.wait_for(is_quiet, 30, f"{self.name} to be quiet")
+
     def check_alive(self) -> None:
         """Raises GuestDied if the guest's kernel has crashed."""
         panic = PANIC.search(self.console)

@@ -20,6 +20,8 @@ def test_a_guest_has_each_hosts_data_from_its_first_read_on(site, lab, bus):
     vm.create(a)
     assert vm.wait_for("context").text == site.text(a), "already the first boot has it"
     for target in (b, a):
+        # It may still be about to read its disc once more, after the media change.
+        vm.wait_until_quiet()
         mark = vm.mark()
         vm.migrate(target)
         assert vm.wait_for("context", since=mark).text == site.text(target), "not one read of the other host's"

@@ -142,8 +142,14 @@ def test_what_goes_wrong_is_told_with_evidence(lab, guest):
         vm.wait_for("context")
 
 
-# Prints its directory, then waits for its end.
-LAB_IN_A_PROCESS = "import lab, signal\nwith lab.Lab() as up:\n print(up.directory, flush=True)\n signal.pause()"
+# Prints its directory, then waits for its end. A shell's background job ignores SIGINT, and all that it starts; not this.
+LAB_IN_A_PROCESS = """
+import lab, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with lab.Lab() as up:
+    print(up.directory, flush=True)
+    signal.pause()
+"""
 
 
 def start_another_lab():
