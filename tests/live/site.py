@@ -29,16 +29,25 @@ class Site:
 
     def install(self, programs: Programs) -> None:
         """Puts programs and data on both hosts."""
+        self.set_data()
+        for host in self.lab.hosts:
+            host.install(*programs)
+
+    def set_data(self) -> None:
+        """Gives each host the data of its own."""
         for host in self.lab.hosts:
             host.write(f"{CONFIG}/context/endpoint.j2", "monitoring endpoint: {{ facts.monitoring.endpoint }}\n")
             self.set_endpoint(host, f"https://monitor.{host.name}.example:9100")
-            host.install(*programs)
 
-    def remove(self) -> None:
-        """Takes all of ours away again, once the helpers have seen that there is nothing left to do."""
+    def wait_for_helpers(self) -> None:
+        """Waits until the helpers have seen that there is nothing left to do; the VMs are gone."""
         for host in self.lab.hosts:
             self.lab.wait_for(lambda host=host: host.run("pidof", "-x", "virt-recontext", check=False).returncode, 20,
                               f"the helper on {host.name} to end: its VM is gone")
+
+    def remove(self) -> None:
+        """Takes all of ours away again."""
+        self.wait_for_helpers()
         for host in self.lab.hosts:
             for path in ("/etc/libvirt/hooks/qemu", "/usr/sbin/virt-recontext", CONFIG, IMAGES, f"{IMAGES}-b", STATE):
                 host.remove(path)
