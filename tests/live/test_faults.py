@@ -95,6 +95,25 @@ def test_a_daemon_that_is_killed_at_the_media_change_delays_only(site, lab):
     assert vm.state() == "running"
 
 
+def test_a_configuration_that_breaks_during_a_delivery_costs_only_time(site, lab):
+    a, b = lab.hosts
+    site.configure(b, 'force_after = "never"\n')
+    vm = site.guest(mode="hold")
+    vm.create(a)
+    vm.wait_for("medium")
+    mark = vm.mark()
+    vm.migrate(b)
+    vm.wait_for("event eject-request", since=mark)
+    site.configure(b, "force_after = [\n")
+    lab.wait_for(lambda: "config.toml" in site.status(b, vm).get("message", ""), 60, "status to name the broken file")
+    assert vm.state() == "running"
+    site.configure(b, 'force_after = "1s"\n')
+    site.recontext(b, "refresh", vm.name, check=False)
+    site.wait_for_state(b, vm, "delivered", 60)
+    vm.wait_for("event media-change", since=mark)
+    assert vm.state() == "running"
+
+
 @pytest.mark.parametrize("fault", ["read-only", "full"])
 def test_an_image_directory_that_cannot_be_written_keeps_the_old_disc(site, lab, vm, fault):
     a, _ = lab.hosts

@@ -18,6 +18,30 @@ def run(*argv, **environment):
     return done.stdout
 
 
+# The least of a policy: the types and permissions that our module names, and what the compiler asks of every policy.
+LEAST_POLICY = """
+(class file (getattr open read map execute execute_no_trans ioctl lock))
+(class dir (getattr open read search ioctl lock))
+(class lnk_file (getattr read))
+(class process (transition))
+(classorder (file dir lnk_file process))
+(sid kernel)
+(sidorder (kernel))
+(user u)
+(role r)
+(type virtqemud_t)
+(type virt_hook_t)
+(typeattribute cil_gen_require)
+(roletype r virtqemud_t)
+(userrole u r)
+(sensitivity s)
+(sensitivityorder (s))
+(userlevel u (s))
+(userrange u ((s)(s)))
+(sidcontext kernel (u r virtqemud_t ((s)(s))))
+"""
+
+
 @pytest.fixture
 def deb():
     return next(DIST.glob("*.deb"))
@@ -75,3 +99,9 @@ def test_the_same_programs_and_time_give_the_same_packages(tmp_path):
             run(f"packaging/{kind}/build", "0.1.0", tmp_path / f"{kind}{number}", SOURCE_DATE_EPOCH="1700000000")
             made.append(next((tmp_path / f"{kind}{number}").iterdir()))
         assert made[0].read_bytes() == made[1].read_bytes()
+
+
+def test_the_selinux_module_compiles(tmp_path):
+    policy = tmp_path / "least.cil"
+    policy.write_text(LEAST_POLICY, encoding="utf-8")
+    run("secilc", "-o", tmp_path / "policy", "-f", tmp_path / "contexts", policy, "packaging/selinux/virt-recontext.cil")

@@ -120,7 +120,7 @@ fn check_programs(daemons: &[Daemon], hooks: &[Installed], check: &mut Check) {
         format_args!("{path} has the label virt_hook_t, which {} may not run under most policies", daemon.name),
         format_args!(
             "install -Z the hook as /usr/sbin/virt-recontext-hook, make {path} a link to it, and look for denials: \
-             ausearch -m avc -c rpc-virtqemud"
+             ausearch -m avc -c rpc-virtqemud; or allow it, with the module virt-recontext.cil of the documentation"
         ),
     );
 }

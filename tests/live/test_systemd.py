@@ -1,0 +1,145 @@
+"""The package on a machine with systemd, where nobody but systemd starts anything: what its units promise."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import context_metadata, wait_for
+from lab.host import QEMU_CONF
+from live.site import CONFIG, IMAGES
+
+UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
+UNITS = ["virt-recontext-refresh.path", "virt-recontext-refresh.timer"]
+
+# A guest without a system, which holds no tray.
+DOMAIN = f"""
+<domain type='qemu'>
+  <name>vm</name><uuid>{UUID}</uuid>
+  <metadata>{context_metadata("sata")}</metadata>
+  <memory unit='MiB'>64</memory><vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='q35'>hvm</type></os>
+  <devices>
+    <disk type='file' device='cdrom'>
+      <source file='{IMAGES}/{UUID}.iso' startupPolicy='optional'/><target dev='sda' bus='sata'/><readonly/>
+    </disk>
+  </devices>
+</domain>
+"""
+
+# What is started besides the basic system.
+TARGET = """
+[Unit]
+Requires=basic.target dbus.socket
+Wants=libvirtd.service
+After=basic.target
+"""
+
+
+class Machine:
+    """A container with a systemd of its own, on top of this machine's files."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        nspawn = ["systemd-nspawn", "--quiet", f"--directory={root}", "--register=no", "--keep-unit", "--private-network",
+                  "--console=pipe"]
+        tried = subprocess.run([*nspawn, "true"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if tried.returncode != 0:
+            pytest.skip(f"systemd-nspawn cannot run here: {tried.stderr.strip()}")
+        (root / "usr/sbin/policy-rc.d").unlink(missing_ok=True)
+        shutil.rmtree(root / "etc/libvirt/hooks", ignore_errors=True)
+        for wants in (root / "etc/systemd/system").glob("*.wants"):
+            shutil.rmtree(wants)
+        (root / "etc/systemd/system/test.target").write_text(TARGET, "ascii")
+        (root / "etc/libvirt/qemu.conf").write_text(QEMU_CONF, "ascii")
+        self._container = subprocess.Popen(
+            [*nspawn, "--boot", "systemd.unit=test.target"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._init = wait_for(self._find_init, 30, "the container's first process")
+        wait_for(lambda: self.run("systemctl", "is-active", "libvirtd", check=False).returncode == 0, 60,
+                 "the container's libvirtd")
+
+    def _find_init(self) -> str:
+        found = subprocess.run(["pgrep", "-P", str(self._container.pid)], capture_output=True, text=True, check=False)
+        return found.stdout.strip()
+
+    def run(self, *argv: str, check: bool = True, **options) -> subprocess.CompletedProcess[str]:
+        """Runs a program in it."""
+        done = subprocess.run(["nsenter", "-t", self._init, "-a", *argv], capture_output=True, text=True, check=False,
+                              env={"PATH": os.environ["PATH"], "LC_ALL": "C"}, timeout=120, **options)
+        assert not check or done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+        return done
+
+    def set_endpoint(self, url: str) -> None:
+        """Changes a fact, as an administrator would."""
+        (self.root / f"{CONFIG[1:]}/context/endpoint.j2").write_text("{{ facts.endpoint }}\n", "ascii")
+        (self.root / f"{CONFIG[1:]}/facts.d/site.toml").write_text(f'endpoint = "{url}"\n', "ascii")
+
+    def disc(self) -> str:
+        """What is on the VM's disc."""
+        done = self.run("bsdtar", "-xOf", f"{IMAGES}/{UUID}.iso", "endpoint", check=False)
+        return done.stdout.strip()
+
+    def daemon(self) -> str:
+        """libvirtd's process, and since when it runs."""
+        return self.run("systemctl", "show", "libvirtd", "-p", "MainPID", "-p", "ExecMainStartTimestamp").stdout
+
+    def stop(self) -> None:
+        """Ends it with all that runs in it."""
+        self.run("systemctl", "--no-block", "exit", check=False)
+        try:
+            self._container.wait(20)
+        except subprocess.TimeoutExpired:
+            self._container.kill()
+            self._container.wait()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """Such a machine."""
+    def run(*argv: str | Path) -> None:
+        subprocess.run(argv, check=True)
+
+    run("mount", "-t", "tmpfs", "machine", tmp_path)
+    for name in ("upper", "work", "root"):
+        (tmp_path / name).mkdir()
+    root = tmp_path / "root"
+    run("mount", "-t", "overlay", "-o", f"lowerdir=/,upperdir={tmp_path}/upper,workdir={tmp_path}/work", "machine", root)
+    made = None
+    try:
+        made = Machine(root)
+        yield made
+    finally:
+        if made:
+            made.stop()
+        run("umount", "-l", root)
+        run("umount", "-l", tmp_path)
+
+
+def test_units_bring_each_change_of_the_hosts_data_to_running_vms(machine, programs):
+    package = next(programs.hook.parent.glob("*.deb"))
+    shutil.copy(package, machine.root / "var/package.deb")
+    before = machine.daemon()
+    machine.run("dpkg", "--no-triggers", "-i", "/var/package.deb")
+    assert machine.daemon() == before, "reloaded, not restarted"
+    for unit in UNITS:
+        assert machine.run("systemctl", "is-enabled", unit).stdout == "enabled\n"
+        assert machine.run("systemctl", "is-active", unit).stdout == "active\n"
+
+    machine.set_endpoint("https://one.example")
+    machine.run("virsh", "create", "/dev/stdin", input=DOMAIN)
+    assert machine.disc() == "https://one.example"
+    machine.set_endpoint("https://two.example")
+    wait_for(lambda: machine.disc() == "https://two.example", 30, "the path unit to bring the change to the VM")
+    wait_for(lambda: "delivered (refresh" in machine.run("virt-recontext", "status", "vm", check=False).stdout, 30,
+             "status to tell of it")
+    assert machine.run("systemctl", "is-failed", "virt-recontext-refresh.service", check=False).stdout != "failed\n"
+
+    machine.run("dpkg", "--no-triggers", "-P", "virt-recontext")
+    for unit in UNITS:
+        assert machine.run("systemctl", "is-active", unit, check=False).stdout != "active\n"
+    assert machine.run("virsh", "domstate", "vm").stdout.strip() == "running"
+    assert machine.daemon() == before
