@@ -14,8 +14,9 @@ VMS = int(os.environ.get("VIRT_RECONTEXT_VMS", "100"))
 MOVED = int(os.environ.get("VIRT_RECONTEXT_MOVED", "20"))
 AT_A_TIME = 5
 
-# Of libvirt's answers and of the helper's memory, in seconds and KiB. Generous: what is far off is meant.
-SLOWEST_ANSWER = 5
+# Of libvirt's answers and of the helper's memory, in seconds and KiB. Generous: what is far off is meant, and a hundred
+# emulated guests that read their discs at once leave two cores little time for anything else.
+SLOWEST_ANSWER = 15
 MOST_MEMORY = 64 << 10
 
 
@@ -63,8 +64,8 @@ def watched(host):
 def tell(what, seconds, seen):
     """The figures, for a person; and that they are in bounds."""
     answers = seen["answers"]
-    print(f"\n{what}: {seconds:.1f} s; virsh list: median {statistics.median(answers) * 1e3:.0f} ms, slowest "
-          f"{max(answers) * 1e3:.0f} ms; helpers: {len(seen['helpers'])}, at once {seen['together']}, "
+    print(f"\n{what}: {seconds:.1f} s; virsh list: median {statistics.median(answers) * 1e3:.0f} ms, 95 % within "
+          f"{statistics.quantiles(answers, n=20)[-1] * 1e3:.0f} ms, slowest {max(answers) * 1e3:.0f} ms; helpers: {len(seen['helpers'])}, at once {seen['together']}, "
           f"memory at most {max(seen['helpers'].values(), default=0)} KiB", flush=True)
     assert max(answers) < SLOWEST_ANSWER
     assert max(seen["helpers"].values(), default=0) < MOST_MEMORY
