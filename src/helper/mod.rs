@@ -10,6 +10,7 @@ mod doctor;
 mod enable;
 pub mod exit;
 mod libvirt;
+mod phases;
 mod preview;
 mod programs;
 mod refresh;

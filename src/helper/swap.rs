@@ -4,17 +4,16 @@
 //! It does not matter in which state the drive is found: full, empty, with an open tray, or left by a helper that died.
 
 use std::path::Path;
-use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use quick_xml::escape::escape;
 
 use super::libvirt::{Handle, Libvirt, Scope, Situation, Trouble};
+use super::phases::Phases;
 use super::programs::Runner;
 use crate::context::domain::Domain;
 use crate::context::drive::Drive;
 use crate::context::marker::Reason;
-use crate::context::request::Request;
 use crate::host::config::Config;
 use crate::host::disc::{Sources, Subject};
 use crate::host::image;
@@ -87,6 +86,7 @@ impl Swap<'_> {
 
     fn try_attempt(&self, job: &Job, force: bool) -> Result<Attempt, Attempt> {
         let hopeless = |error: anyhow::Error| Attempt::Hopeless(format!("{error:#}"));
+        let mut phases = Phases::begin();
         let handle = self.libvirt.domain(&job.uuid)?;
         match handle.situation()? {
             Situation::Arriving => return Ok(Attempt::NotYet),
@@ -107,7 +107,9 @@ impl Swap<'_> {
         let drive = domain.drive(request).and_then(|drive| drive.check().map(|()| drive)).map_err(hopeless)?;
         let path = image::path(&config, &domain.uuid);
         let path = path.to_str().context("image_dir is not UTF-8").map_err(hopeless)?;
-        let update = self.bring_up_to_date(&config, job, &domain, request, path).map_err(hopeless)?;
+        phases.end("look");
+        let subject = Subject { name: &domain.name, uuid: &domain.uuid, request };
+        let update = self.bring_up_to_date(&config, job, subject, path, &mut phases).map_err(hopeless)?;
         let done = |line: String| Attempt::Done([vec![line], update.warnings.clone()].concat().join("; "));
         if job.reason == Reason::Refresh && !update.rebuilt && !job.force && self.has_it(&domain, drive, path) {
             let nothing_to_say = update.warnings.is_empty();
@@ -115,7 +117,7 @@ impl Swap<'_> {
         }
         // A disc that somebody else put in is only taken out of a guest's hands when a person asks for it.
         let ours = drive.path().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
-        self.change(&handle, drive, path, force && (ours || job.force)).map(done)
+        self.change(&handle, drive, path, force && (ours || job.force), phases).map(done)
     }
 
     /// Makes the disc anew if its content is not what it would be now.
@@ -123,31 +125,34 @@ impl Swap<'_> {
         &self,
         config: &Config,
         job: &Job,
-        domain: &Domain,
-        request: &Request,
+        subject: Subject,
         path: &str,
+        phases: &mut Phases,
     ) -> Result<Update> {
-        let subject = Subject { name: &domain.name, uuid: &domain.uuid, request };
-        let mut programs = Runner::new(self.host, &domain.name, &domain.uuid, &config.limits)?;
+        let Subject { name, uuid, .. } = subject;
+        let mut programs = Runner::new(self.host, name, uuid, &config.limits)?;
         // Programs take their time, so the lock, for which the hook may wait, is not held yet.
         let gathered = Sources::gather(self.host, config, subject, &mut programs);
-        let lock = VmLock::wait(self.host, &domain.uuid)?;
+        phases.end("gather");
+        let lock = VmLock::wait(self.host, uuid)?;
         let warnings = programs.remember()?;
         let (sources, path) = (gathered?, Path::new(path));
         if sources.are_on(&lock, path)? {
+            phases.end("compare");
             return Ok(Update { rebuilt: false, warnings });
         }
         let made = sources.make(&lock, path, job.reason)?;
-        let state = State::of(self.host, &domain.uuid)?;
+        let state = State::of(self.host, uuid)?;
         let mut state = State {
-            name: domain.name.clone(),
+            name: name.to_owned(),
             reason: job.reason,
             edition: Some(made.edition),
             identity: Some(made.identity),
             image: Some(path.to_owned()),
-            ..state.unwrap_or_else(|| State::new(domain.uuid.clone(), &domain.name, job.reason))
+            ..state.unwrap_or_else(|| State::new(uuid.clone(), name, job.reason))
         };
         state.write(self.host, &lock, Progress::Waiting, "the disc is made and waits for its drive")?;
+        phases.end("build");
         Ok(Update { rebuilt: true, warnings })
     }
 
@@ -158,8 +163,14 @@ impl Swap<'_> {
     }
 
     /// Ejects and inserts.
-    fn change(&self, handle: &Handle, drive: &Drive, path: &str, force: bool) -> Result<String, Attempt> {
-        let begin = Instant::now();
+    fn change(
+        &self,
+        handle: &Handle,
+        drive: &Drive,
+        path: &str,
+        force: bool,
+        mut phases: Phases,
+    ) -> Result<String, Attempt> {
         if !drive.is_empty() {
             match handle.update_device(&device(drive, None), Scope::Live, force) {
                 Err(Trouble::Refused(_)) if handle.situation()? == Situation::Paused => {
@@ -168,12 +179,13 @@ impl Swap<'_> {
                 Err(Trouble::Refused(_)) if !force => return Err(Attempt::Held),
                 ejected => ejected?,
             }
+            phases.end("eject");
         }
         handle.update_device(&device(drive, Some(path)), Scope::Live, false)?;
-        let took = begin.elapsed().as_secs_f64() * 1e3;
+        phases.end("insert");
         self.check(handle, drive, path)?;
         let how = if force { " by force, since the guest did not let go" } else { "" };
-        Ok(format!("in the drive {}{how}; the media change took {took:.0} ms", drive.target))
+        Ok(format!("in the drive {}{how}; {phases}", drive.target))
     }
 
     /// libvirt must say that the disc is in the drive.

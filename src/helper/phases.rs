@@ -1,0 +1,47 @@
+//! How long the parts of a delivery took, for the one line that tells of it.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// A stopwatch that is stopped after each part.
+#[derive(Debug)]
+pub struct Phases {
+    last: Instant,
+    ended: Vec<(&'static str, Duration)>,
+}
+
+impl Phases {
+    /// The first part begins now.
+    pub fn begin() -> Phases {
+        Phases { last: Instant::now(), ended: Vec::new() }
+    }
+
+    /// The part called `name` has ended, and the next one begins.
+    pub fn end(&mut self, name: &'static str) {
+        let now = Instant::now();
+        self.ended.push((name, now - self.last));
+        self.last = now;
+    }
+}
+
+impl fmt::Display for Phases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (name, took)) in self.ended.iter().enumerate() {
+            let comma = if number > 0 { ", " } else { "" };
+            write!(f, "{comma}{name} {:.1} ms", took.as_secs_f64() * 1e3)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_is_told_with_its_time() {
+        let ms = Duration::from_millis;
+        let phases = Phases { last: Instant::now(), ended: vec![("eject", ms(12)), ("insert", ms(15))] };
+        assert_eq!(phases.to_string(), "eject 12.0 ms, insert 15.0 ms");
+    }
+}
