@@ -1,14 +1,12 @@
 """Many VMs at once: each gets its disc from one helper, and libvirtd answers all the time."""
 
 import os
-import statistics
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 from live.aftermath import jobs, wait_until_delivered, wait_until_nothing_is_left
+from load.watching import running, watched
 
 VMS = int(os.environ.get("VIRT_RECONTEXT_VMS", "100"))
 MOVED = int(os.environ.get("VIRT_RECONTEXT_MOVED", "20"))
@@ -20,66 +18,11 @@ SLOWEST_ANSWER = 15
 MOST_MEMORY = 64 << 10
 
 
-def field(status, name):
-    """A number of /proc/PID/status."""
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith(name)))
-
-
-@contextmanager
-def watched(host):
-    """During the block, asks libvirtd for its VMs without pause and looks at the helpers; the figures are in the result."""
-    seen, stop = {"answers": [], "helpers": {}, "together": 0}, threading.Event()
-
-    def ask():
-        while not stop.is_set():
-            begin = time.monotonic()
-            host.virsh("list")
-            seen["answers"].append(time.monotonic() - begin)
-
-    def look():
-        while not stop.is_set():
-            alive = 0
-            for process in host.path("/proc").glob("[0-9]*"):
-                try:
-                    if (process / "cmdline").read_bytes().split(b"\0")[1:2] == [b"deliver"]:
-                        memory = field((process / "status").read_text("utf-8"), "VmHWM:")
-                        seen["helpers"][process.name] = memory
-                        alive += 1
-                except (OSError, StopIteration):
-                    pass
-            seen["together"] = max(seen["together"], alive)
-            time.sleep(0.02)
-
-    threads = [threading.Thread(target=work) for work in (ask, look)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield seen
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-
-
 def tell(what, seconds, seen):
     """The figures, for a person; and that they are in bounds."""
-    answers = seen["answers"]
-    print(f"\n{what}: {seconds:.1f} s; virsh list: median {statistics.median(answers) * 1e3:.0f} ms, 95 % within "
-          f"{statistics.quantiles(answers, n=20)[-1] * 1e3:.0f} ms, slowest {max(answers) * 1e3:.0f} ms; helpers: {len(seen['helpers'])}, at once {seen['together']}, "
-          f"memory at most {max(seen['helpers'].values(), default=0)} KiB", flush=True)
-    assert max(answers) < SLOWEST_ANSWER
-    assert max(seen["helpers"].values(), default=0) < MOST_MEMORY
-
-
-def running(site, host, number):
-    """So many VMs that run on a host and have read their discs."""
-    # They read only when they are told, so that a hundred leave the machine some time.
-    vms = [site.guest(name=f"vm-{index}", memory_mib=96, mode="event", poll_ms=2000) for index in range(number)]
-    for vm in vms:
-        vm.create(host)
-    for vm in vms:
-        vm.wait_for_text(site.text(host), seconds=120)
-    return vms
+    print(f"\n{what}: {seconds:.1f} s; {seen.told()}", flush=True)
+    assert max(seen.answers) < SLOWEST_ANSWER
+    assert seen.memory < MOST_MEMORY
 
 
 def test_refresh_of_all_vms_is_one_helpers_work(site, lab):
@@ -94,7 +37,7 @@ def test_refresh_of_all_vms_is_one_helpers_work(site, lab):
         for vm, mark in zip(vms, marks):
             vm.wait_for_text("monitoring endpoint: https://changed.example", since=mark, seconds=300)
     tell(f"refresh of {VMS} VMs", took, seen)
-    assert seen["together"] <= 1, "one helper"
+    assert seen.together <= 1, "one helper"
     assert jobs(site, a) == []
 
 

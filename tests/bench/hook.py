@@ -1,0 +1,136 @@
+"""What a call of the hook costs, against the least that any hook could do.
+
+The calls are run as libvirtd runs them: three pipes, the XML on stdin, until both outputs end and the process is reaped.
+"""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import content, stats
+from .amounts import Amounts
+from .charts import Bar, bars
+from .domain import NAME, UUID, domain
+from .goals import Verdict
+from .programs import ENVIRONMENT, MEMORY, ours, rival, spawn
+from .report import Section, digits, ms, table, times
+
+TITLE = "What the hook costs"
+FLOOR, BASH, PYTHON = "static C program", "least bash hook", "least Python hook"
+WITHOUT, WITH = "hook, VM without context", "hook, migrate begin with context"
+GENISOIMAGE = "genisoimage alone"
+XORRISO = "xorriso alone"
+# The calls of one arrival, and of a departure, in their order, with the XML that libvirtd gives.
+ARRIVAL = {"migrate begin": "arriving", "prepare begin": "arriving", "start begin": "running",
+           "started begin": "running"}
+DEPARTURE = {"stopped end": "gone", "release end": "gone"}
+
+
+def measure(amounts: Amounts) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as temporary:
+        root = Path(temporary)
+        environment = _furnish(root)
+        xml = {(template, context): _write(root / f"{template}-{context}.xml", domain(template, context=context))
+               for template in ("arriving", "running", "gone") for context in (True, False)}
+        hook, floor = ours().hook, rival("stdin.c")
+        migrate = ["migrate", "begin", "-"]
+        rivals = {FLOOR: [floor, NAME, *migrate], BASH: [rival("least.sh"), NAME, *migrate],
+                  PYTHON: [rival("least.py"), NAME, *migrate]}
+        without = rivals | {WITHOUT: [hook, NAME, *migrate]}
+        tree, disc = root / content.CONTEXT, root / "rival.iso"
+        with_context = {
+            FLOOR: rivals[FLOOR], WITH: [hook, NAME, *migrate],
+            GENISOIMAGE: ["/usr/bin/genisoimage", "-quiet", "-R", "-J", "-o", disc, tree]}
+        slow = {FLOOR: rivals[FLOOR], XORRISO: _xorriso(tree, disc)}
+        calls = {call: spawn(max(amounts.rounds // 5, 20), xml[template, True],
+                             {FLOOR: rivals[FLOOR], call: [hook, NAME, *call.split(), "-"]}, environment)
+                 for call, template in (ARRIVAL | DEPARTURE).items()}
+        return {
+            "without": spawn(amounts.rounds, xml["arriving", False], without, environment),
+            "with": spawn(amounts.rounds, xml["arriving", True], with_context, environment),
+            "xorriso": spawn(max(amounts.rounds // 20, 10), xml["arriving", True], slow, environment),
+            "calls": calls,
+            "instructions": {name: instructions(command, xml["arriving", name == WITH], environment)
+                             for name, command in (without | {WITH: with_context[WITH]}).items()},
+        }
+
+
+def _furnish(root: Path) -> dict[str, str]:
+    """A host in a directory: a typical context, and in the helper's place a program that ends at once."""
+    content.put(root, "host-a")
+    for directory in ("run/libvirt", "var/lib/libvirt", "usr/sbin", "dev"):
+        (root / directory).mkdir(parents=True)
+    shutil.copy(rival("stdin.c"), root / "usr/sbin/virt-recontext")
+    return {"VIRT_RECONTEXT_ROOT": str(root)}
+
+
+def _xorriso(tree: Path, disc: Path) -> list[str | Path]:
+    return ["/usr/bin/xorriso", "-as", "mkisofs", "-quiet", "-R", "-J", "-o", disc, tree]
+
+
+def _write(file: Path, text: str) -> Path:
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def instructions(command: Sequence[str | Path], stdin: Path, environment: dict[str, str]) -> int:
+    """How many a run executes with its children, by valgrind; without the helper that it may start."""
+    with open(stdin, "rb") as text, tempfile.TemporaryDirectory(dir=MEMORY) as temporary:
+        done = subprocess.run(
+            ["valgrind", "--tool=callgrind", "--trace-children=yes", "--trace-children-skip=*/virt-recontext",
+             f"--callgrind-out-file={temporary}/%p", *command],
+            stdin=text, env=ENVIRONMENT | environment, capture_output=True, text=True, check=True)
+        return sum(int(found) for found in re.findall(r"Collected : (\d+)", done.stderr))
+
+
+def judge(samples: dict[str, Any]) -> dict[str, Verdict]:
+    without, with_context = samples["without"], samples["with"]
+    price = stats.ratio(without[WITHOUT], without[FLOOR])
+    slower = {name: stats.ratio(without[name], without[WITHOUT]) for name in (BASH, PYTHON)}
+    disc = stats.ratio(with_context[WITH], with_context[FLOOR])
+    return {
+        "hook": Verdict(price.told(digits, " ×"), price.value <= 1.15),
+        "scripts": Verdict("; ".join(f"{name} {estimate.told(digits, ' ×')}" for name, estimate in slower.items()),
+                           all(estimate.value >= 5 for estimate in slower.values())),
+        "migrate": Verdict(disc.told(digits, " ×"), disc.value <= 2.5),
+    }
+
+
+def tell(samples: dict[str, Any]) -> Section:
+    without, with_context, slow = samples["without"], samples["with"], samples["xorriso"]
+    groups = [(without, (FLOOR, WITHOUT, BASH, PYTHON)), (with_context, (WITH, GENISOIMAGE)), (slow, (XORRISO,))]
+    rows, drawn = [], []
+    for group, names in groups:
+        for name in names:
+            against = stats.ratio(group[name], group[FLOOR])
+            count = samples["instructions"].get(name)
+            rows.append([name, stats.median(group[name]).told(ms), "1" if name == FLOOR else against.told(digits),
+                         f"{count:,}" if count else ""])
+            drawn.append(Bar(name, against, ours=name in (WITHOUT, WITH)))
+    arrival, departure = (_sum(samples["calls"], calls) for calls in (ARRIVAL, DEPARTURE))
+    calls = [[call, stats.median(times_of[call]).told(ms), stats.ratio(times_of[call], times_of[FLOOR]).told(digits)]
+             for call, times_of in samples["calls"].items()]
+    rounds = len(without[FLOOR])
+    return Section(TITLE, "\n\n".join([
+        f"Medians of {rounds} rounds in which all take turns, with 95 % intervals. 17 KB of XML; a context of ten files "
+        "and 20 KB. Instructions are those of the process and its children, by valgrind.",
+        table(["program", "time in ms", "× static C program", "instructions"], rows),
+        "![The hook against its rivals](hook.svg)",
+        "The calls that libvirtd makes for one migration of a VM with context. All in all they take "
+        f"{arrival * 1e3:.1f} ms on the destination, of which a program that does nothing would take "
+        f"{_floor(samples['calls'], ARRIVAL) * 1e3:.1f} ms, and {departure * 1e3:.1f} ms on the source.",
+        table(["call", "time in ms", "× static C program"], calls),
+    ]), {"hook.svg": bars("Time of one hook call, in times of a static C program that does nothing", drawn, times,
+                          logarithmic=True)})
+
+
+def _sum(calls: dict[str, Any], names: dict[str, str]) -> float:
+    return sum(stats.median(calls[call][call]).value for call in names)
+
+
+def _floor(calls: dict[str, Any], names: dict[str, str]) -> float:
+    return sum(stats.median(calls[call][FLOOR]).value for call in names)
