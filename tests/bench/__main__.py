@@ -1,4 +1,4 @@
-"""Measures and writes the report: python3 -m bench [--quick] [--pairs N] [--vms N] [--keep] [--again] [PART…]. See run."""
+"""Measures and writes the report: python3 -m bench [--quick] [--pairs N] [--vms N] [--keep] [--again] [PART…]."""
 
 import argparse
 import dataclasses
@@ -24,11 +24,11 @@ KEPT = Path(__file__).with_name("report")
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests/bench/run", description="What virt-recontext costs, measured against "
                                      "its rivals. The report is target/bench/report/README.md.")
-    parser.add_argument("parts", metavar="PART", nargs="*", help=f"measure only these: {', '.join(PARTS)}; what was measured "
-                        "before of the others stays in the report")
+    parser.add_argument("parts", metavar="PART", nargs="*", help=f"measure only these: {', '.join(PARTS)}; of the others "
+                        "the report tells what was measured before")
     parser.add_argument("--quick", action="store_true", help="two minutes: enough to see that all works")
     parser.add_argument("--pairs", type=int, metavar="N", help=f"pairs of migrations ({FULL.blocks})")
-    parser.add_argument("--vms", type=int, metavar="N", help="also with so many VMs at once, 190 MiB each: 100 take 20 minutes")
+    parser.add_argument("--vms", type=int, metavar="N", help="also with so many VMs at once, 190 MiB each")
     parser.add_argument("--keep", action="store_true", help="put the report into tests/bench/report as well")
     parser.add_argument("--again", action="store_true", help="only write the report again, of what was measured before")
     chosen = parser.parse_args()
@@ -65,10 +65,11 @@ def tell(directory: Path) -> Path:
     """Writes the report of all that was measured."""
     measured: dict[str, Any] = {name: json.loads((SAMPLES / f"{name}.json").read_text("utf-8"))
                                 for name in PARTS if (SAMPLES / f"{name}.json").exists()}
-    sections = {name: PARTS[name].tell(found["samples"]) for name, found in measured.items()}
+    samples = {name: found["samples"] for name, found in measured.items()}
+    sections = {name: PARTS[name].tell(found, samples) for name, found in samples.items()}
     verdicts: dict[str, Any] = {}
-    for name, found in measured.items():
-        verdicts |= PARTS[name].judge(found["samples"])
+    for name, found in samples.items():
+        verdicts |= PARTS[name].judge(found, samples)
     return write(directory, {name: found["stamp"] for name, found in measured.items()}, sections, verdicts)
 
 

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Amounts:
-    """blocks: of migrations, each with every arm once. calls: of libvirt's media change on a quiet VM. reads: arrivals
-    of a guest that polls. rounds: of hook calls. discs: of each program at each kind of disc. vms: numbers of VMs that
-    run at once; most_moved: of these are moved.
+    """blocks: of migrations, each with every arm once. calls: of libvirt's media change on a quiet VM. deliveries: pairs
+    of arrivals of a guest that polls, with our delivery and with nothing but the media change. rounds: of hook calls.
+    discs: of each program at each kind of disc. vms: numbers of VMs that run at once; most_moved: of these are moved.
     """
 
     blocks: int
     calls: int
-    reads: int
+    deliveries: int
     rounds: int
     discs: int
     vms: tuple[int, ...]
     most_moved: int
 
 
-FULL = Amounts(blocks=36, calls=40, reads=12, rounds=2000, discs=40, vms=(1, 10), most_moved=20)
-QUICK = Amounts(blocks=3, calls=5, reads=2, rounds=100, discs=5, vms=(2,), most_moved=2)
+FULL = Amounts(blocks=60, calls=40, deliveries=20, rounds=2000, discs=40, vms=(1, 10), most_moved=20)
+QUICK = Amounts(blocks=2, calls=3, deliveries=1, rounds=100, discs=5, vms=(2,), most_moved=2)

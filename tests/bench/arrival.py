@@ -30,9 +30,11 @@ class Arrival:
 
     def see_medium(self, lab: Lab) -> None:
         """Waits until the events tell that the new medium is in the drive."""
+        tray = f"'tray-change' for domain '{self.guest.name}'"
+
         def closed() -> list[float]:
-            found = [event.time for event in self.target.events() if event.time >= self.resumed
-                     and "tray-change" in event.text and "closed" in event.text and f"'{self.guest.name}'" in event.text]
+            found = [event.time for event in self.target.events()
+                     if event.time >= self.resumed and tray in event.text and event.text.endswith("closed")]
             return found if len(found) >= CLOSINGS else []
 
         self.medium = lab.wait_for(closed, 20, "the new medium's tray to close")[CLOSINGS - 1]

@@ -28,11 +28,11 @@ def bars(title: str, drawn: list[Bar], form: Form, *, logarithmic: bool = False,
          limits: tuple[tuple[float, str], ...] = ()) -> str:
     """Bars with their intervals, one below the other; limits are dashed lines with a word."""
     left = EDGE + max(width_of(bar.name) for bar in drawn) + 8
-    words = [f"{form(bar.value.value)}" for bar in drawn]
+    words = [form(bar.value.value) for bar in drawn]
     right = SHEET - EDGE - max(width_of(word) for word in words) - 12
-    most = max([bar.value.high for bar in drawn] + [limit for limit, _ in limits])
-    least = min(0.0, *(bar.value.low for bar in drawn)) * 1.05
-    low = 0.5 * min(bar.value.low for bar in drawn) if logarithmic else least
+    most = max([bar.value.ends[1] for bar in drawn] + [limit for limit, _ in limits])
+    least = min(0.0, *(bar.value.ends[0] for bar in drawn)) * 1.05
+    low = 0.5 * min(bar.value.ends[0] for bar in drawn) if logarithmic else least
     axis = Axis(low, most * 1.05, left, right, logarithmic)
     height = TOP + ROW * len(drawn) + BOTTOM + (16 if limits else 0)
     drawing = Drawing(SHEET, height, title)
@@ -46,7 +46,7 @@ def bars(title: str, drawn: list[Bar], form: Form, *, logarithmic: bool = False,
         begin, end = sorted((axis.place(zero), axis.place(bar.value.value)))
         drawing.text(left - 8, middle + 4, bar.name, anchor="end", bold=bar.ours)
         drawing.rectangle(begin, y, end - begin, BAR, OURS if bar.ours else OTHERS)
-        low_end, high_end = axis.place(bar.value.low), axis.place(bar.value.high)
+        low_end, high_end = map(axis.place, bar.value.ends)
         drawing.line([(low_end, middle), (high_end, middle)], INK, 1.5)
         for place in (low_end, high_end):
             drawing.line([(place, middle - 5), (place, middle + 5)], INK, 1.5)
@@ -77,7 +77,8 @@ def stacks(title: str, parts: list[str], drawn: dict[str, dict[str, float]], for
         for part in parts:
             took = row.get(part, 0.0)
             if took > 0:
-                drawing.rectangle(axis.place(begin), y, axis.place(begin + took) - axis.place(begin), BAR, colours[part])
+                start, end = axis.place(begin), axis.place(begin + took)
+                drawing.rectangle(start, y, end - start, BAR, colours[part])
             begin += took
         drawing.text(axis.place(begin) + 8, y + BAR / 2 + 4, form(begin))
     return drawing.svg()

@@ -19,8 +19,8 @@ def files() -> dict[str, str]:
     """Path below the context directory, and content; `.j2` are templates."""
     lines = "".join(f"option_{number} = value of the option with the number {number}\n" for number in range(40))
     plain = {f"conf.d/service-{number}.conf": lines[:2200] for number in range(7)}
-    templates = {"endpoint.j2": ENDPOINT, "probe.conf.j2": f"{lines[:2000]}endpoint={{{{ facts.monitoring.endpoint }}}}\n",
-                 "mirror.list.j2": f"{lines[:2000]}# {{{{ facts.monitoring.endpoint }}}}\n"}
+    templates = {"endpoint.j2": ENDPOINT, "probe.conf.j2": f"{lines[:2000]}{ENDPOINT}",
+                 "mirror.list.j2": f"{lines[:2000]}{ENDPOINT}"}
     return plain | templates
 
 

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from .charts import lines
 from .content import CONTEXT
 from .domain import NAME, domain
 from .goals import Verdict
-from .programs import MEMORY, TOP, ours, spawn
+from .programs import MEMORY, TOP, Commands, ours, spawn
 from .report import Section, digits, ms, table
 
 TITLE = "What a disc costs"
@@ -42,10 +41,11 @@ def measure(amounts: Amounts) -> dict[str, Any]:
 
 def _library() -> Path:
     """disc.rs, built with the profile of the programs."""
-    done = subprocess.run(["cargo", "bench", "--quiet", "--locked", "--no-default-features", "--bench", "disc", "--no-run",
-                           "--message-format=json"], cwd=TOP, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(["cargo", "bench", "--quiet", "--locked", "--no-default-features", "--bench", "disc",
+                           "--no-run", "--message-format=json"], cwd=TOP, stdout=subprocess.PIPE, text=True, check=True)
     made = (json.loads(line) for line in done.stdout.splitlines())
-    return next(Path(one["executable"]) for one in made if one.get("executable") and one["target"]["name"] == "disc")
+    return next(Path(one["executable"]) for one in made
+                if one.get("executable") and one["target"]["name"] == "disc")
 
 
 def _in_memory(program: Path, case: tuple[int, int], rounds: int) -> list[float]:
@@ -63,13 +63,18 @@ def _processes(case: tuple[int, int], rounds: int) -> dict[str, list[float]]:
         xml.write_text(domain("arriving", context=True), encoding="utf-8")
         for directory in ("run/libvirt", "var/lib/libvirt", "usr/sbin", "dev"):
             (root / directory).mkdir(parents=True)
-        commands: dict[str, Sequence[str | Path]] = {
+        commands: Commands = {
             HOOK: [ours().hook, NAME, "migrate", "begin", "-"],
             OURS: [ours().helper, "build", "--xml", xml, "--output", disc],
             GENISOIMAGE: ["/usr/bin/genisoimage", "-quiet", "-R", "-J", "-V", "RECONTEXT", "-o", disc, tree],
             XORRISO: ["/usr/bin/xorriso", "-as", "mkisofs", "-quiet", "-R", "-J", "-V", "RECONTEXT", "-o", disc, tree],
             COPY: ["/bin/sh", "-c", f"cat {tree}/*/* > {disc}"]}
-        return spawn(rounds, xml, commands, {"VIRT_RECONTEXT_ROOT": str(root)})
+        took = spawn(rounds, xml, commands, {"VIRT_RECONTEXT_ROOT": str(root)})
+        # The hook exits with 0 whatever happens.
+        images = [image.stat().st_size for image in (root / "var/lib/libvirt").rglob("*.iso")]
+        if not images or images[0] < case[0] * case[1]:
+            raise RuntimeError(f"the hook has not made a disc of {_key(case)} bytes")
+        return took
 
 
 def _grow(tree: Path, count: int, size: int) -> None:
@@ -88,7 +93,7 @@ def _faster_rival(measured: dict[str, list[float]]) -> str:
     return min((GENISOIMAGE, XORRISO), key=lambda name: stats.median(measured[name]).value)
 
 
-def judge(samples: dict[str, Any]) -> dict[str, Verdict]:
+def judge(samples: dict[str, Any], _: dict[str, Any]) -> dict[str, Verdict]:
     measured = samples[_key(LARGE)]
     rival = _faster_rival(measured)
     faster = stats.ratio(measured[rival], measured[HOOK])
@@ -99,26 +104,24 @@ def judge(samples: dict[str, Any]) -> dict[str, Verdict]:
                             faster.value >= 2)}
 
 
-def tell(samples: dict[str, Any]) -> Section:
+def tell(samples: dict[str, Any], _: dict[str, Any]) -> Section:
     rows = []
     for case, name in CASES.items():
         measured = samples[_key(case)]
         faster = stats.ratio(measured[_faster_rival(measured)], measured[HOOK])
-        rows.append([name, *(stats.median(measured[program]).told(ms) for program in ALL),
-                     faster.told(digits)])
+        rows.append([name, *(stats.median(measured[program]).told(ms) for program in ALL), faster.told(digits)])
     slopes = [[program, _slope(samples, program, BY_FILES, 1000, lambda case: case[0]),
                _slope(samples, program, BY_SIZE, 1000, lambda case: case[0] * case[1] / MIB)]
               for program in ALL]
-    files = {program: [(case[0], _median(samples, case, program)) for case in BY_FILES]
-             for program in ALL}
+    files = {program: [(float(case[0]), _median(samples, case, program)) for case in BY_FILES] for program in ALL}
     sizes = {program: [(case[0] * case[1] / MIB, _median(samples, case, program)) for case in BY_SIZE]
              for program in ALL}
     rounds = len(samples[_key(SMALL)][OURS])
     return Section(TITLE, "\n\n".join([
-        f"Medians of {rounds} rounds, in milliseconds, with 95 % intervals. Sources and discs lie in memory (tmpfs), so no "
-        "storage has a part in it. All writers of discs write Rock Ridge and Joliet. The hook and "
-        "`virt-recontext build` also read configuration, facts and the VM's XML; the latter first loads libvirt's library, which takes most of its time for a "
-        "small disc (see the helper's start below). The hook, which makes the discs of VMs that start or arrive, does not.",
+        f"Medians of {rounds} rounds, in milliseconds, with 95 % intervals. Sources and discs lie in memory (tmpfs), so "
+        "no storage has a part in it. All writers of discs write Rock Ridge and Joliet. The hook, which makes the discs "
+        "of VMs that start or arrive, and `virt-recontext build` also read configuration, facts and the VM's XML; the "
+        "latter first loads libvirt's library, which takes most of its time for a small disc (see its start below).",
         table(["disc", *ALL, "hook faster than the faster rival, ×"], rows),
         "What one more file of 1 KiB and one more MiB cost, between the smallest and the largest of the figures:",
         table(["", "ms per 1,000 files", "ms per 1,000 MiB"], slopes),

@@ -1,5 +1,5 @@
-//! How long it takes to lay out and write discs in memory: `disc FILES BYTES ROUNDS` prints nanoseconds, one round a line.
-//! The files, of so many bytes each, lie in directories of a hundred.
+//! How long it takes to lay out and write discs in memory: `disc FILES BYTES ROUNDS` prints nanoseconds, one round a
+//! line. The files, of so many bytes each, lie in directories of a hundred.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, reason = "a measurement that fails loudly")]
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 SITUATIONS = Path(__file__).resolve().parents[1] / "situations" / "domain"
 SIZE = 17_000
-UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 NAME = "vm"
 
 PORT = """    <controller type='pci' index='{n}' model='pcie-root-port'>

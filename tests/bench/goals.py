@@ -30,7 +30,8 @@ GOALS = [
     Goal("disc", "building a 64 MiB disc", "the faster of xorriso and genisoimage", "≥ 2 × faster"),
     Goal("migration", "total migration time with context − without", "paired live migrations between two hosts "
          "(paper: +18 %)", "no more than 1 %, with its confidence interval"),
-    Goal("delivery", "RESUMED → medium in the drive, unlocked tray", "the two libvirt calls alone", "≤ 1.5 × their time"),
+    Goal("delivery", "RESUMED → medium in the drive, unlocked tray", "the two libvirt calls alone",
+         "≤ 1.5 × their time"),
     Goal("scale", "many VMs arriving at once", "–", "one helper, < 40 MiB resident, libvirtd answering `virsh list` "
          "throughout, every VM served"),
     Goal("size", "size of hook and helper, stripped", "–", "hook ≤ 2 MiB, helper ≤ 4 MiB"),

@@ -17,7 +17,7 @@ def stamp(how: str) -> Stamp:
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": _commit(),
         "amounts": how,
-        "machine": f"{os.cpu_count()} cores ({_processor()}), {_memory_gib()} GiB; guests are emulated (TCG), without KVM",
+        "machine": f"{os.cpu_count()} cores ({_processor()}), {_memory_gib()} GiB; guests are emulated (TCG), no KVM",
         "kernel": os.uname().release,
         "libvirt": _first(r"[\d.]+", "libvirtd", "--version"),
         "QEMU": _first(r"[\d.]+", "qemu-system-x86_64", "--version"),

@@ -2,13 +2,14 @@
 
 Before each migration the VM is made ready for its way: with our wish in its metadata, or without; with a disc in its
 drive always, put there by an ejection and an insertion, of which the guest has been told before the migration begins.
-The hook is installed all the time. Each way comes once in each block; the order of the ways turns from block to block, so
-that each is as often first, second and third, and as often there as back.
+The hook is installed all the time. Each way comes once in each block; the order of the ways turns from block to block,
+so that each is as often first, second and third, and as often there as back.
 """
 
 import json
+import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -22,6 +23,8 @@ from .console import Listener
 from .programs import RIVALS, ours
 
 WITHOUT, OURS, PAPER = "without context", "virt-recontext", "Python recontextualiser"
+# Nothing but an ejection and an insertion of the disc that is there, as soon as the VM has arrived.
+CALLS = "the two calls alone"
 ORDERS = [(WITHOUT, OURS, PAPER), (OURS, PAPER, WITHOUT), (PAPER, WITHOUT, OURS),
           (PAPER, OURS, WITHOUT), (OURS, WITHOUT, PAPER), (WITHOUT, PAPER, OURS)]
 
@@ -70,8 +73,9 @@ class Traveller:
             self.here, self.there = target, source
             arrival = Arrival.of(self.site.lab, self.guest, target, migration)
             if way != WITHOUT:
-                self._await_news(target, listener, arrival.resumed)
                 arrival.see_medium(self.site.lab)
+            if way in (OURS, PAPER):
+                self._await_news(target, listener, arrival.resumed)
             if way == OURS:
                 self.site.lab.wait_for(lambda: "in the drive" in target.syslog()[before:], 20, "the helper's line")
         log = our_lines(target.syslog()[before:]) if way == OURS else {}
@@ -86,7 +90,7 @@ class Traveller:
             self.site.recontext(host, "refresh", "--force", name)
             self.site.wait_for_helpers()
         else:
-            self.change_medium(PLAIN if way == WITHOUT else MADE)
+            self.change_medium(MADE if way == PAPER else PLAIN)
         self.guest.wait_for("event media-change", since=mark, seconds=20)
         self.guest.wait_until_quiet(0.7)
 
@@ -97,7 +101,7 @@ class Traveller:
         return eject, insert
 
     def change_media_quietly(self, times: int) -> dict[str, list[dict[str, float]]]:
-        """The medium is changed so many times while the VM is at rest: by the two calls alone, and by refresh, in turns."""
+        """Changes the medium so many times while the VM is at rest: by the two calls alone, and by refresh, in turns."""
         self._make_ready(OURS)
         calls, refreshes = [], []
         for _ in range(times):
@@ -112,20 +116,23 @@ class Traveller:
     def _recontextualizer(self, way: str, target: Host) -> Iterator[dict[str, float]]:
         """The rival, if it is its turn, listening on the target; its figures are there after the block."""
         steps: dict[str, float] = {}
-        with nullcontext() if way != PAPER else target.popen(
-                "/usr/bin/python3", str(RIVALS / "recontextualizer.py"), self.guest.uuid, TARGET, BUS,
-                "/etc/virt-recontext", MADE, stdout=-1, text=True) as rival:
-            if rival is not None:
-                rival.stdout.readline()
+        if way not in (PAPER, CALLS):
             yield steps
-            if rival is not None:
-                steps.update(json.loads(rival.stdout.readline()))
+            return
+        what = ["/etc/virt-recontext", MADE] if way == PAPER else ["-", PLAIN]
+        with target.popen("/usr/bin/python3", str(RIVALS / "recontextualizer.py"), self.guest.uuid, TARGET, BUS, *what,
+                          stdout=subprocess.PIPE, text=True) as rival:
+            assert rival.stdout is not None
+            rival.stdout.readline()
+            yield steps
+            steps.update(json.loads(rival.stdout.readline()))
 
     def _await_news(self, target: Host, listener: Listener, since: float) -> None:
         """Until the guest has read this host's data and got its event."""
         text = f"monitoring endpoint: {content.endpoint(target.name)}"
-        self.site.lab.wait_for(lambda: listener.first("context", since, text) and listener.first("event media-change", since),
-                               30, f"the guest to learn of {target.name}")
+        news = {"context": text, "event media-change": None}
+        self.site.lab.wait_for(lambda: all(listener.first(kind, since, text) for kind, text in news.items()), 30,
+                               f"the guest to learn of {target.name}")
 
     def _heard(self, target: Host, listener: Listener, arrival: Arrival) -> dict[str, float | None]:
         text = f"monitoring endpoint: {content.endpoint(target.name)}"
@@ -147,5 +154,6 @@ def measure(amounts: Amounts) -> dict[str, Any]:
         quiet = traveller.change_media_quietly(amounts.calls)
         traveller.guest.remove()
         reader = Traveller(site, "poll")
-        reads = [reader.travel(OURS) for _ in range(amounts.reads)]
-    return {"blocks": blocks, "quiet": quiet, "reads": reads}
+        order = [(OURS, CALLS), (CALLS, OURS)]
+        deliveries = [{way: reader.travel(way) for way in order[number % 2]} for number in range(amounts.deliveries)]
+    return {"blocks": blocks, "quiet": quiet, "deliveries": deliveries}

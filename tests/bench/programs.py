@@ -1,4 +1,4 @@
-"""The programs that are measured: ours as packaging/build makes them, the rivals beside this file, and how they are run."""
+"""The programs that are measured, ours as packaging/build makes them and the rivals; and how they are run."""
 
 import os
 import subprocess
@@ -14,6 +14,9 @@ BUILT = TARGET / "rivals"
 
 # The environment that libvirtd gives a hook.
 ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+
+# By a name, what is run.
+Commands = dict[str, Sequence[str | Path]]
 
 # What is measured is written here: memory, so that no disk has a part in it.
 MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else Path("/tmp")
@@ -37,7 +40,7 @@ def rival(name: str) -> Path:
     return program
 
 
-def spawn(rounds: int, stdin: Path, commands: dict[str, Sequence[str | Path]],
+def spawn(rounds: int, stdin: Path, commands: Commands,
           environment: dict[str, str] | None = None) -> dict[str, list[float]]:
     """Runs commands in turns as libvirtd runs hooks; each one's seconds, round by round. See rivals/spawn.c."""
     argv: list[str] = [str(rival("spawn.c")), str(rounds), str(stdin)]

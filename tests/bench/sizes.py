@@ -13,8 +13,8 @@ from .report import Section, digits, ms, table
 
 TITLE = "Sizes and starts"
 MIB = 1 << 20
-HOOK, HELPER, FLOOR, PYTHON = "virt-recontext-hook --version", "virt-recontext --version", "static C program", "python3 -c pass"
-LIBVIRT = "virsh --version"
+HOOK, HELPER, LIBVIRT = "virt-recontext-hook --version", "virt-recontext --version", "virsh --version"
+FLOOR, PYTHON = "static C program", "python3 -c pass"
 
 
 def measure(amounts: Amounts) -> dict[str, Any]:
@@ -28,19 +28,19 @@ def measure(amounts: Amounts) -> dict[str, Any]:
 
 
 def _crates(*features: str) -> int:
-    """How many crates are compiled into a program, itself not counted; procedural macros and build scripts are not in it."""
+    """How many crates are compiled into a program, but itself; procedural macros and build scripts are in none."""
     done = subprocess.run(["cargo", "tree", "--quiet", "--locked", "--edges", "normal,no-proc-macro", "--prefix", "none",
                            "--format", "{p}", *features], cwd=TOP, capture_output=True, text=True, check=True)
     return len({line.removesuffix(" (*)") for line in done.stdout.splitlines() if line}) - 1
 
 
-def judge(samples: dict[str, Any]) -> dict[str, Verdict]:
+def judge(samples: dict[str, Any], _: dict[str, Any]) -> dict[str, Verdict]:
     size = samples["bytes"]
     return {"size": Verdict(f"hook {size['hook'] / MIB:.2f} MiB, helper {size['helper'] / MIB:.2f} MiB",
                             size["hook"] <= 2 * MIB and size["helper"] <= 4 * MIB)}
 
 
-def tell(samples: dict[str, Any]) -> Section:
+def tell(samples: dict[str, Any], _: dict[str, Any]) -> Section:
     rows = [[program, f"{samples['bytes'][program] / MIB:.2f}", str(samples["crates"][program])]
             for program in ("hook", "helper")]
     starts = samples["starts"]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+# Of fewer values no interval is told.
+FEWEST = 5
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,15 @@ class Estimate:
     low: float
     high: float
 
-    def scaled(self, factor: float) -> "Estimate":
-        return Estimate(self.value * factor, self.low * factor, self.high * factor)
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The interval for a figure; the value twice if there is none."""
+        return (self.low, self.high) if math.isfinite(self.low) else (self.value, self.value)
 
     def told(self, form: Callable[[float], str], unit: str = "") -> str:
-        """For a table: the value with its unit, and its interval."""
+        """For a table: the value with its unit, and its interval if there is one."""
+        if not math.isfinite(self.low):
+            return f"{form(self.value)}{unit}"
         return f"{form(self.value)}{unit} ({form(self.low)} … {form(self.high)})"
 
 
@@ -43,7 +49,7 @@ def t_quantile(freedom: int) -> float:
 def mean(values: Sequence[float]) -> Estimate:
     """The mean with its t interval."""
     middle = statistics.fmean(values)
-    if len(values) < 2:
+    if len(values) < FEWEST:
         return Estimate(middle, -math.inf, math.inf)
     reach = t_quantile(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
     return Estimate(middle, middle - reach, middle + reach)
@@ -55,9 +61,7 @@ def bootstrap(rounds: int, figure: Callable[[Sequence[int]], float]) -> Estimate
     figure: computes it from the numbers of the rounds to take. The draws are the same in each run.
     """
     draw = random.Random(1)
-    seen = sorted(figure(draw.choices(range(rounds), k=rounds)) for _ in range(RESAMPLES))
-    cut = round(RESAMPLES * (1 - CONFIDENCE) / 2)
-    return Estimate(figure(range(rounds)), seen[cut], seen[-1 - cut])
+    return _between(figure(range(rounds)), rounds, lambda: figure(draw.choices(range(rounds), k=rounds)))
 
 
 def median(values: Sequence[float]) -> Estimate:
@@ -74,7 +78,15 @@ def ratio(values: Sequence[float], base: Sequence[float]) -> Estimate:
 def ratio_of_unpaired(values: Sequence[float], base: Sequence[float]) -> Estimate:
     """The ratio of two medians that were measured independently of each other."""
     draw = random.Random(1)
-    seen = sorted(statistics.median(draw.choices(values, k=len(values)))
-                  / statistics.median(draw.choices(base, k=len(base))) for _ in range(RESAMPLES))
+    return _between(statistics.median(values) / statistics.median(base), min(len(values), len(base)),
+                    lambda: statistics.median(draw.choices(values, k=len(values)))
+                    / statistics.median(draw.choices(base, k=len(base))))
+
+
+def _between(value: float, count: int, drawn: Callable[[], float]) -> Estimate:
+    """A value and its interval, from drawing it anew again and again."""
+    if count < FEWEST:
+        return Estimate(value, -math.inf, math.inf)
+    seen = sorted(drawn() for _ in range(RESAMPLES))
     cut = round(RESAMPLES * (1 - CONFIDENCE) / 2)
-    return Estimate(statistics.median(values) / statistics.median(base), seen[cut], seen[-1 - cut])
+    return Estimate(value, seen[cut], seen[-1 - cut])

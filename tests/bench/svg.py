@@ -8,7 +8,7 @@ OURS, OTHERS = "#0b6e99", "#a9b4c0"
 SERIES = ["#0b6e99", "#e07b39", "#7a9e3f", "#8c6bb1", "#c94f6d", "#4bb3b3", "#a58a5b"]
 FONT = 13
 # A character's width, in parts of the font's size: generous, since no two machines have the same font.
-WIDTH = 0.56
+WIDTH = 0.6
 
 
 class Drawing:
@@ -20,7 +20,8 @@ class Drawing:
         self._shapes: list[str] = []
 
     def rectangle(self, x: float, y: float, width: float, height: float, colour: str) -> None:
-        self._shapes.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.5):.1f}" height="{height:.1f}" fill="{colour}"/>')
+        self._shapes.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.5):.1f}" height="{height:.1f}" '
+                            f'fill="{colour}"/>')
 
     def line(self, points: list[tuple[float, float]], colour: str, width: float = 1, dashes: str = "") -> None:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)

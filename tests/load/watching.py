@@ -13,7 +13,7 @@ from live.site import Site
 
 @dataclass
 class Watched:
-    """answers: seconds of each `virsh list`. helpers: the most memory of each, in KiB. together: most at the same time."""
+    """answers: seconds of each `virsh list`. helpers: the most memory of each, in KiB. together: how many at once."""
 
     answers: list[float] = field(default_factory=list)
     helpers: dict[str, int] = field(default_factory=dict)
@@ -26,14 +26,14 @@ class Watched:
 
     def told(self) -> str:
         """For a person."""
-        return (f"virsh list: median {statistics.median(self.answers) * 1e3:.0f} ms, 95 % within "
-                f"{statistics.quantiles(self.answers, n=20)[-1] * 1e3:.0f} ms, slowest {max(self.answers) * 1e3:.0f} ms; "
-                f"helpers: {len(self.helpers)}, at once {self.together}, memory at most {self.memory} KiB")
+        most = statistics.quantiles(self.answers, n=20)[-1]
+        return (f"virsh list: median {statistics.median(self.answers) * 1e3:.0f} ms, 95 % within {most * 1e3:.0f} ms, "
+                f"slowest {max(self.answers) * 1e3:.0f} ms; helpers: {len(self.helpers)}, at once {self.together}, memory at most {self.memory} KiB")
 
 
 @contextmanager
 def watched(host: Host) -> Iterator[Watched]:
-    """During the block, asks libvirtd for its VMs without pause and looks at the helpers; the figures are in the result."""
+    """During the block, asks libvirtd for its VMs without pause and looks at the helpers."""
     seen, stop = Watched(), threading.Event()
 
     def ask() -> None:

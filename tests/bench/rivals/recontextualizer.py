@@ -1,11 +1,13 @@
 #!/usr/bin/python3
-"""A recontextualiser in the way of the paper's, for one arrival: a Python program on the destination that follows libvirt.
+"""A recontextualiser in the way of the paper's, for one arrival: a Python program on the destination.
 
     recontextualizer.py UUID TARGET BUS CONFIG IMAGE
 
 It listens to libvirt's lifecycle events. When the VM has arrived it resolves (finds the VM's drive, and this host's
 facts), detaches the medium, builds a new image with genisoimage and attaches it. Prints "ready" when it listens, and at
 the end one line of JSON: the time of the event, and what each step took, in seconds. No hook has a part in it.
+
+With "-" as CONFIG it does nothing but detach and attach the image that is there: libvirt's two calls alone.
 """
 
 import json
@@ -67,6 +69,13 @@ def resolve(domain: libvirt.virDomain, target: str, config: Path, tree: Path) ->
             made.write_text(VARIABLE.sub(value, file.read_text("utf-8")), encoding="utf-8")
 
 
+def build(tree: Path, image: str) -> None:
+    """Makes the image of a directory, in place of the old one."""
+    new = Path(f"{image}.new")
+    subprocess.run(["genisoimage", "-quiet", "-R", "-J", "-V", "RECONTEXT", "-o", new, tree], check=True)
+    new.replace(image)
+
+
 def drive(target: str, bus: str, image: str | None) -> str:
     source = f"<source file='{image}' startupPolicy='optional'/>" if image else ""
     return (f"<disk type='file' device='cdrom'><driver name='qemu' type='raw'/>{source}"
@@ -78,18 +87,18 @@ def main() -> None:
     arrivals: "queue.Queue[float]" = queue.Queue()
     connection = listen(uuid, arrivals)
     print("ready", flush=True)
-    event = arrivals.get(timeout=120)
-    ends = [time.time()]
     with tempfile.TemporaryDirectory() as temporary:
+        tree = Path(temporary) / "tree"
+        event = arrivals.get(timeout=120)
+        ends = [time.time()]
         domain = connection.lookupByUUIDString(uuid)
-        resolve(domain, target, Path(config), Path(temporary) / "tree")
+        if config != "-":
+            resolve(domain, target, Path(config), tree)
         ends.append(time.time())
         domain.updateDeviceFlags(drive(target, bus, None), libvirt.VIR_DOMAIN_AFFECT_LIVE)
         ends.append(time.time())
-        new = Path(f"{image}.new")
-        subprocess.run(["genisoimage", "-quiet", "-R", "-J", "-V", "RECONTEXT", "-o", new, Path(temporary) / "tree"],
-                       check=True)
-        new.replace(image)
+        if config != "-":
+            build(tree, image)
         ends.append(time.time())
         domain.updateDeviceFlags(drive(target, bus, image), libvirt.VIR_DOMAIN_AFFECT_LIVE)
         ends.append(time.time())

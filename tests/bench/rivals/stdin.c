@@ -1,4 +1,4 @@
-/* The least that a hook can do: read all of the domain's XML and leave. Built statically, it is the floor of every hook's time. */
+/* The least that a hook can do: read all of the domain's XML and leave. Static, it is the floor of every hook's time. */
 #include <unistd.h>
 
 int main(void)
