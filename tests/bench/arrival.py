@@ -16,6 +16,7 @@ class Arrival:
     migration: Migration
     guest: Guest
     target: Host
+    ready: float
     resumed: float
     downtime: float
     medium: float | None = field(default=None)
@@ -24,9 +25,11 @@ class Arrival:
     def of(cls, lab: Lab, guest: Guest, target: Host, migration: Migration) -> "Arrival":
         """An arrival that has just been."""
         resumed = lab.resumed(target, guest.name, migration.started).time
+        ready = next(event.time for event in target.events() if event.time >= migration.started - 0.001
+                     and event.text.endswith(f"domain '{guest.name}': Started Migrated"))
         statistics = target.virsh("domjobinfo", guest.name, "--completed").stdout
         downtime = re.search(r"Total downtime:\s+(\d+)\s+ms", statistics)
-        return cls(migration, guest, target, resumed, int(downtime[1]) / 1e3 if downtime else 0.0)
+        return cls(migration, guest, target, ready, resumed, int(downtime[1]) / 1e3 if downtime else 0.0)
 
     def see_medium(self, lab: Lab) -> None:
         """Waits until the events tell that the new medium is in the drive."""
@@ -40,9 +43,10 @@ class Arrival:
         self.medium = lab.wait_for(closed, 20, "the new medium's tray to close")[CLOSINGS - 1]
 
     def figures(self) -> dict[str, float | None]:
-        """Seconds: of all of `virsh migrate`; until the guest ran here; its pause; until its new medium was there."""
+        """Seconds: of all of `virsh migrate`; until QEMU waited here; until the guest ran here; its pause; until its new
+        medium was there."""
         started = self.migration.started
-        return {"total": self.migration.seconds, "until_resumed": self.resumed - started, "downtime": self.downtime,
+        return {"total": self.migration.seconds, "until_ready": self.ready - started, "until_resumed": self.resumed - started, "downtime": self.downtime,
                 "medium": self.medium and self.medium - self.resumed,
                 "until_medium": self.medium and self.medium - started,
                 "started": started, "resumed": self.resumed}

@@ -12,7 +12,7 @@ from .charts import lines
 from .content import CONTEXT
 from .domain import NAME, domain
 from .goals import Verdict
-from .programs import MEMORY, TOP, Commands, ours, spawn
+from .programs import MEMORY, TOP, Commands, ours, page_faults, spawn
 from .report import Section, digits, ms, table
 
 TITLE = "What a disc costs"
@@ -22,6 +22,7 @@ GENISOIMAGE, XORRISO = "genisoimage", "xorriso"
 COPY = "cat of the files"
 PROCESSES = (HOOK, OURS, GENISOIMAGE, XORRISO, COPY)
 ALL = (IN_MEMORY, *PROCESSES)
+FAULTS = "page faults"
 
 MIB = 1 << 20
 # Files and bytes of each: the cases of the table, and what the figures grow over.
@@ -53,7 +54,7 @@ def _in_memory(program: Path, case: tuple[int, int], rounds: int) -> list[float]
     return [int(line) / 1e9 for line in done.stdout.split()]
 
 
-def _processes(case: tuple[int, int], rounds: int) -> dict[str, list[float]]:
+def _processes(case: tuple[int, int], rounds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=MEMORY) as temporary:
         root = Path(temporary)
         tree, disc = root / CONTEXT, root / "disc.iso"
@@ -69,12 +70,13 @@ def _processes(case: tuple[int, int], rounds: int) -> dict[str, list[float]]:
             GENISOIMAGE: ["/usr/bin/genisoimage", "-quiet", "-R", "-J", "-V", "RECONTEXT", "-o", disc, tree],
             XORRISO: ["/usr/bin/xorriso", "-as", "mkisofs", "-quiet", "-R", "-J", "-V", "RECONTEXT", "-o", disc, tree],
             COPY: ["/bin/sh", "-c", f"cat {tree}/*/* > {disc}"]}
-        took = spawn(rounds, xml, commands, {"VIRT_RECONTEXT_ROOT": str(root)})
+        environment = {"VIRT_RECONTEXT_ROOT": str(root)}
+        took = spawn(rounds, xml, commands, environment)
         # The hook exits with 0 whatever happens.
         images = [image.stat().st_size for image in (root / "var/lib/libvirt").rglob("*.iso")]
         if not images or images[0] < case[0] * case[1]:
             raise RuntimeError(f"the hook has not made a disc of {_key(case)} bytes")
-        return took
+        return took | {FAULTS: {name: page_faults(command, xml, environment) for name, command in commands.items()}}
 
 
 def _grow(tree: Path, count: int, size: int) -> None:
@@ -89,7 +91,7 @@ def _key(case: tuple[int, int]) -> str:
     return f"{case[0]} x {case[1]}"
 
 
-def _faster_rival(measured: dict[str, list[float]]) -> str:
+def _faster_rival(measured: dict[str, Any]) -> str:
     return min((GENISOIMAGE, XORRISO), key=lambda name: stats.median(measured[name]).value)
 
 
@@ -111,7 +113,8 @@ def tell(samples: dict[str, Any], _: dict[str, Any]) -> Section:
         faster = stats.ratio(measured[_faster_rival(measured)], measured[HOOK])
         rows.append([name, *(stats.median(measured[program]).told(ms) for program in ALL), faster.told(digits)])
     slopes = [[program, _slope(samples, program, BY_FILES, 1000, lambda case: case[0]),
-               _slope(samples, program, BY_SIZE, 1000, lambda case: case[0] * case[1] / MIB)]
+               _slope(samples, program, BY_SIZE, 1000, lambda case: case[0] * case[1] / MIB),
+               f"{samples[_key(LARGE)][FAULTS][program]:,}" if program in PROCESSES else ""]
               for program in ALL]
     files = {program: [(float(case[0]), _median(samples, case, program)) for case in BY_FILES] for program in ALL}
     sizes = {program: [(case[0] * case[1] / MIB, _median(samples, case, program)) for case in BY_SIZE]
@@ -123,8 +126,9 @@ def tell(samples: dict[str, Any], _: dict[str, Any]) -> Section:
         "of VMs that start or arrive, and `virt-recontext build` also read configuration, facts and the VM's XML; the "
         "latter first loads libvirt's library, which takes most of its time for a small disc (see its start below).",
         table(["disc", *ALL, "hook faster than the faster rival, ×"], rows),
-        "What one more file of 1 KiB and one more MiB cost, between the smallest and the largest of the figures:",
-        table(["", "ms per 1,000 files", "ms per 1,000 MiB"], slopes),
+        "What one more file of 1 KiB and one more MiB cost, between the smallest and the largest of the figures; and how "
+        "many pages of memory the kernel had to find or clear for a disc of 64 MiB:",
+        table(["", "ms per 1,000 files", "ms per 1,000 MiB", "page faults at 64 MiB"], slopes),
         "![Time over files](disc-files.svg)", "![Time over size](disc-size.svg)",
     ]), {"disc-files.svg": lines("Time of a disc with more and more files", "files of 1 KiB", "milliseconds", files,
                                  lambda x: f"{x:,.0f}", lambda y: f"{y:g}"),

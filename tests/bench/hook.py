@@ -17,7 +17,7 @@ from .amounts import Amounts
 from .charts import Bar, bars
 from .domain import NAME, domain
 from .goals import Verdict
-from .programs import ENVIRONMENT, MEMORY, Commands, ours, rival, spawn
+from .programs import ENVIRONMENT, MEMORY, Commands, ours, page_faults, rival, spawn
 from .report import Section, digits, ms, table, times
 
 TITLE = "What the hook costs"
@@ -58,6 +58,9 @@ def measure(amounts: Amounts) -> dict[str, Any]:
             "calls": calls,
             "instructions": {name: instructions(command, plain, environment) for name, command in without.items()}
             | {WITH: instructions(hook, xml["arriving"], environment)},
+            "page faults": {name: page_faults(command, plain, environment) for name, command in without.items()}
+            | {name: page_faults(command, xml["arriving"], environment)
+               for name, command in (with_context | slow).items() if name != FLOOR},
         }
 
 
@@ -106,8 +109,9 @@ def tell(samples: dict[str, Any], _: dict[str, Any]) -> Section:
         for name in names:
             against = stats.ratio(group[name], group[FLOOR])
             count = samples["instructions"].get(name)
+            faults = samples["page faults"][name]
             rows.append([name, stats.median(group[name]).told(ms), "1" if name == FLOOR else against.told(digits),
-                         f"{count:,}" if count else ""])
+                         f"{count:,}" if count else "", f"{faults:,}"])
             drawn.append(Bar(name, against, ours=name in (WITHOUT, WITH)))
     arrival, departure = (_sum(samples["calls"], calls) for calls in (ARRIVAL, DEPARTURE))
     calls = [[call, stats.median(times_of[call]).told(ms), stats.ratio(times_of[call], times_of[FLOOR]).told(digits)]
@@ -115,8 +119,8 @@ def tell(samples: dict[str, Any], _: dict[str, Any]) -> Section:
     rounds = len(without[FLOOR])
     return Section(TITLE, "\n\n".join([
         f"Medians of {rounds} rounds in which all take turns, with 95 % intervals. 17 KB of XML; a context of ten files "
-        "and 20 KB. Instructions are those of the process and its children, by valgrind.",
-        table(["program", "time in ms", "× static C program", "instructions"], rows),
+        "and 20 KB. Instructions, by valgrind, and page faults are those of the process and its children.",
+        table(["program", "time in ms", "× static C program", "instructions", "page faults"], rows),
         "![The hook against its rivals](hook.svg)",
         "The calls that libvirtd makes for one migration of a VM with context. All in all they take "
         f"{arrival * 1e3:.1f} ms on the destination, of which a program that does nothing would take "

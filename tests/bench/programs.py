@@ -1,6 +1,7 @@
 """The programs that are measured, ours as packaging/build makes them and the rivals; and how they are run."""
 
 import os
+import resource
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,3 +52,11 @@ def spawn(rounds: int, stdin: Path, commands: Commands,
         raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip()}")
     rows = [[int(word) / 1e9 for word in line.split()] for line in done.stdout.splitlines()]
     return {name: [row[column] for row in rows] for column, name in enumerate(commands)}
+
+
+def page_faults(command: Sequence[str | Path], stdin: Path, environment: dict[str, str]) -> int:
+    """How many a run has with its children: each is a page of memory that the kernel has to find or clear."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
+    with open(stdin, "rb") as text:
+        subprocess.run(command, stdin=text, env=ENVIRONMENT | environment, capture_output=True, check=True)
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt - before
