@@ -8,8 +8,10 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from socket import AF_UNIX, SOCK_DGRAM, socket
 from typing import Any
 
 from . import content, stats
@@ -32,9 +34,8 @@ DEPARTURE = {"stopped end": "gone", "release end": "gone"}
 
 
 def measure(amounts: Amounts) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(dir=MEMORY) as temporary:
-        root = Path(temporary)
-        environment = _furnish(root)
+    with host() as root:
+        environment = {"VIRT_RECONTEXT_ROOT": str(root)}
         xml = {template: _write(root / f"{template}.xml", domain(template, context=True))
                for template in ("arriving", "running", "gone")}
         plain = _write(root / "plain.xml", domain("arriving", context=False))
@@ -51,7 +52,7 @@ def measure(amounts: Amounts) -> dict[str, Any]:
         calls = {name: spawn(max(amounts.rounds // 5, 20), xml[template],
                              {FLOOR: floor, name: (ours().hook, NAME, *name.split(), "-")}, environment)
                  for name, template in (ARRIVAL | DEPARTURE).items()}
-        return {
+        found = {
             "without": spawn(amounts.rounds, plain, without, environment),
             "with": spawn(amounts.rounds, xml["arriving"], with_context, environment),
             "xorriso": spawn(max(amounts.rounds // 20, 10), xml["arriving"], slow, environment),
@@ -62,15 +63,24 @@ def measure(amounts: Amounts) -> dict[str, Any]:
             | {name: page_faults(command, xml["arriving"], environment)
                for name, command in (with_context | slow).items() if name != FLOOR},
         }
+        # The hook exits with 0 whatever happens.
+        if not any(root.glob("var/lib/libvirt/recontext/*.iso")):
+            raise RuntimeError("the hook has made no disc")
+        return found
 
 
-def _furnish(root: Path) -> dict[str, str]:
-    """A host in a directory: a typical context, and in the helper's place a program that ends at once."""
-    content.put(root, "host-a")
-    for directory in ("run/libvirt", "var/lib/libvirt", "usr/sbin", "dev"):
-        (root / directory).mkdir(parents=True)
-    shutil.copy(rival("stdin.c"), root / "usr/sbin/virt-recontext")
-    return {"VIRT_RECONTEXT_ROOT": str(root)}
+@contextmanager
+def host() -> Iterator[Path]:
+    """A host in a directory: a typical context, a log whose lines nobody reads, and in the helper's place a program that
+    ends at once."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as temporary, socket(AF_UNIX, SOCK_DGRAM) as log:
+        root = Path(temporary)
+        content.put(root, "host-a")
+        for directory in ("run/libvirt", "var/lib/libvirt", "usr/sbin", "dev"):
+            (root / directory).mkdir(parents=True)
+        log.bind(str(root / "dev/log"))
+        shutil.copy(rival("stdin.c"), root / "usr/sbin/virt-recontext")
+        yield root
 
 
 def _write(file: Path, text: str) -> Path:
