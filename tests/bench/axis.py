@@ -25,7 +25,7 @@ class Axis:
         """Round values, about five of them."""
         if self.logarithmic:
             powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            steps = (1, 2, 5) if len(powers) < 4 else (1,)
+            steps = (1, 2, 5) if len(powers) < 5 else (1,)
             found = [step * 10.0**power for power in powers for step in steps]
         else:
             step = _round_up((self.high - self.low) / 6)

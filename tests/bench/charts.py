@@ -1,5 +1,6 @@
 """The kinds of figures of the report."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -117,7 +118,8 @@ def _scale(drawing: Drawing, axis: Axis, top: float, bottom: float, form: Form) 
     for mark in axis.marks():
         place = axis.place(mark)
         drawing.line([(place, top), (place, bottom)], GRID)
-        drawing.text(place, bottom + 16, form(mark), anchor="middle", colour=PALE, size=FONT - 2)
+        round_ = re.sub(r"\.0+(?!\d)", "", form(mark))
+        drawing.text(place, bottom + 16, round_, anchor="middle", colour=PALE, size=FONT - 2)
 
 
 def _legend_lines(parts: list[str]) -> list[list[str]]:

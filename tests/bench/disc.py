@@ -11,7 +11,7 @@ from .amounts import Amounts
 from .charts import lines
 from .content import CONTEXT
 from .domain import NAME, domain
-from .goals import Verdict
+from .goals import Verdict, at_least
 from .programs import MEMORY, TOP, Commands, ours, page_faults, spawn
 from .report import Section, digits, ms, table
 
@@ -103,7 +103,7 @@ def judge(samples: dict[str, Any], _: dict[str, Any]) -> dict[str, Verdict]:
     copy = stats.ratio(measured[rival], measured[COPY])
     return {"disc": Verdict(f"{faster.told(digits, ' ×')} faster than {rival}, whole processes; the part in memory "
                             f"{digits(memory)} ×. Copying the files with `cat`: {copy.told(digits, ' ×')}",
-                            faster.value >= 2)}
+                            at_least(faster, 2))}
 
 
 def tell(samples: dict[str, Any], _: dict[str, Any]) -> Section:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from .stats import Estimate
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -15,10 +17,20 @@ class Goal:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was measured; met is None when it was measured but the goal is about something larger."""
+    """What was measured; met is None when that cannot be told of it."""
 
     measured: str
     met: bool | None
+
+
+def at_most(estimate: Estimate, limit: float) -> bool | None:
+    """Whether a value is no more than a limit; None if the limit lies within its interval."""
+    return True if estimate.high <= limit else False if estimate.low > limit else None
+
+
+def at_least(estimate: Estimate, limit: float) -> bool | None:
+    """Whether a value is no less than a limit; None if the limit lies within its interval."""
+    return True if estimate.low >= limit else False if estimate.high < limit else None
 
 
 GOALS = [
@@ -40,6 +52,6 @@ GOALS = [
 
 def rows(verdicts: dict[str, Verdict]) -> list[list[str]]:
     """The table's rows, those that were measured."""
-    words = {True: "met", False: "**missed**", None: "–"}
+    words = {True: "met", False: "**missed**", None: "open"}
     return [[goal.what, goal.against, goal.goal, verdicts[goal.key].measured, words[verdicts[goal.key].met]]
             for goal in GOALS if goal.key in verdicts]

@@ -18,7 +18,7 @@ from . import content, stats
 from .amounts import Amounts
 from .charts import Bar, bars
 from .domain import NAME, domain
-from .goals import Verdict
+from .goals import Verdict, at_least, at_most
 from .programs import ENVIRONMENT, MEMORY, Commands, ours, page_faults, rival, spawn
 from .report import Section, digits, ms, table, times
 
@@ -104,10 +104,10 @@ def judge(samples: dict[str, Any], _: dict[str, Any]) -> dict[str, Verdict]:
     slower = {name: stats.ratio(without[name], without[WITHOUT]) for name in (BASH, PYTHON)}
     disc = stats.ratio(with_context[WITH], with_context[FLOOR])
     return {
-        "hook": Verdict(price.told(digits, " ×"), price.value <= 1.15),
+        "hook": Verdict(price.told(digits, " ×"), at_most(price, 1.15)),
         "scripts": Verdict("; ".join(f"{name} {estimate.told(digits, ' ×')}" for name, estimate in slower.items()),
-                           all(estimate.value >= 5 for estimate in slower.values())),
-        "migrate": Verdict(disc.told(digits, " ×"), disc.value <= 2.5),
+                           at_least(min(slower.values(), key=lambda estimate: estimate.value), 5)),
+        "migrate": Verdict(disc.told(digits, " ×"), at_most(disc, 2.5)),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from . import hook, moves, stats
 from .amounts import Amounts
 from .charts import Bar, bars
-from .goals import Verdict
+from .goals import Verdict, at_most
 from .moves import OURS, PAPER, WITHOUT
 from .report import Section, digits, ms, percent, table
 
@@ -54,12 +54,9 @@ FIGURES = {
 def judge(samples: dict[str, Any], others: dict[str, Any]) -> dict[str, Verdict]:
     more = stats.mean(differences(samples["blocks"], OURS, total))
     middle = stats.median(differences(samples["blocks"], OURS, total))
-    # Shown only if the interval leaves no room for more; a mean that lies below the goal by luck shows nothing.
-    met = True if more.high <= GOAL else False if more.low > GOAL else None
-    open_ = "; the interval is too wide to tell" if met is None else ""
     calls = f"; by the hook's calls {percent(_share(samples, others))} %" if "hook" in others else ""
     return {"migration": Verdict(f"mean {more.told(percent, ' %')}, median {middle.told(percent, ' %')}, "
-                                 f"{len(samples['blocks'])} pairs{open_}{calls}", met)}
+                                 f"{len(samples['blocks'])} pairs{calls}", at_most(more, GOAL))}
 
 
 def tell(samples: dict[str, Any], others: dict[str, Any]) -> Section:

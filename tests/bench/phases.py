@@ -5,7 +5,7 @@ from typing import Any
 from . import moves, stats
 from .amounts import Amounts
 from .charts import stacks
-from .goals import Verdict
+from .goals import Verdict, at_most
 from .moves import CALLS, OURS, PAPER
 from .report import Section, digits, ms, table
 
@@ -33,7 +33,7 @@ def judge(samples: dict[str, Any], _: dict[str, Any]) -> dict[str, Verdict]:
     then = stats.ratio(delivery, [pair[CALLS]["medium"] for pair in pairs])
     rest = stats.ratio_of_unpaired(delivery, [row["eject"] + row["insert"] for row in samples["quiet"]["calls"]])
     return {"delivery": Verdict(f"{then.told(digits, ' ×')} of them when a program makes nothing but them at RESUMED; "
-                                f"{rest.told(digits, ' ×')} of them on a VM at rest", then.value <= 1.5)}
+                                f"{rest.told(digits, ' ×')} of them on a VM at rest", at_most(then, 1.5))}
 
 
 def tell(samples: dict[str, Any], _: dict[str, Any]) -> Section:

@@ -54,7 +54,9 @@ def write(directory: Path, stamps: dict[str, Stamp], sections: dict[str, Section
     directory.mkdir(parents=True, exist_ok=True)
     for outdated in directory.glob("*.svg"):
         outdated.unlink()
-    text = [HEAD, "## Goals", table(["what", "against", "goal", "measured", ""], rows(verdicts)), _measured(stamps)]
+    text = [HEAD, "## Goals", table(["what", "against", "goal", "measured", ""], rows(verdicts)),
+            "A goal is met or missed if the whole interval is on that side of it, and open if the goal lies within.",
+            _measured(stamps)]
     for section in sections.values():
         text += [f"## {section.title}", section.text]
         for name, figure in section.figures.items():
