@@ -21,17 +21,22 @@ pub enum Operation {
     Stopped,
     /// Its resources are given back.
     Release,
+    /// The same, on the way back to a snapshot: if that is of a running VM, a `Prepare` follows and its guest goes on.
+    Revert,
 }
 
-/// Operation, its second word, and whether a refusal is possible there (elsewhere it would kill, or be ignored).
-const CALLS: [(&str, &str, Operation, bool); 7] = [
-    ("prepare", "begin", Operation::Prepare, true),
-    ("migrate", "begin", Operation::Migrate, true),
-    ("restore", "begin", Operation::Restore, true),
-    ("started", "begin", Operation::Started, false),
-    ("reconnect", "begin", Operation::Reconnect, false),
-    ("stopped", "end", Operation::Stopped, false),
-    ("release", "end", Operation::Release, false),
+/// Operation, its second word, its third if that matters, and whether a refusal is possible there (elsewhere it would
+/// kill, or be ignored). The first row that fits counts.
+const CALLS: [(&str, &str, Option<&str>, Operation, bool); 8] = [
+    ("prepare", "begin", None, Operation::Prepare, true),
+    ("migrate", "begin", None, Operation::Migrate, true),
+    ("restore", "begin", None, Operation::Restore, true),
+    ("started", "begin", None, Operation::Started, false),
+    ("reconnect", "begin", None, Operation::Reconnect, false),
+    ("stopped", "end", None, Operation::Stopped, false),
+    // libvirt tells so since 10.5.
+    ("release", "end", Some("from snapshot"), Operation::Revert, false),
+    ("release", "end", None, Operation::Release, false),
 ];
 
 /// One call of the hook.
@@ -47,8 +52,10 @@ impl HookCall {
     /// Reads the hook's arguments, `NAME OPERATION SUB-OPERATION EXTRA`; `None` for calls that do not concern us.
     pub fn parse(args: impl Iterator<Item = OsString>) -> Option<HookCall> {
         let args: Vec<OsString> = args.take(4).collect();
-        let [name, operation, sub_operation, ..] = args.as_slice() else { return None };
-        let (_, _, operation, _) = CALLS.iter().find(|(op, sub, ..)| operation == op && sub_operation == sub)?;
+        let [name, operation, sub_operation, more @ ..] = args.as_slice() else { return None };
+        let fits = |extra: Option<&str>| extra.is_none_or(|extra| more.first().is_some_and(|word| word == extra));
+        let (.., operation, _) =
+            CALLS.iter().find(|(op, sub, extra, ..)| operation == op && sub_operation == sub && fits(*extra))?;
         Some(HookCall { domain: name.to_string_lossy().into_owned(), operation: *operation })
     }
 }
@@ -87,6 +94,9 @@ mod tests {
     fn only_the_calls_of_the_table_concern_us() {
         assert_eq!(parse("vm migrate begin -"), Some(Operation::Migrate));
         assert_eq!(parse("vm release end migrated"), Some(Operation::Release));
+        assert_eq!(parse("vm release end"), Some(Operation::Release));
+        let reverted = ["vm", "release", "end", "from snapshot"].map(OsString::from);
+        assert_eq!(HookCall::parse(reverted.into_iter()).map(|call| call.operation), Some(Operation::Revert));
         for line in
             ["vm start begin -", "vm stopped begin -", "vm migrate end -", "vm attach begin -", "vm migrate", "vm", ""]
         {
@@ -96,7 +106,7 @@ mod tests {
 
     #[test]
     fn nothing_is_refused_where_that_would_kill_a_running_vm() {
-        let may: Vec<Operation> = CALLS.iter().map(|call| call.2).filter(|operation| operation.may_refuse()).collect();
+        let may: Vec<Operation> = CALLS.iter().map(|call| call.3).filter(|operation| operation.may_refuse()).collect();
         assert_eq!(may, [Operation::Prepare, Operation::Migrate, Operation::Restore]);
     }
 }

@@ -32,6 +32,9 @@ use crate::host::state::{Progress, State};
 /// arrival. One that is older is left over from an arrival that never came.
 const ARRIVAL: u64 = 60;
 
+/// What there is to say of a disc whose VM is not here yet.
+const MADE: &str = "the disc is made; the VM is on its way";
+
 /// Does the work of `call` and writes the reply to `out`. Every failure ends in the log, and in a reply with which the
 /// VM goes on, unless the administrator wants a refusal.
 pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
@@ -39,7 +42,8 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     let mut on_error = OnError::Continue;
     let mut policy_told = false;
     // What only tidies up, or starts the helper, does so under a broken configuration too.
-    let needs_config = !matches!(call.operation, Operation::Stopped | Operation::Release | Operation::Reconnect);
+    let needs_config =
+        !matches!(call.operation, Operation::Stopped | Operation::Release | Operation::Revert | Operation::Reconnect);
     let config = if needs_config { Config::load(host) } else { Ok(Config::default()) };
     let done = match config {
         Ok(config) => out.write_all(&policy(config.on_error)).context("reporting").and_then(|()| {
@@ -105,6 +109,7 @@ impl Call<'_> {
             Operation::Reconnect => self.reconnect(&domain).map(|()| Reply::Nothing),
             Operation::Stopped => self.stopped(&domain).map(|()| Reply::Nothing),
             Operation::Release => self.release(&domain).map(|()| Reply::Nothing),
+            Operation::Revert => self.revert(&domain).map(|()| Reply::Nothing),
         }
     }
 
@@ -127,13 +132,20 @@ impl Call<'_> {
     /// A first boot finds its disc in the drive.
     fn prepare(&mut self, domain: &Domain) -> Result<()> {
         let lock = VmLock::wait(self.host, &domain.uuid)?;
-        if let Some(job) = Job::of(self.host, &domain.uuid)? {
-            if matches!(job.reason, Reason::Migrate | Reason::Restore) && job.age() < ARRIVAL {
-                return Ok(());
+        let reason = match Job::of(self.host, &domain.uuid)? {
+            Some(job) if matches!(job.reason, Reason::Migrate | Reason::Restore) && job.age() < ARRIVAL => {
+                // Its disc is made, or cannot be, and that is told. Of a revert there is only the job.
+                if State::of(self.host, &domain.uuid)?.is_some() {
+                    return Ok(());
+                }
+                job.reason
             }
-            Job::drop_of(self.host, &lock)?;
-        }
-        let mut state = self.state(domain, Reason::Start)?;
+            _ => {
+                Job::drop_of(self.host, &lock)?;
+                Reason::Start
+            }
+        };
+        let mut state = self.state(domain, reason)?;
         let made = self.drive(domain).and_then(|(request, drive)| {
             let path =
                 drive.path().map(Path::new).filter(|path| image::may_be_made_at(self.config, path, &domain.uuid));
@@ -142,7 +154,10 @@ impl Call<'_> {
             self.make(&lock, domain, request, path, &mut state).map(Some)
         });
         match made {
-            Ok(Some(())) => state.write(self.host, &lock, Progress::Delivered, "in the drive since the start"),
+            Ok(Some(())) if reason == Reason::Start => {
+                state.write(self.host, &lock, Progress::Delivered, "in the drive since the start")
+            }
+            Ok(Some(())) => state.write(self.host, &lock, Progress::Waiting, MADE),
             Ok(None) => Ok(()),
             Err(error) => self.failed(state, lock, error),
         }
@@ -201,7 +216,7 @@ impl Call<'_> {
             return self.failed(state, lock, error).map(|()| Reply::Nothing);
         }
         let answer = rewrite::with_disc(domain, drive, path.to_str().context("image_dir is not UTF-8")?)?;
-        state.write(self.host, &lock, Progress::Waiting, "the disc is made; the VM is on its way")?;
+        state.write(self.host, &lock, Progress::Waiting, MADE)?;
         Ok(answer.map_or(Reply::Nothing, Reply::Answer))
     }
 
@@ -239,6 +254,16 @@ impl Call<'_> {
 
     fn release(&mut self, domain: &Domain) -> Result<()> {
         leftovers::remove(self.host, VmLock::wait(self.host, &domain.uuid)?)
+    }
+
+    /// The guest of a running VM's snapshot goes on from where it was, as a restored one does: `prepare` makes its disc, and
+    /// the helper tells it. If the snapshot is of a VM that did not run, the helper finds that none comes.
+    fn revert(&mut self, domain: &Domain) -> Result<()> {
+        self.release(domain)?;
+        let lock = VmLock::wait(self.host, &domain.uuid)?;
+        Job::new(domain.uuid.clone(), &domain.name, Reason::Restore, false).note(self.host, &lock)?;
+        drop(lock);
+        self.start_helper()
     }
 
     /// What the domain asks for, and the fit drive for it.
