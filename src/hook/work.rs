@@ -259,8 +259,8 @@ impl Call<'_> {
     /// The guest of a running VM's snapshot goes on from where it was, as a restored one does: `prepare` makes its disc, and
     /// the helper tells it. If the snapshot is of a VM that did not run, the helper finds that none comes.
     fn revert(&mut self, domain: &Domain) -> Result<()> {
-        self.release(domain)?;
         let lock = VmLock::wait(self.host, &domain.uuid)?;
+        leftovers::clear(self.host, &lock)?;
         Job::new(domain.uuid.clone(), &domain.name, Reason::Restore, false).note(self.host, &lock)?;
         drop(lock);
         self.start_helper()
