@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::exit::{DONE, WAITING};
 use super::libvirt::{Scope, Trouble};
-use super::swap::device;
+use super::media::device;
 use super::vm;
 use crate::context::domain::Domain;
 use crate::context::drive::Drive;
@@ -33,7 +33,7 @@ pub struct Disable {
 /// When the VM does not exist, or libvirt refuses the change.
 pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u8> {
     let config = Config::load(host)?;
-    let libvirt = vm::connect(&config)?;
+    let libvirt = vm::connect(host, &config)?;
     let handle = libvirt.find(&options.vm)?;
     let live = vm::runs(&handle)?.then(|| vm::current_xml(&handle)).transpose()?;
     let defined = handle.is_persistent()?.then(|| handle.xml(Scope::Config)).transpose()?;

@@ -62,10 +62,12 @@ fn examine(host: &Host) -> Report {
     // What does not depend on the broken part is still worth a look.
     let assumed = config.clone().unwrap_or_default();
 
-    let survey = Survey::take(&assumed.uri);
+    let driver = assumed.driver(host);
+    let uri = assumed.uri_of(driver);
+    let survey = Survey::take(uri);
     let in_qemu_d = |hook: &Installed| hook.path.parent() != Some(&host.hooks_dir());
     let only_in_qemu_d = installed.iter().filter(|hook| hook.is_ours()).all(in_qemu_d);
-    survey::check(&assumed.uri, &survey, only_in_qemu_d, daemon::unit(host), &mut report);
+    survey::check(uri, &survey, only_in_qemu_d, daemon::unit(host), &mut report);
     // Behind the survey, whose call may have started it.
     let daemons = Daemon::running(host);
     daemon::check(host, &daemons, &installed, &mut report);
