@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::context::driver::Driver;
 use crate::context::uuid::Uuid;
 
 /// The variable that moves the root, for tests. libvirtd passes it to no hook.
@@ -126,6 +127,16 @@ impl Host {
     /// Where libvirt's daemon looks for hooks.
     pub fn hooks_dir(&self) -> PathBuf {
         self.root.join("etc/libvirt/hooks")
+    }
+
+    /// The hook that libvirt's daemon calls first for the VMs of `driver`.
+    pub fn hook(&self, driver: Driver) -> PathBuf {
+        self.hooks_dir().join(driver.hook())
+    }
+
+    /// The directory of the hooks that it calls after that.
+    pub fn more_hooks_dir(&self, driver: Driver) -> PathBuf {
+        self.hooks_dir().join(format!("{}.d", driver.hook()))
     }
 
     /// Where libvirt's daemon of this name writes the number of its process.
