@@ -3,8 +3,8 @@
 
 use anyhow::{Context, Result};
 
-use super::libvirt::{Handle, Scope};
-use super::media::device;
+use super::libvirt::Handle;
+use super::media;
 use crate::context::drive::Drive;
 use crate::host::image::{self, Kept};
 use crate::host::lock::VmLock;
@@ -42,6 +42,6 @@ impl LastGood {
         state.write(host, &lock, Progress::Waiting, "the last disc is back in its place")?;
         drop(lock);
         let path = path.to_str().context("image_dir is not UTF-8")?;
-        Ok(handle.update_device(&device(drive, Some(path)), Scope::Live, false)?)
+        Ok(media::insert(handle, drive, path)?)
     }
 }

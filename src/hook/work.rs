@@ -295,7 +295,7 @@ impl Call<'_> {
     fn state(&self, domain: &Domain, reason: Reason) -> Result<State> {
         let last = State::of(self.host, &domain.uuid)?;
         let state = last.unwrap_or_else(|| State::new(domain.uuid.clone(), &domain.name, reason));
-        Ok(State { name: domain.name.clone(), driver: domain.machine.driver(), reason, ..state })
+        Ok(State { name: domain.name.clone(), driver: domain.machine.driver(), detached: None, reason, ..state })
     }
 
     /// Writes down why there is no new disc, and hands the error on. Of a VM that is therefore refused nothing is written:
