@@ -1,9 +1,10 @@
-//! A CD-ROM drive in a domain's XML: `<disk device='cdrom'>`.
+//! A CD-ROM drive in a domain's XML: `<disk device='cdrom'>`; or the disk that takes its place for a paravirtual guest.
 
 use std::ops::Range;
 
 use anyhow::{Result, bail};
 
+use super::driver::{Device, Driver, Machine, MediaChange};
 use super::xml::{Attribute, Element};
 
 /// A CD-ROM drive, with the places that an edit needs.
@@ -11,8 +12,14 @@ use super::xml::{Attribute, Element};
 pub struct Drive {
     /// Its name in the guest, such as `sda`.
     pub target: String,
-    /// Its bus: `ide`, `sata`, `scsi`, `usb`…
+    /// Its bus: `ide`, `sata`, `scsi`, `usb`, `xen`…
     pub bus: String,
+    /// What puts its medium in: `qemu`, and for Xen also `phy` and others.
+    pub backend: String,
+    /// The machine that it is in.
+    pub machine: Machine,
+    /// What it is to the guest.
+    pub device: Device,
     /// Whether it is marked as one that is only read.
     pub read_only: bool,
     /// The disk's `type`: `file`, `block`, `network`…
@@ -28,15 +35,21 @@ pub struct Drive {
 }
 
 impl Drive {
-    /// Reads a `<disk>`; `None` when it is no CD-ROM drive, or has no target.
-    pub(super) fn read(disk: &Element) -> Option<Drive> {
-        if disk.value("device") != Some("cdrom") {
-            return None;
-        }
+    /// Reads a `<disk>`; `None` when it is neither a CD-ROM drive nor a disk of a context, which holds the file `image`, or
+    /// has no target.
+    pub(super) fn read(disk: &Element, machine: Machine, image: &str) -> Option<Drive> {
+        let device = match disk.value("device") {
+            Some("cdrom") => Device::Cdrom,
+            None | Some("disk") if is_disk_of_context(disk, machine, image) => Device::Disk,
+            _ => return None,
+        };
         let target = disk.child("target")?;
         Some(Drive {
             target: target.value("dev")?.to_owned(),
             bus: target.value("bus").unwrap_or_default().to_owned(),
+            backend: disk.child("driver").and_then(|driver| driver.value("name")).unwrap_or("qemu").to_owned(),
+            machine,
+            device,
             read_only: disk.child("readonly").is_some(),
             kind: disk.attribute("type").cloned(),
             source: disk.child("source").cloned(),
@@ -44,6 +57,28 @@ impl Drive {
             target_at: target.span.start,
             obstacle: obstacle(disk),
         })
+    }
+
+    /// The disk `target` of a context, which has been detached and is to be attached again.
+    pub fn detached(target: &str) -> Drive {
+        Drive {
+            target: target.to_owned(),
+            bus: "xen".to_owned(),
+            backend: HOTPLUG.to_owned(),
+            machine: Machine::XenPv,
+            device: Device::Disk,
+            read_only: true,
+            kind: None,
+            source: None,
+            span: 0..0,
+            target_at: 0,
+            obstacle: None,
+        }
+    }
+
+    /// How its disc is changed while the VM runs.
+    pub fn media_change(&self) -> MediaChange {
+        self.machine.media_change(self.device)
     }
 
     /// The file in the drive; `None` when it is empty or holds something else than a file.
@@ -60,6 +95,10 @@ impl Drive {
 
     /// Whether the VM starts and arrives even when the file in the drive is missing.
     pub fn may_be_missing(&self) -> bool {
+        self.machine.driver().may_start_without_disc() && self.is_optional()
+    }
+
+    pub(super) fn is_optional(&self) -> bool {
         self.source.as_ref().and_then(|source| source.value("startupPolicy")) == Some("optional")
     }
 
@@ -68,13 +107,19 @@ impl Drive {
     /// # Errors
     /// When its bus or its description does not allow that, with the reason.
     pub fn check(&self) -> Result<()> {
-        match self.bus.as_str() {
-            "ide" | "sata" | "scsi" => {}
-            "usb" => bail!(
-                "the drive {} is on the usb bus, where QEMU cannot change a medium; use a drive on sata, scsi or ide",
-                self.target
-            ),
-            other => bail!("the drive {} is on the bus {other:?}; use a drive on sata, scsi or ide", self.target),
+        let buses = self.machine.buses();
+        if !buses.contains(&self.bus.as_str()) {
+            let fit = match buses.split_last() {
+                Some((last, others)) => format!("{} or {last}", others.join(", ")),
+                None => String::new(),
+            };
+            match (self.machine.driver(), self.bus.as_str()) {
+                (Driver::Qemu, "usb") => bail!(
+                    "the drive {} is on the usb bus, where QEMU cannot change a medium; use a drive on {fit}",
+                    self.target
+                ),
+                (_, other) => bail!("the drive {} is on the bus {other:?}; use a drive on {fit}", self.target),
+            }
         }
         match &self.obstacle {
             Some(what) => bail!("the drive {} cannot take an image file: {what}", self.target),
@@ -85,6 +130,21 @@ impl Drive {
     pub(super) fn is_file(&self) -> bool {
         self.kind.as_ref().is_none_or(|kind| kind.value == "file")
     }
+}
+
+/// The backend whose read-only disks can be attached to a running guest of Xen. With QEMU's, libvirt reports success and
+/// the guest gets nothing.
+pub(super) const HOTPLUG: &str = "phy";
+
+/// Whether it is a disk that was made for a context, so that it can be taken away from the guest and given back.
+fn is_disk_of_context(disk: &Element, machine: Machine, image: &str) -> bool {
+    let value = |element: &str, name: &str| disk.child(element).and_then(|element| element.value(name));
+    let holds_image = value("source", "file").is_some_and(|path| path.rsplit('/').next() == Some(image));
+    machine == Machine::XenPv
+        && holds_image
+        && disk.child("readonly").is_some()
+        && value("driver", "name") == Some(HOTPLUG)
+        && value("target", "bus") == Some("xen")
 }
 
 /// What in a `<disk>` would be wrong, or dangerous, around a raw image file.
@@ -100,4 +160,36 @@ fn obstacle(disk: &Element) -> Option<String> {
         .into_iter()
         .find(|name| disk.child(name).is_some())
         .map(|name| format!("it has an <{name}>, which belongs to another medium"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::domain::Domain;
+    use super::*;
+
+    #[test]
+    fn only_a_disk_that_was_made_for_a_context_is_taken_for_one() {
+        let ours = "<disk type='file' device='disk'><driver name='phy' type='raw'/>\
+                    <source file='/dir/6695eb01-f6a4-8304-79aa-97f2502e193f.iso'/><target dev='xvdc' bus='xen'/><readonly/></disk>";
+        let change = |guest: &str, disk: &str| {
+            let xml = format!(
+                "<domain type='xen'><name>vm</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>\
+                 <os><type>{guest}</type></os><devices>{disk}</devices></domain>"
+            );
+            Domain::read(&xml).unwrap().drives.first().map(Drive::media_change)
+        };
+        assert_eq!(change("linux", ours), Some(MediaChange::DetachAndAttach));
+        assert_eq!(change("xenpvh", &ours.replace(" device='disk'", "")), Some(MediaChange::DetachAndAttach));
+        assert_eq!(change("hvm", ours), None);
+        for (old, new) in [
+            ("6695eb01", "7695eb01"),
+            ("<readonly/>", ""),
+            ("'phy'", "'qemu'"),
+            ("bus='xen'", "bus='scsi'"),
+            ("device='disk'", "device='floppy'"),
+        ] {
+            assert_eq!(change("linux", &ours.replace(old, new)), None, "{new}");
+        }
+        assert_eq!(change("linux", &ours.replace("'disk'", "'cdrom'")), Some(MediaChange::Never));
+    }
 }

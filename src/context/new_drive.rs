@@ -5,6 +5,8 @@ use quick_xml::escape::escape;
 
 use super::domain::Domain;
 use super::drive::Drive;
+use super::drive::HOTPLUG;
+use super::driver::{Device, Machine};
 use super::rewrite;
 
 /// What has to be done so that a domain has a drive with its disc in it.
@@ -28,15 +30,23 @@ impl Plan {
 }
 
 /// Plans the drive for the disc at `path`: the CD-ROM drive called `target`, or a new one of that name; without a
-/// target the drive that the domain's request finds, an empty one, or a new one.
+/// target the drive that the domain's request finds, an empty one, or a new one. As a disk, only where the domain can have
+/// one.
 ///
 /// # Errors
 /// When the target is another device, or the drive cannot take the disc.
-pub fn plan(domain: &Domain, target: Option<&str>, path: &str) -> Result<Plan> {
+pub fn plan(domain: &Domain, target: Option<&str>, device: Device, path: &str) -> Result<Plan> {
+    let as_disk = device == Device::Disk;
+    ensure!(
+        !as_disk || domain.machine == Machine::XenPv,
+        "only a paravirtual guest of Xen has its context on a disk; the drives of others change their media"
+    );
     let chosen = match target {
         Some(target) => domain.drives.iter().find(|drive| drive.target == target),
-        None => fit(domain, path),
+        None => fit(domain, device, path),
     };
+    let other = chosen.filter(|drive| as_disk && drive.device != Device::Disk);
+    ensure!(other.is_none(), "{} is a CD-ROM drive; name another target for the disk", target.unwrap_or_default());
     if let Some(drive) = chosen {
         return Ok(match rewrite::with_disc(domain, drive, path)? {
             None => Plan::Ready(drive.target.clone()),
@@ -54,8 +64,9 @@ pub fn plan(domain: &Domain, target: Option<&str>, path: &str) -> Result<Plan> {
         Some(target) => target.to_owned(),
         None => free_name(domain, bus)?,
     };
+    let (kind, backend) = if as_disk { ("disk", HOTPLUG) } else { ("cdrom", "qemu") };
     let disk = format!(
-        "<disk type='file' device='cdrom'><driver name='qemu' type='raw'/>\
+        "<disk type='file' device='{kind}'><driver name='{backend}' type='raw'/>\
          <source file='{}' startupPolicy='optional'/><target dev='{target}' bus='{bus}'/><readonly/></disk>",
         escape(path)
     );
@@ -73,9 +84,10 @@ pub fn emptied(domain: &Domain, target: &str) -> Result<Option<String>> {
 }
 
 /// A drive that can take the disc and holds nobody else's.
-fn fit<'d>(domain: &'d Domain, path: &str) -> Option<&'d Drive> {
+fn fit<'d>(domain: &'d Domain, device: Device, path: &str) -> Option<&'d Drive> {
     let name = path.rsplit('/').next();
-    let usable = || domain.drives.iter().filter(|drive| drive.check().is_ok());
+    let wanted = move |drive: &&Drive| device == Device::Cdrom || drive.device == device;
+    let usable = || domain.drives.iter().filter(wanted).filter(|drive| drive.check().is_ok());
     let ours = |drive: &&Drive| drive.path().is_some_and(|path| path.rsplit('/').next() == name);
     usable().find(ours).or_else(|| usable().find(|drive| drive.is_empty()))
 }
@@ -89,26 +101,47 @@ fn disk_element(xml: &str, target: &str) -> Result<String> {
     }
 }
 
-/// The bus for a new drive: ide on the old PC, sata on q35, scsi where there is neither.
+/// The bus for a new drive: for QEMU ide on the old PC, sata on q35, scsi where there is neither; for Xen what the name
+/// says, or else its own for a PV guest and ide where there is hardware to emulate.
 fn bus(domain: &Domain, target: Option<&str>) -> &'static str {
-    let machine = domain.machine.as_str();
-    let old_pc = machine.starts_with("pc") && !machine.starts_with("pc-q35");
-    match target {
-        Some(target) if target.starts_with("hd") => "ide",
-        _ if old_pc => "ide",
-        _ if machine.contains("q35") => "sata",
-        _ => "scsi",
+    let model = domain.model.as_str();
+    let old_pc = model.starts_with("pc") && !model.starts_with("pc-q35");
+    match (domain.machine, target) {
+        (_, Some(target)) if target.starts_with("hd") => "ide",
+        (Machine::XenHvm | Machine::XenPv, Some(target)) if target.starts_with("xvd") => "xen",
+        (Machine::XenHvm | Machine::XenPv, Some(target)) if target.starts_with("sd") => "scsi",
+        (Machine::XenPv, _) => "xen",
+        (Machine::XenHvm, _) => "ide",
+        (Machine::Qemu, _) if old_pc => "ide",
+        (Machine::Qemu, _) if model.contains("q35") => "sata",
+        (Machine::Qemu, _) => "scsi",
     }
 }
 
 fn free_name(domain: &Domain, bus: &str) -> Result<String> {
-    let (prefix, last) = if bus == "ide" { ("hd", b'd') } else { ("sd", b'z') };
-    let mut names = (b'a'..=last).map(|letter| format!("{prefix}{}", char::from(letter)));
-    match names.find(|name| !domain.targets.contains(name)) {
-        Some(name) => Ok(name),
+    let (prefix, letters) = match (domain.machine, bus) {
+        // Where CD-ROM drives are looked for first.
+        (Machine::XenHvm, "ide") => ("hd", "cdba"),
+        (_, "ide") => ("hd", "abcd"),
+        (_, "xen") => ("xvd", ALPHABET),
+        _ => ("sd", ALPHABET),
+    };
+    let is_free = |letter: &char| match domain.machine {
+        // To libxl hda and xvda are the same disk.
+        Machine::XenHvm => {
+            let ends =
+                |name: &String| name.strip_prefix("hd").or(name.strip_prefix("xvd")) == Some(&letter.to_string());
+            !domain.targets.iter().any(ends)
+        }
+        Machine::Qemu | Machine::XenPv => !domain.targets.contains(&format!("{prefix}{letter}")),
+    };
+    match letters.chars().find(is_free) {
+        Some(letter) => Ok(format!("{prefix}{letter}")),
         None => bail!("every name for a drive on the {bus} bus is taken; name one with --target"),
     }
 }
+
+const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyz";
 
 #[cfg(test)]
 mod tests {
@@ -119,7 +152,7 @@ mod tests {
             "<domain><name>vm</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>\
              <os><type machine='{machine}'>hvm</type></os><devices>{disks}</devices></domain>"
         );
-        plan(&Domain::read(&xml).unwrap(), target, "/dir/6695eb01-f6a4-8304-79aa-97f2502e193f.iso")
+        plan(&Domain::read(&xml).unwrap(), target, Device::Cdrom, "/dir/6695eb01-f6a4-8304-79aa-97f2502e193f.iso")
     }
 
     const DISK: &str = "<disk type='file' device='disk'><source file='/d'/><target dev='sda' bus='sata'/></disk>";
@@ -139,6 +172,51 @@ mod tests {
             let Plan::Add(_, disk) = planned(machine, disks, target).unwrap() else { panic!("no new drive") };
             assert!(disk.contains(wanted) && disk.contains("startupPolicy='optional'"), "{disk}");
         }
+    }
+
+    #[test]
+    fn a_new_drive_for_xen_is_one_that_its_guest_can_have() {
+        let hda = "<disk type='file' device='disk'><target dev='hda' bus='ide'/></disk>";
+        let xvdc = "<disk type='file' device='disk'><target dev='xvdc' bus='xen'/></disk>";
+        for (guest, disks, target, wanted) in [
+            ("hvm", hda, None, "dev='hdc' bus='ide'"),
+            ("hvm", xvdc, None, "dev='hdd' bus='ide'"),
+            ("linux", "", None, "dev='xvda' bus='xen'"),
+            ("xenpvh", xvdc, Some("xvdd"), "dev='xvdd' bus='xen'"),
+        ] {
+            let xml = format!(
+                "<domain type='xen'><name>vm</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>\
+                 <os><type>{guest}</type></os><devices>{disks}</devices></domain>"
+            );
+            let planned = plan(&Domain::read(&xml).unwrap(), target, Device::Cdrom, "/dir/x.iso").unwrap();
+            let Plan::Add(_, disk) = planned else { panic!("no new drive") };
+            assert!(disk.contains(wanted), "{disk}");
+        }
+    }
+
+    #[test]
+    fn a_paravirtual_guest_and_no_other_has_its_context_on_a_disk_if_that_is_wanted() {
+        let path = "/dir/6695eb01-f6a4-8304-79aa-97f2502e193f.iso";
+        let xml = |guest: &str, disks: &str| {
+            format!(
+                "<domain type='xen'><name>vm</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>\
+                 <os><type>{guest}</type></os><devices>{disks}</devices></domain>"
+            )
+        };
+        let cdrom = "<disk device='cdrom'><target dev='xvda' bus='xen'/></disk>";
+        let before = xml("linux", cdrom);
+        let Plan::Add(target, disk) = plan(&Domain::read(&before).unwrap(), None, Device::Disk, path).unwrap() else {
+            panic!("no new disk")
+        };
+        assert!(target == "xvdb" && disk.contains("device='disk'><driver name='phy'") && disk.contains("<readonly/>"));
+        let after = xml("linux", &[cdrom, &disk].concat());
+        let after = Domain::read(&after).unwrap();
+        assert_eq!(plan(&after, None, Device::Disk, path).unwrap(), Plan::Ready("xvdb".to_owned()));
+        assert_eq!(plan(&after, Some("xvdb"), Device::Cdrom, path).unwrap(), Plan::Ready("xvdb".to_owned()));
+        let error = plan(&after, Some("xvda"), Device::Disk, path).unwrap_err().to_string();
+        assert!(error.contains("xvda is a CD-ROM drive"), "{error}");
+        let hvm = xml("hvm", "");
+        assert!(plan(&Domain::read(&hvm).unwrap(), None, Device::Disk, path).is_err());
     }
 
     #[test]

@@ -7,10 +7,11 @@ use clap::Args;
 
 use super::exit::{DONE, WAITING};
 use super::libvirt::{Scope, Trouble};
-use super::swap::device;
+use super::media::device;
 use super::vm;
 use crate::context::domain::Domain;
 use crate::context::drive::Drive;
+use crate::context::driver::{Device, MediaChange};
 use crate::context::new_drive;
 use crate::host::config::Config;
 use crate::host::image;
@@ -33,7 +34,7 @@ pub struct Disable {
 /// When the VM does not exist, or libvirt refuses the change.
 pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u8> {
     let config = Config::load(host)?;
-    let libvirt = vm::connect(&config)?;
+    let libvirt = vm::connect(host, &config)?;
     let handle = libvirt.find(&options.vm)?;
     let live = vm::runs(&handle)?.then(|| vm::current_xml(&handle)).transpose()?;
     let defined = handle.is_persistent()?.then(|| handle.xml(Scope::Config)).transpose()?;
@@ -48,6 +49,10 @@ pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u
     if let Some(xml) = &defined {
         let domain = Domain::read(xml)?;
         for drive in ours(&domain) {
+            if drive.device == Device::Disk {
+                handle.remove_device(&device(drive, None), Scope::Config).context("removing the disk's definition")?;
+                continue;
+            }
             if let Some(disk) = new_drive::emptied(&domain, &drive.target)? {
                 handle.update_device(&disk, Scope::Config, false).context("emptying the drive in the definition")?;
             }
@@ -61,7 +66,16 @@ pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u
     if let Some(xml) = &live {
         let domain = Domain::read(xml)?;
         for drive in ours(&domain) {
-            match handle.update_device(&device(drive, None), Scope::Live, false) {
+            if drive.media_change() == MediaChange::Never {
+                let target = &drive.target;
+                writeln!(out, "{name}: takes part no more; its disc in {target} cannot be taken out before it stops")?;
+                return Ok(DONE);
+            }
+            let taken_out = match drive.device {
+                Device::Cdrom => handle.update_device(&device(drive, None), Scope::Live, false),
+                Device::Disk => handle.remove_device(&device(drive, None), Scope::Live),
+            };
+            match taken_out {
                 Ok(()) | Err(Trouble::Gone) => {}
                 Err(Trouble::Refused(_)) => {
                     writeln!(

@@ -32,6 +32,9 @@ use crate::host::state::{Progress, State};
 /// arrival. One that is older is left over from an arrival that never came.
 const ARRIVAL: u64 = 60;
 
+/// The state of a VM whose disc has been made before it has come.
+const ON_ITS_WAY: &str = "the disc is made; the VM is on its way";
+
 /// Does the work of `call` and writes the reply to `out`. Every failure ends in the log, and in a reply with which the
 /// VM goes on, unless the administrator wants a refusal.
 pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
@@ -39,7 +42,8 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     let mut on_error = OnError::Continue;
     let mut policy_told = false;
     // What only tidies up, or starts the helper, does so under a broken configuration too.
-    let needs_config = !matches!(call.operation, Operation::Stopped | Operation::Release | Operation::Reconnect);
+    let needs_config =
+        !matches!(call.operation, Operation::Stopped | Operation::Release | Operation::Revert | Operation::Reconnect);
     let config = if needs_config { Config::load(host) } else { Ok(Config::default()) };
     let done = match config {
         Ok(config) => out.write_all(&policy(config.on_error)).context("reporting").and_then(|()| {
@@ -105,6 +109,7 @@ impl Call<'_> {
             Operation::Reconnect => self.reconnect(&domain).map(|()| Reply::Nothing),
             Operation::Stopped => self.stopped(&domain).map(|()| Reply::Nothing),
             Operation::Release => self.release(&domain).map(|()| Reply::Nothing),
+            Operation::Revert => self.revert(&domain).map(|()| Reply::Nothing),
         }
     }
 
@@ -120,20 +125,25 @@ impl Call<'_> {
             return Ok(Reply::Nothing);
         }
         let lock = VmLock::wait(self.host, &domain.uuid)?;
-        Job::new(domain.uuid.clone(), &domain.name, reason, false).note(self.host, &lock)?;
+        self.job(&domain, reason).note(self.host, &lock)?;
         self.failed(self.state(&domain, reason)?, lock, error).map(|()| Reply::Nothing)
     }
 
     /// A first boot finds its disc in the drive.
     fn prepare(&mut self, domain: &Domain) -> Result<()> {
         let lock = VmLock::wait(self.host, &domain.uuid)?;
-        if let Some(job) = Job::of(self.host, &domain.uuid)? {
-            if matches!(job.reason, Reason::Migrate | Reason::Restore) && job.age() < ARRIVAL {
+        let arriving = Job::of(self.host, &domain.uuid)?
+            .filter(|job| matches!(job.reason, Reason::Migrate | Reason::Restore) && job.age() < ARRIVAL)
+            .map(|job| job.reason);
+        match arriving {
+            // Its disc is made, or cannot be, as its state tells: of a revert there is only the job yet.
+            Some(_) if State::of(self.host, &domain.uuid)?.is_some() && self.can_open_its_drive(domain) => {
                 return Ok(());
             }
-            Job::drop_of(self.host, &lock)?;
+            Some(_) => {}
+            None => Job::drop_of(self.host, &lock)?,
         }
-        let mut state = self.state(domain, Reason::Start)?;
+        let mut state = self.state(domain, arriving.unwrap_or(Reason::Start))?;
         let made = self.drive(domain).and_then(|(request, drive)| {
             let path =
                 drive.path().map(Path::new).filter(|path| image::may_be_made_at(self.config, path, &domain.uuid));
@@ -142,7 +152,10 @@ impl Call<'_> {
             self.make(&lock, domain, request, path, &mut state).map(Some)
         });
         match made {
-            Ok(Some(())) => state.write(self.host, &lock, Progress::Delivered, "in the drive since the start"),
+            Ok(Some(())) if arriving.is_none() => {
+                state.write(self.host, &lock, Progress::Delivered, "in the drive since the start")
+            }
+            Ok(Some(())) => state.write(self.host, &lock, Progress::Waiting, ON_ITS_WAY),
             Ok(None) => Ok(()),
             Err(error) => self.failed(state, lock, error),
         }
@@ -186,7 +199,7 @@ impl Call<'_> {
             Err(error) => return self.failed(state, lock, error).map(|()| Reply::Nothing),
         };
         let path = image::path(self.config, &domain.uuid);
-        let job = Job::new(domain.uuid.clone(), &domain.name, reason, false);
+        let job = self.job(domain, reason);
         // Noted before the disc is made: even if we are stopped at that, the helper brings things right. Unless the VM is
         // then refused, and needs nothing.
         let strict = self.config.on_error == OnError::Refuse;
@@ -201,7 +214,7 @@ impl Call<'_> {
             return self.failed(state, lock, error).map(|()| Reply::Nothing);
         }
         let answer = rewrite::with_disc(domain, drive, path.to_str().context("image_dir is not UTF-8")?)?;
-        state.write(self.host, &lock, Progress::Waiting, "the disc is made; the VM is on its way")?;
+        state.write(self.host, &lock, Progress::Waiting, ON_ITS_WAY)?;
         Ok(answer.map_or(Reply::Nothing, Reply::Answer))
     }
 
@@ -216,7 +229,7 @@ impl Call<'_> {
                 return Ok(());
             }
             let lock = VmLock::wait(self.host, &domain.uuid)?;
-            Job::new(domain.uuid.clone(), &domain.name, Reason::Start, false).note(self.host, &lock)?;
+            self.job(domain, Reason::Start).note(self.host, &lock)?;
             // Why there is no disc says more than that there is none.
             if state.progress != Progress::Failed {
                 state.write(self.host, &lock, Progress::Waiting, "the drive holds no context disc yet")?;
@@ -239,6 +252,27 @@ impl Call<'_> {
 
     fn release(&mut self, domain: &Domain) -> Result<()> {
         leftovers::remove(self.host, VmLock::wait(self.host, &domain.uuid)?)
+    }
+
+    /// The guest of a running VM's snapshot goes on from where it was, as a restored one does: `prepare` makes its disc, and
+    /// the helper tells it. If the snapshot is of a VM that did not run, the helper finds that none comes.
+    fn revert(&mut self, domain: &Domain) -> Result<()> {
+        let lock = VmLock::wait(self.host, &domain.uuid)?;
+        leftovers::clear(self.host, &lock)?;
+        self.job(domain, Reason::Restore).note(self.host, &lock)?;
+        drop(lock);
+        self.start_helper()
+    }
+
+    /// A new job for the domain. By its own description: a script in hooks/libxl may call us by any name.
+    fn job(&self, domain: &Domain, reason: Reason) -> Job {
+        Job::new(domain.uuid.clone(), &domain.name, reason, false).with(domain.machine.driver())
+    }
+
+    /// Whether the domain can come with its drive as it is: its file is there, or may be missing.
+    fn can_open_its_drive(&self, domain: &Domain) -> bool {
+        let is_there = |drive: &Drive| drive.path().is_none_or(|path| image::exists(self.host, Path::new(path)));
+        domain.machine.driver().may_start_without_disc() || self.drive(domain).is_ok_and(|(_, drive)| is_there(drive))
     }
 
     /// What the domain asks for, and the fit drive for it.
@@ -274,7 +308,7 @@ impl Call<'_> {
     fn state(&self, domain: &Domain, reason: Reason) -> Result<State> {
         let last = State::of(self.host, &domain.uuid)?;
         let state = last.unwrap_or_else(|| State::new(domain.uuid.clone(), &domain.name, reason));
-        Ok(State { name: domain.name.clone(), reason, ..state })
+        Ok(State { name: domain.name.clone(), driver: domain.machine.driver(), detached: None, reason, ..state })
     }
 
     /// Writes down why there is no new disc, and hands the error on. Of a VM that is therefore refused nothing is written:
