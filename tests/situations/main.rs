@@ -151,6 +151,8 @@ situations! {
     restore_fills_an_empty_drive
     restore_from_another_image_directory_changes_one_value
     restore_with_the_right_path_is_not_answered
+    revert_makes_a_new_disc_and_tells_the_guest
+    revert_of_a_vm_that_takes_no_part_does_nothing
     second_arrival_leaves_the_old_disc_to_whoever_reads_it
     second_reconnect_changes_nothing
     second_release_changes_nothing
