@@ -1,6 +1,6 @@
 //! What the writer promises to its callers.
 
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 
 use virt_recontext::context::iso9660::Image;
 use virt_recontext::context::iso9660::date::VolumeDate;
@@ -85,12 +85,16 @@ fn what_is_not_written_is_only_zeros() {
 }
 
 #[test]
-fn a_disc_is_written_in_a_few_large_pieces() {
+fn a_disc_is_written_in_a_few_large_writes() {
     struct Counting(usize);
     impl Write for Counting {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0 += 1;
             Ok(bytes.len())
+        }
+        fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+            self.0 += 1;
+            Ok(pieces.iter().map(|piece| piece.len()).sum())
         }
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
