@@ -89,7 +89,7 @@ impl Reading<'_> {
                 self.files(&path, below, files)?;
             } else {
                 let (bytes, mode) = self.file(&path)?;
-                files.push((below.join("/"), File { bytes, mode }));
+                files.push((below.join("/"), File { bytes: bytes.into(), mode }));
             }
             below.pop();
         }
