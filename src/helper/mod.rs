@@ -9,6 +9,7 @@ mod disable;
 mod doctor;
 mod enable;
 pub mod exit;
+mod fixed_disc;
 mod hotplug;
 mod last_good;
 mod libvirt;

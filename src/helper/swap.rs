@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::fixed_disc;
 use super::hotplug;
 use super::last_good::LastGood;
 use super::libvirt::{Handle, Libvirt, Scope, Situation, Trouble};
@@ -117,7 +118,7 @@ impl Swap<'_> {
             None => domain.drive(request).and_then(|drive| drive.check().map(|()| drive)).map_err(hopeless)?,
         };
         if drive.media_change() == MediaChange::Never {
-            return self.leave(&config, job, &domain, request, drive).map_err(hopeless);
+            return fixed_disc::attempt(self.host, &config, job, (&domain, request, drive)).map_err(hopeless);
         }
         let path = image::path(&config, &domain.uuid);
         let path = path.to_str().context("image_dir is not UTF-8").map_err(hopeless)?;
@@ -151,38 +152,6 @@ impl Swap<'_> {
         }
     }
 
-    /// The attempt for a VM whose disc does not change while it runs: the drive holds what was made when it came. What
-    /// programs print is remembered for the hook, which makes the next one.
-    fn leave(&self, config: &Config, job: &Job, domain: &Domain, request: &Request, drive: &Drive) -> Result<Attempt> {
-        let target = &drive.target;
-        let fixed = "the disc of a paravirtual guest cannot change while it runs";
-        let place = drive.path().map(Path::new).filter(|path| image::may_be_made_at(config, path, &domain.uuid));
-        let Some(place) = place else {
-            let name = &domain.name;
-            return Ok(Attempt::AtNextStart(format!(
-                "the drive {target} does not hold its context, and {fixed}; \"virt-recontext enable {name}\" gives it to \
-                 its definition, for its next start"
-            )));
-        };
-        let subject = Subject { name: &domain.name, uuid: &domain.uuid, request };
-        let mut programs = Runner::new(self.host, &domain.name, &domain.uuid, &config.limits)?;
-        let gathered = Sources::gather(self.host, config, subject, &mut programs);
-        let lock = VmLock::wait(self.host, &domain.uuid)?;
-        let warnings = programs.remember()?;
-        let is_newest = gathered?.are_on(&lock, place)?;
-        let told = |line: String| [vec![line], warnings.clone()].concat().join("; ");
-        if !is_newest {
-            let line =
-                format!("{fixed}: newer content gets into the drive {target} at its next start, restore or arrival");
-            return Ok(Attempt::AtNextStart(told(line)));
-        }
-        let delivered = State::of(self.host, &domain.uuid)?.is_some_and(|state| state.progress == Progress::Delivered);
-        if job.reason == Reason::Refresh && delivered && warnings.is_empty() {
-            return Ok(Attempt::Unchanged);
-        }
-        Ok(Attempt::Done(told(format!("in the drive {target} since the guest came"))))
-    }
-
     /// Makes the disc anew if its content is not what it would be now.
     fn bring_up_to_date(
         &self,
@@ -207,7 +176,7 @@ impl Swap<'_> {
         }
         let state = State::of(self.host, &domain.uuid)?;
         let last = match drive.media_change() {
-            MediaChange::Update | MediaChange::DetachAndAttach => LastGood::keep(self.host, &lock, state.as_ref())?,
+            MediaChange::Update | MediaChange::DetachAndAttach => LastGood::keep(self.host, &lock, state.as_ref()),
             MediaChange::EjectAndInsert | MediaChange::Never => None,
         };
         let made = sources.make(&lock, path, job.reason)?;
