@@ -127,7 +127,8 @@ def tell(samples: dict[str, Any], _: dict[str, Any]) -> Section:
         "latter first loads libvirt's library, which takes most of its time for a small disc (see its start below).",
         table(["disc", *ALL, "hook faster than the faster rival, ×"], rows),
         "What one more file of 1 KiB and one more MiB cost, between the smallest and the largest of the figures; and how "
-        "many pages of memory the kernel had to find or clear for a disc of 64 MiB:",
+        "many pages of memory the kernel had to find or clear for a disc of 64 MiB (in the hook without its child, which "
+        "does the work):",
         table(["", "ms per 1,000 files", "ms per 1,000 MiB", "page faults at 64 MiB"], slopes),
         "![Time over files](disc-files.svg)", "![Time over size](disc-size.svg)",
     ]), {"disc-files.svg": lines("Time of a disc with more and more files", "files of 1 KiB", "milliseconds", files,
