@@ -17,8 +17,8 @@ fn main() {
     let mut tree = Tree::default();
     for number in 0..files {
         let path = format!("directory-{}/file-{number}.conf", number / 100);
-        let content = (0..bytes).map(|at| (at * 31 + number) as u8).collect();
-        tree.insert(path.parse().expect("a path"), File { bytes: content, mode: 0o444 }).expect("no clash");
+        let content = (0..bytes).map(|at| (at * 31 + number) as u8).collect::<Vec<_>>();
+        tree.insert(path.parse().expect("a path"), File { bytes: content.into(), mode: 0o444 }).expect("no clash");
     }
     let label = "RECONTEXT".parse().expect("a label");
     let mut disc = Vec::new();
