@@ -46,7 +46,8 @@ class Arrival:
         """Seconds: of all of `virsh migrate`; until QEMU waited here; until the guest ran here; its pause; until its new
         medium was there."""
         started = self.migration.started
-        return {"total": self.migration.seconds, "until_ready": self.ready - started, "until_resumed": self.resumed - started, "downtime": self.downtime,
+        return {"total": self.migration.seconds, "until_ready": self.ready - started,
+                "until_resumed": self.resumed - started, "downtime": self.downtime,
                 "medium": self.medium and self.medium - self.resumed,
                 "until_medium": self.medium and self.medium - started,
                 "started": started, "resumed": self.resumed}

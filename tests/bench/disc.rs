@@ -4,7 +4,6 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, reason = "a measurement that fails loudly")]
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Instant;
 
 use virt_recontext::context::iso9660::Image;
@@ -18,8 +17,8 @@ fn main() {
     let mut tree = Tree::default();
     for number in 0..files {
         let path = format!("directory-{}/file-{number}.conf", number / 100);
-        let content = (0..bytes).map(|at| (at * 31 + number) as u8).collect();
-        tree.insert(path.parse().expect("a path"), File { bytes: Arc::new(content), mode: 0o444 }).expect("no clash");
+        let content = (0..bytes).map(|at| (at * 31 + number) as u8).collect::<Vec<_>>();
+        tree.insert(path.parse().expect("a path"), File { bytes: content.into(), mode: 0o444 }).expect("no clash");
     }
     let label = "RECONTEXT".parse().expect("a label");
     let mut disc = Vec::new();

@@ -129,8 +129,8 @@ def tell(samples: dict[str, Any], _: dict[str, Any]) -> Section:
     rounds = len(without[FLOOR])
     return Section(TITLE, "\n\n".join([
         f"Medians of {rounds} rounds in which all take turns, with 95 % intervals. 17 KB of XML; a context of ten files "
-        "and 20 KB. Instructions, by valgrind, are those of the process and its children; page faults those of the process "
-        "and of the children that it waits for to their end, which our hook does not: its child answers and then ends.",
+        "and 20 KB. Instructions, by valgrind, are those of the process and its children; page faults those of the "
+        "process and of the children that it waits for to their end, which our hook does not: its child answers and then ends.",
         table(["program", "time in ms", "× static C program", "instructions", "page faults"], rows),
         "![The hook against its rivals](hook.svg)",
         "The calls that libvirtd makes for one migration of a VM with context. All in all they take "

@@ -69,8 +69,8 @@ def tell(samples: dict[str, Any], others: dict[str, Any]) -> Section:
             for found in [differences(blocks, way, figure)]]
     drawn = [Bar(way, stats.mean(differences(blocks, way, total)), ours=way == OURS) for way in (OURS, PAPER)]
     return Section(TITLE, "\n\n".join([
-        f"One idle VM (96 MiB, emulated) moves live between two libvirt hosts, there and back: {len(blocks)} blocks, each "
-        "with every way once, in an order that turns. The hook is installed all the time. The Python recontextualiser "
+        f"One idle VM (96 MiB, emulated) moves live between two libvirt hosts, there and back: {len(blocks)} blocks, "
+        "each with every way once, in an order that turns. The hook is installed all the time. The Python recontextualiser "
         "works in the paper's way: it listens to libvirt's events on the destination and resolves, detaches, builds "
         "(genisoimage) and attaches. All migrations change nothing else.",
         table(["seconds, median", *FIGURES, "the guest's pause by QEMU, ms"], absolute),

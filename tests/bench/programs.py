@@ -55,7 +55,7 @@ def spawn(rounds: int, stdin: Path, commands: Commands,
 
 
 def page_faults(command: Sequence[str | Path], stdin: Path, environment: dict[str, str]) -> int:
-    """How many a run has with the children that it waits for: each is a page of memory that the kernel has to find or clear."""
+    """How many a run has with the children that it waits for. Each is a page of memory that the kernel finds or clears."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
     with open(stdin, "rb") as text:
         subprocess.run(command, stdin=text, env=ENVIRONMENT | environment, capture_output=True, check=True)
