@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 
 use super::drive::Drive;
+use super::driver::Machine;
 use super::request::{NAMESPACE, Request};
 use super::uuid::Uuid;
 use super::xml::{self, Element};
@@ -18,8 +19,10 @@ pub struct Domain<'x> {
     pub uuid: Uuid,
     /// Its CD-ROM drives in the order of the document.
     pub drives: Vec<Drive>,
-    /// The `machine` of `<os><type>`, which decides the bus of a new drive.
-    pub machine: String,
+    /// What kind of machine it is, which decides on its drives.
+    pub machine: Machine,
+    /// The `machine` of `<os><type>`, such as `pc-q35-9.2`, which decides the bus of a new drive.
+    pub model: String,
     /// Targets of all its disks, CD-ROM or not.
     pub targets: Vec<String>,
     request: Option<Result<Request, String>>,
@@ -43,14 +46,17 @@ impl<'x> Domain<'x> {
             ensure!(requests.next().is_none(), "the metadata holds two context elements; it may hold one");
             Request::read(element)
         });
+        let guest = root.child("os").and_then(|os| os.child("type"));
+        let machine = Machine::of(root.value("type"), guest.map(|guest| guest.text.trim()));
         let devices = root.child("devices");
         let disks: Vec<&Element> = devices.into_iter().flat_map(|devices| devices.children_named("disk")).collect();
         Ok(Domain {
             xml,
             name,
             uuid,
-            drives: disks.iter().filter_map(|disk| Drive::read(disk)).collect(),
-            machine: root.child("os").and_then(|os| os.child("type")?.value("machine")).unwrap_or_default().to_owned(),
+            drives: disks.iter().filter_map(|disk| Drive::read(disk, machine)).collect(),
+            machine,
+            model: guest.and_then(|guest| guest.value("machine")).unwrap_or_default().to_owned(),
             targets: disks.iter().filter_map(|disk| Some(disk.child("target")?.value("dev")?.to_owned())).collect(),
             request: request.map(|request| request.map_err(|error| format!("{error:#}"))),
         })

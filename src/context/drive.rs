@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use anyhow::{Result, bail};
 
+use super::driver::{Driver, Machine};
 use super::xml::{Attribute, Element};
 
 /// A CD-ROM drive, with the places that an edit needs.
@@ -11,8 +12,12 @@ use super::xml::{Attribute, Element};
 pub struct Drive {
     /// Its name in the guest, such as `sda`.
     pub target: String,
-    /// Its bus: `ide`, `sata`, `scsi`, `usb`…
+    /// Its bus: `ide`, `sata`, `scsi`, `usb`, `xen`…
     pub bus: String,
+    /// What puts its medium in: `qemu`, and for Xen also `phy` and others.
+    pub backend: String,
+    /// The machine that it is in.
+    pub machine: Machine,
     /// Whether it is marked as one that is only read.
     pub read_only: bool,
     /// The disk's `type`: `file`, `block`, `network`…
@@ -29,7 +34,7 @@ pub struct Drive {
 
 impl Drive {
     /// Reads a `<disk>`; `None` when it is no CD-ROM drive, or has no target.
-    pub(super) fn read(disk: &Element) -> Option<Drive> {
+    pub(super) fn read(disk: &Element, machine: Machine) -> Option<Drive> {
         if disk.value("device") != Some("cdrom") {
             return None;
         }
@@ -37,6 +42,8 @@ impl Drive {
         Some(Drive {
             target: target.value("dev")?.to_owned(),
             bus: target.value("bus").unwrap_or_default().to_owned(),
+            backend: disk.child("driver").and_then(|driver| driver.value("name")).unwrap_or("qemu").to_owned(),
+            machine,
             read_only: disk.child("readonly").is_some(),
             kind: disk.attribute("type").cloned(),
             source: disk.child("source").cloned(),
@@ -60,6 +67,10 @@ impl Drive {
 
     /// Whether the VM starts and arrives even when the file in the drive is missing.
     pub fn may_be_missing(&self) -> bool {
+        self.machine.driver().may_start_without_disc() && self.is_optional()
+    }
+
+    pub(super) fn is_optional(&self) -> bool {
         self.source.as_ref().and_then(|source| source.value("startupPolicy")) == Some("optional")
     }
 
@@ -68,13 +79,19 @@ impl Drive {
     /// # Errors
     /// When its bus or its description does not allow that, with the reason.
     pub fn check(&self) -> Result<()> {
-        match self.bus.as_str() {
-            "ide" | "sata" | "scsi" => {}
-            "usb" => bail!(
-                "the drive {} is on the usb bus, where QEMU cannot change a medium; use a drive on sata, scsi or ide",
-                self.target
-            ),
-            other => bail!("the drive {} is on the bus {other:?}; use a drive on sata, scsi or ide", self.target),
+        let buses = self.machine.buses();
+        if !buses.contains(&self.bus.as_str()) {
+            let fit = match buses.split_last() {
+                Some((last, others)) => format!("{} or {last}", others.join(", ")),
+                None => String::new(),
+            };
+            match (self.machine.driver(), self.bus.as_str()) {
+                (Driver::Qemu, "usb") => bail!(
+                    "the drive {} is on the usb bus, where QEMU cannot change a medium; use a drive on {fit}",
+                    self.target
+                ),
+                (_, other) => bail!("the drive {} is on the bus {other:?}; use a drive on {fit}", self.target),
+            }
         }
         match &self.obstacle {
             Some(what) => bail!("the drive {} cannot take an image file: {what}", self.target),

@@ -5,6 +5,7 @@
 // A domain's XML, what it asks for, and the edit that puts a disc into its drive.
 pub mod domain;
 pub mod drive;
+pub mod driver;
 pub mod new_drive;
 pub mod request;
 pub mod rewrite;

@@ -5,6 +5,7 @@ use quick_xml::escape::escape;
 
 use super::domain::Domain;
 use super::drive::Drive;
+use super::driver::Machine;
 use super::rewrite;
 
 /// What has to be done so that a domain has a drive with its disc in it.
@@ -89,26 +90,47 @@ fn disk_element(xml: &str, target: &str) -> Result<String> {
     }
 }
 
-/// The bus for a new drive: ide on the old PC, sata on q35, scsi where there is neither.
+/// The bus for a new drive: for QEMU ide on the old PC, sata on q35, scsi where there is neither; for Xen what the name
+/// says, or else its own for a PV guest and ide where there is hardware to emulate.
 fn bus(domain: &Domain, target: Option<&str>) -> &'static str {
-    let machine = domain.machine.as_str();
-    let old_pc = machine.starts_with("pc") && !machine.starts_with("pc-q35");
-    match target {
-        Some(target) if target.starts_with("hd") => "ide",
-        _ if old_pc => "ide",
-        _ if machine.contains("q35") => "sata",
-        _ => "scsi",
+    let model = domain.model.as_str();
+    let old_pc = model.starts_with("pc") && !model.starts_with("pc-q35");
+    match (domain.machine, target) {
+        (_, Some(target)) if target.starts_with("hd") => "ide",
+        (Machine::XenHvm | Machine::XenPv, Some(target)) if target.starts_with("xvd") => "xen",
+        (Machine::XenHvm | Machine::XenPv, Some(target)) if target.starts_with("sd") => "scsi",
+        (Machine::XenPv, _) => "xen",
+        (Machine::XenHvm, _) => "ide",
+        (Machine::Qemu, _) if old_pc => "ide",
+        (Machine::Qemu, _) if model.contains("q35") => "sata",
+        (Machine::Qemu, _) => "scsi",
     }
 }
 
 fn free_name(domain: &Domain, bus: &str) -> Result<String> {
-    let (prefix, last) = if bus == "ide" { ("hd", b'd') } else { ("sd", b'z') };
-    let mut names = (b'a'..=last).map(|letter| format!("{prefix}{}", char::from(letter)));
-    match names.find(|name| !domain.targets.contains(name)) {
-        Some(name) => Ok(name),
+    let (prefix, letters) = match (domain.machine, bus) {
+        // Where CD-ROM drives are looked for first.
+        (Machine::XenHvm, "ide") => ("hd", "cdba"),
+        (_, "ide") => ("hd", "abcd"),
+        (_, "xen") => ("xvd", ALPHABET),
+        _ => ("sd", ALPHABET),
+    };
+    let is_free = |letter: &char| match domain.machine {
+        // To libxl hda and xvda are the same disk.
+        Machine::XenHvm => {
+            let ends =
+                |name: &String| name.strip_prefix("hd").or(name.strip_prefix("xvd")) == Some(&letter.to_string());
+            !domain.targets.iter().any(ends)
+        }
+        Machine::Qemu | Machine::XenPv => !domain.targets.contains(&format!("{prefix}{letter}")),
+    };
+    match letters.chars().find(is_free) {
+        Some(letter) => Ok(format!("{prefix}{letter}")),
         None => bail!("every name for a drive on the {bus} bus is taken; name one with --target"),
     }
 }
+
+const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyz";
 
 #[cfg(test)]
 mod tests {
@@ -138,6 +160,26 @@ mod tests {
         ] {
             let Plan::Add(_, disk) = planned(machine, disks, target).unwrap() else { panic!("no new drive") };
             assert!(disk.contains(wanted) && disk.contains("startupPolicy='optional'"), "{disk}");
+        }
+    }
+
+    #[test]
+    fn a_new_drive_for_xen_is_one_that_its_guest_can_have() {
+        let hda = "<disk type='file' device='disk'><target dev='hda' bus='ide'/></disk>";
+        let xvdc = "<disk type='file' device='disk'><target dev='xvdc' bus='xen'/></disk>";
+        for (guest, disks, target, wanted) in [
+            ("hvm", hda, None, "dev='hdc' bus='ide'"),
+            ("hvm", xvdc, None, "dev='hdd' bus='ide'"),
+            ("linux", "", None, "dev='xvda' bus='xen'"),
+            ("xenpvh", xvdc, Some("xvdd"), "dev='xvdd' bus='xen'"),
+        ] {
+            let xml = format!(
+                "<domain type='xen'><name>vm</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>\
+                 <os><type>{guest}</type></os><devices>{disks}</devices></domain>"
+            );
+            let planned = plan(&Domain::read(&xml).unwrap(), target, "/dir/x.iso").unwrap();
+            let Plan::Add(_, disk) = planned else { panic!("no new drive") };
+            assert!(disk.contains(wanted), "{disk}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! The edit of a domain's XML that puts our disc into its drive: the bytes of one `<source>`, and nothing else.
 //!
 //! libvirt takes the answer of a `migrate` or `restore` hook as the VM's new definition, so every byte that we do not
-//! have to change is copied. The result is read again before anyone sees it.
+//! have to change is copied. The result is read again before anyone sees it: Xen's driver compares it with nothing.
 
 use std::ops::Range;
 
@@ -43,10 +43,24 @@ pub fn with_disc(domain: &Domain, drive: &Drive, path: &str) -> Result<Option<St
         edits.push((kind.span.clone(), "file".to_owned()));
     }
     let edited = apply(domain.xml, edits)?;
-    let check = Domain::read(&edited).context("reading our own edit again")?;
-    let after = check.drives.iter().find(|after| after.target == drive.target);
-    ensure!(after.and_then(Drive::path) == Some(path), "our own edit does not put {path:?} into {}", drive.target);
+    ensure!(
+        read_again(domain, drive, &edited)?.path() == Some(path),
+        "our own edit does not put {path:?} into {}",
+        drive.target
+    );
     Ok(Some(edited))
+}
+
+/// The drive as our own edit describes it. The edit must be a whole domain in which nothing but that drive differs.
+fn read_again(domain: &Domain, drive: &Drive, edited: &str) -> Result<Drive> {
+    let after = Domain::read(edited).context("reading our own edit again")?;
+    let there = after.drives.into_iter().find(|after| after.target == drive.target);
+    let there = there.with_context(|| format!("our own edit has no drive {}", drive.target))?;
+    let (old, new) = (&drive.span, &there.span);
+    let same =
+        domain.xml.get(..old.start) == edited.get(..new.start) && domain.xml.get(old.end..) == edited.get(new.end..);
+    ensure!(same, "our own edit changes more than the drive {}", drive.target);
+    Ok(there)
 }
 
 /// The domain's XML with `startupPolicy='optional'` for the file in `drive`, or `None` when it is there already or
@@ -56,7 +70,7 @@ pub fn with_disc(domain: &Domain, drive: &Drive, path: &str) -> Result<Option<St
 /// When the edit cannot be made.
 pub fn may_be_missing(domain: &Domain, drive: &Drive) -> Result<Option<String>> {
     let Some(file) = drive.source.as_ref().and_then(|source| source.attribute("file")) else { return Ok(None) };
-    if drive.may_be_missing() || !drive.is_file() {
+    if drive.is_optional() || !drive.is_file() {
         return Ok(None);
     }
     let edit = match drive.source.as_ref().and_then(|source| source.attribute("startupPolicy")) {
@@ -64,7 +78,11 @@ pub fn may_be_missing(domain: &Domain, drive: &Drive) -> Result<Option<String>> 
         None => (file.span.end + 1..file.span.end + 1, " startupPolicy='optional'".to_owned()),
     };
     let edited = apply(domain.xml, vec![edit])?;
-    Domain::read(&edited).context("reading our own edit again")?;
+    ensure!(
+        read_again(domain, drive, &edited)?.is_optional(),
+        "our own edit does not let the disc in {} be missing",
+        drive.target
+    );
     Ok(Some(edited))
 }
 

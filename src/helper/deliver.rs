@@ -10,6 +10,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::desk::{Desk, Session};
 use super::libvirt::Libvirt;
+use crate::context::driver::Driver;
 use crate::host::config::Config;
 use crate::host::leftovers;
 use crate::host::lock::HelperLock;
@@ -37,7 +38,7 @@ pub fn deliver(host: &Host) -> Result<()> {
     let mut given_up = HashSet::new();
     loop {
         let Some(lock) = HelperLock::try_now(host)? else { return Ok(()) };
-        let done = drain(host, &mut log, &mut given_up);
+        let done = drain_all(host, &mut log, &mut given_up);
         drop(lock);
         if let Err(error) = done {
             log.error(format_args!("delivering: {error:#}; the jobs stay for the next helper"));
@@ -50,17 +51,30 @@ pub fn deliver(host: &Host) -> Result<()> {
     }
 }
 
-/// Does the jobs until none is left but those that were given up, through restarts of the daemon.
-fn drain(host: &Host, log: &mut Log, given_up: &mut HashSet<Job>) -> Result<()> {
+/// Does the jobs of one driver after the other's: few hosts have two, and there one may have to wait for the other.
+fn drain_all(host: &Host, log: &mut Log, given_up: &mut HashSet<Job>) -> Result<()> {
     let config = Config::load(host)?;
     // Nothing that lies around keeps a VM from its disc.
     if let Err(error) = leftovers::tidy(host, &config) {
         log.warning(format_args!("delivering: {error:#}"));
     }
-    let mut desk = Desk::new(host, &config, log, given_up);
+    let jobs = Job::all(host)?;
+    let waiting = |driver: &Driver| jobs.iter().any(|job| job.driver == *driver && !given_up.contains(job));
+    let mut drivers: Vec<Driver> = Driver::ALL.into_iter().filter(waiting).collect();
+    if drivers.is_empty() {
+        // There may still be something to clear away.
+        drivers.push(config.driver(host));
+    }
+    // One that cannot be reached keeps nobody else waiting.
+    drivers.into_iter().map(|driver| drain(host, &config, driver, log, given_up)).fold(Ok(()), Result::and)
+}
+
+/// Does the jobs of one driver until none is left but those that were given up, through restarts of the daemon.
+fn drain(host: &Host, config: &Config, driver: Driver, log: &mut Log, given_up: &mut HashSet<Job>) -> Result<()> {
+    let mut desk = Desk::new(host, config, driver, log, given_up);
     let mut lost: Option<Instant> = None;
     loop {
-        let libvirt = match (connect(host, &config), lost) {
+        let libvirt = match (connect(host, config.uri_of(driver)), lost) {
             (Ok(libvirt), _) => libvirt,
             (Err(_), Some(since)) if since.elapsed() < RECONNECT => {
                 thread::sleep(PAUSE);
@@ -78,9 +92,9 @@ fn drain(host: &Host, log: &mut Log, given_up: &mut HashSet<Job>) -> Result<()> 
     }
 }
 
-fn connect(host: &Host, config: &Config) -> Result<Libvirt> {
-    let (host, uri) = (host.clone(), config.uri.clone());
-    Libvirt::connect(&config.uri, move || {
-        Log::open(&host).error(format_args!("delivering: {uri} does not answer; the jobs stay for the next helper"));
+fn connect(host: &Host, uri: &str) -> Result<Libvirt> {
+    let (host, silent) = (host.clone(), uri.to_owned());
+    Libvirt::connect(uri, move || {
+        Log::open(&host).error(format_args!("delivering: {silent} does not answer; the jobs stay for the next helper"));
     })
 }

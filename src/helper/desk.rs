@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use super::libvirt::{Libvirt, Situation, Trouble};
 use super::swap::{Attempt, Swap};
 use super::worker::{Message, Task, work};
+use crate::context::driver::Driver;
 use crate::context::marker::Reason;
 use crate::context::uuid::Uuid;
 use crate::host::config::{Config, ForceAfter};
@@ -81,9 +82,10 @@ struct Entry {
     failures: u32,
 }
 
-/// All jobs of this helper.
+/// All jobs of this helper for the VMs of one driver.
 pub struct Desk<'a> {
     host: &'a Host,
+    driver: Driver,
     /// How long a guest may hold its old disc; follows the configuration.
     force_after: ForceAfter,
     pub(super) log: &'a mut Log,
@@ -94,8 +96,14 @@ pub struct Desk<'a> {
 
 impl<'a> Desk<'a> {
     /// An empty desk.
-    pub fn new(host: &'a Host, config: &Config, log: &'a mut Log, given_up: &'a mut HashSet<Job>) -> Desk<'a> {
-        Desk { host, force_after: config.force_after, log, given_up, entries: HashMap::new() }
+    pub fn new(
+        host: &'a Host,
+        config: &Config,
+        driver: Driver,
+        log: &'a mut Log,
+        given_up: &'a mut HashSet<Job>,
+    ) -> Desk<'a> {
+        Desk { host, driver, force_after: config.force_after, log, given_up, entries: HashMap::new() }
     }
 
     /// Works with one connection until every job is done or given up, or the connection is lost.
@@ -165,11 +173,11 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Puts a job from the spool on the desk, unless it is there already or was given up.
+    /// Puts a job from the spool on the desk, unless it is there already, was given up, or is another driver's.
     fn take(&mut self, job: Job) {
         let in_work = |entry: &Entry| matches!(entry.step, Step::InWork(_));
         let known = self.entries.get(&job.uuid).is_some_and(|entry| entry.job == job || in_work(entry));
-        if !known && !self.given_up.contains(&job) {
+        if !known && !self.given_up.contains(&job) && job.driver == self.driver {
             let entry = Entry { step: Step::Waiting, tried: None, held: None, held_paused: false, failures: 0, job };
             self.entries.insert(entry.job.uuid.clone(), entry);
         }
@@ -243,9 +251,15 @@ impl<'a> Desk<'a> {
         let name = &job.name;
         match attempt {
             Attempt::Done(line) => {
-                let generation = self.finish(&job, &line)?;
+                let generation = self.finish(&job, &line, Ending::Delivered)?;
                 self.log.info(format_args!("{name}: {}: disc {generation}: {line}", job.reason.as_str()));
                 // A newer job may have come meanwhile; then it starts anew.
+                Job::of(self.host, &uuid)?.into_iter().for_each(|job| self.take(job));
+                return Ok(());
+            }
+            Attempt::AtNextStart(line) => {
+                self.finish(&job, &line, Ending::AtNextStart)?;
+                self.log.info(format_args!("{name}: {}: {line}", job.reason.as_str()));
                 Job::of(self.host, &uuid)?.into_iter().for_each(|job| self.take(job));
                 return Ok(());
             }
@@ -345,10 +359,20 @@ impl<'a> Desk<'a> {
     /// Removes what is left of VMs that ended without our noticing, for example while the hook was not installed.
     fn sweep(&mut self, libvirt: &Libvirt) -> Result<()> {
         let Ok(running) = libvirt.running() else { return Ok(()) };
-        let running: HashSet<Uuid> = running.iter().filter_map(|vm| vm.uuid().ok()).collect();
+        let mut running: HashSet<Uuid> = running.iter().filter_map(|vm| vm.uuid().ok()).collect();
         for state in State::all(self.host)? {
+            // Of another driver's nothing is known here.
+            if state.driver != self.driver {
+                running.insert(state.uuid);
+                continue;
+            }
             let is_past = !running.contains(&state.uuid) && state.age() > NEVER_CAME;
-            if is_past && Job::of(self.host, &state.uuid)?.is_none() {
+            // Xen's driver takes none for running that is just being restored, and that may take its time.
+            let is_gone = || {
+                let situation = libvirt.domain(&state.uuid).and_then(|domain| domain.situation());
+                matches!(situation, Ok(Situation::Gone) | Err(Trouble::Gone))
+            };
+            if is_past && is_gone() && Job::of(self.host, &state.uuid)?.is_none() {
                 self.log.info(format_args!("{}: does not run here any more; its disc is removed", state.name));
                 leftovers::remove(self.host, VmLock::wait(self.host, &state.uuid)?)?;
             }
@@ -356,14 +380,17 @@ impl<'a> Desk<'a> {
         Results::forget_old(self.host, &running)
     }
 
-    /// Notes that a job is done, and takes it out of the spool; gives the disc's number.
-    fn finish(&mut self, job: &Job, line: &str) -> Result<u64> {
+    /// Notes how a job ended, and takes it out of the spool; gives the disc's number.
+    fn finish(&mut self, job: &Job, line: &str, ending: Ending) -> Result<u64> {
         self.entries.remove(&job.uuid);
         let lock = VmLock::wait(self.host, &job.uuid)?;
         let generation =
             State::of(self.host, &job.uuid)?.and_then(|state| state.edition).map(|edition| edition.generation.0);
         if job.is_newest(self.host)? {
-            self.write_locked(job, &lock, Progress::Delivered, line)?;
+            match ending {
+                Ending::Delivered => self.write_locked(job, &lock, Progress::Delivered, line)?,
+                Ending::AtNextStart => self.state_of(job)?.write_until_next_start(self.host, &lock, line)?,
+            }
             job.done(self.host, &lock)?;
         }
         Ok(generation.unwrap_or_default())
@@ -380,11 +407,23 @@ impl<'a> Desk<'a> {
     }
 
     fn write_locked(&self, job: &Job, lock: &VmLock, progress: Progress, message: &str) -> Result<()> {
-        let state = State::of(self.host, &job.uuid)?;
-        let mut state = state.unwrap_or_else(|| State::new(job.uuid.clone(), &job.name, job.reason));
-        state.reason = job.reason;
-        state.write(self.host, lock, progress, message).context("noting how far a disc has come")
+        self.state_of(job)?.write(self.host, lock, progress, message).context("noting how far a disc has come")
     }
+
+    /// What is known of the job's VM, for the job to be noted in.
+    fn state_of(&self, job: &Job) -> Result<State> {
+        let state = State::of(self.host, &job.uuid)?;
+        let state = state.unwrap_or_else(|| State::new(job.uuid.clone(), &job.name, job.reason));
+        Ok(State { reason: job.reason, driver: job.driver, ..state })
+    }
+}
+
+/// How a job ended.
+enum Ending {
+    /// The disc is in the drive, and the guest knows as far as it can.
+    Delivered,
+    /// The newest content gets there at the VM's next start, restore or arrival.
+    AtNextStart,
 }
 
 /// What there is to say of a guest that does not let go.

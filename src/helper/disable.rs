@@ -7,10 +7,11 @@ use clap::Args;
 
 use super::exit::{DONE, WAITING};
 use super::libvirt::{Scope, Trouble};
-use super::swap::device;
+use super::media::device;
 use super::vm;
 use crate::context::domain::Domain;
 use crate::context::drive::Drive;
+use crate::context::driver::MediaChange;
 use crate::context::new_drive;
 use crate::host::config::Config;
 use crate::host::image;
@@ -33,7 +34,7 @@ pub struct Disable {
 /// When the VM does not exist, or libvirt refuses the change.
 pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u8> {
     let config = Config::load(host)?;
-    let libvirt = vm::connect(&config)?;
+    let libvirt = vm::connect(host, &config)?;
     let handle = libvirt.find(&options.vm)?;
     let live = vm::runs(&handle)?.then(|| vm::current_xml(&handle)).transpose()?;
     let defined = handle.is_persistent()?.then(|| handle.xml(Scope::Config)).transpose()?;
@@ -61,6 +62,11 @@ pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u
     if let Some(xml) = &live {
         let domain = Domain::read(xml)?;
         for drive in ours(&domain) {
+            if domain.machine.media_change() == MediaChange::Never {
+                let target = &drive.target;
+                writeln!(out, "{name}: takes part no more; its disc in {target} cannot be taken out before it stops")?;
+                return Ok(DONE);
+            }
             match handle.update_device(&device(drive, None), Scope::Live, false) {
                 Ok(()) | Err(Trouble::Gone) => {}
                 Err(Trouble::Refused(_)) => {

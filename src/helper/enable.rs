@@ -47,7 +47,7 @@ fn formats() -> impl TypedValueParser<Value = Format> {
 /// When the VM does not exist, has no fit drive, or libvirt refuses the change.
 pub fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8> {
     let config = Config::load(host)?;
-    let libvirt = vm::connect(&config)?;
+    let libvirt = vm::connect(host, &config)?;
     let handle = libvirt.find(&options.vm)?;
     let (persistent, running) = (handle.is_persistent()?, vm::runs(&handle)?);
     let live = running.then(|| vm::current_xml(&handle)).transpose()?;
@@ -105,7 +105,7 @@ pub fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8>
     match live.drives.iter().find(|drive| drive.target == target) {
         None => writeln!(out, "{name}: runs without that drive now: no disc before it is shut down and started again")?,
         Some(drive) if drive.is_empty() || drive.path().is_some_and(|path| image::is_called_ours(path, uuid)) => {
-            let job = Job::new(uuid.clone(), name, Reason::Refresh, false);
+            let job = Job::new(uuid.clone(), name, Reason::Refresh, false).with(live.machine.driver());
             drop(handle);
             drop(libvirt);
             return refresh::deliver_and_watch(host, &config, vec![job], out);

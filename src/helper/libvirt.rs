@@ -16,6 +16,7 @@ use virt::domain::Domain;
 use virt::error::{Error, ErrorNumber};
 use virt::sys;
 
+use crate::context::driver::Driver;
 use crate::context::request::NAMESPACE;
 use crate::context::uuid::Uuid;
 
@@ -58,7 +59,8 @@ impl std::error::Error for Trouble {}
 /// Where a VM is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Situation {
-    /// It is arriving: libvirt's own work on it is not done, and a call that changes it would have to wait.
+    /// It is arriving, or being started: libvirt's own work on it is not done, and a call that changes it would have to
+    /// wait.
     Arriving,
     /// Its guest runs here.
     Running,
@@ -72,6 +74,7 @@ pub enum Situation {
 pub struct Libvirt {
     connection: Connect,
     uri: String,
+    driver: Driver,
 }
 
 /// A domain of that daemon.
@@ -118,7 +121,7 @@ impl Libvirt {
         drop(answered);
         // A driver without a connection of its own, such as test://, knows no such thing.
         let _optional = connection.set_keep_alive(KEEPALIVE.0, KEEPALIVE.1);
-        Ok(Libvirt { connection, uri: uri.to_owned() })
+        Ok(Libvirt { connection, uri: uri.to_owned(), driver: Driver::of_uri(uri) })
     }
 
     /// Calls `happened`, in the event loop's thread, for each domain in whose life something happens, until the
@@ -255,7 +258,7 @@ impl Handle<'_> {
             };
         }
         // Both are small non-negative numbers of C enumerations.
-        Ok(match (state as c_uint, reason as c_uint) {
+        let situation = match (state as c_uint, reason as c_uint) {
             (sys::VIR_DOMAIN_RUNNING, sys::VIR_DOMAIN_RUNNING_POSTCOPY | sys::VIR_DOMAIN_RUNNING_POSTCOPY_FAILED) => {
                 Situation::Arriving
             }
@@ -269,7 +272,10 @@ impl Handle<'_> {
             (sys::VIR_DOMAIN_RUNNING | sys::VIR_DOMAIN_BLOCKED, _) => Situation::Running,
             (sys::VIR_DOMAIN_PAUSED | sys::VIR_DOMAIN_PMSUSPENDED, _) => Situation::Paused,
             _ => Situation::Gone,
-        })
+        };
+        // To Xen's driver a VM is shut off until all its memory has come, and then paused; only the work on it is known.
+        let may_arrive = self.libvirt.driver == Driver::Xen && matches!(situation, Situation::Gone | Situation::Paused);
+        Ok(if may_arrive && self.is_worked_on() { Situation::Arriving } else { situation })
     }
 
     /// Whether long work is done on it, such as a migration away from here, for which a change would have to wait.

@@ -44,7 +44,7 @@ pub fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> Result<u
     let config = Config::load(host)?;
     let xml = match (&options.xml, &options.vm) {
         (Some(file), _) => vm::xml_file(file)?,
-        (None, Some(name)) => vm::current_xml(&vm::connect(&config)?.find(name)?)?,
+        (None, Some(name)) => vm::current_xml(&vm::connect(host, &config)?.find(name)?)?,
         (None, None) => bail!("name a VM, or give a file with --xml"),
     };
     let domain = Domain::read(&xml)?;

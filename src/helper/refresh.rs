@@ -48,7 +48,7 @@ const WATCH: Duration = Duration::from_secs(30);
 /// When a VM does not exist or takes no part, before anything is asked for.
 pub fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u8> {
     let config = Config::load(host)?;
-    let libvirt = vm::connect(&config)?;
+    let libvirt = vm::connect(host, &config)?;
     let handles: Vec<Handle> = match options.all {
         true => libvirt.running()?,
         false => options.vms.iter().map(|name| libvirt.find(name)).collect::<Result<_>>()?,
@@ -74,7 +74,8 @@ pub fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u
         if handle.situation()? == Situation::Gone {
             writeln!(out, "{name}: does not run; its disc is made when it starts")?;
         } else {
-            jobs.push(Job::new(domain.uuid.clone(), &name, Reason::Refresh, options.force));
+            let job = Job::new(domain.uuid.clone(), &name, Reason::Refresh, options.force);
+            jobs.push(job.with(domain.machine.driver()));
         }
     }
     drop(handles);
@@ -131,7 +132,7 @@ fn outcome(host: &Host, job: &Job, time_is_up: bool) -> Result<Option<(u8, Strin
     let state = State::of(host, &job.uuid)?.filter(|state| !newest || state.since >= job.noted);
     Ok(match (newest, state) {
         (false, Some(state)) if state.since < job.noted => Some((DONE, SAME.to_owned())),
-        (false, Some(state)) => Some((code(state.progress), state.message)),
+        (false, Some(state)) => Some((code(&state), state.message)),
         (false, None) => Some((DONE, "does not run here any more".to_owned())),
         (true, Some(state)) if state.progress == Progress::Failed => Some((FAILED, state.message)),
         (true, state) if time_is_up => {
@@ -147,8 +148,10 @@ fn worse(one: u8, other: u8) -> u8 {
     if [one, other].contains(&FAILED) { FAILED } else { one.max(other) }
 }
 
-fn code(progress: Progress) -> u8 {
-    match progress {
+fn code(state: &State) -> u8 {
+    match state.progress {
+        // Nothing is left to do, nor to wait for.
+        _ if state.until_next_start => DONE,
         Progress::Delivered => DONE,
         Progress::Waiting => WAITING,
         Progress::Failed => FAILED,

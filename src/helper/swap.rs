@@ -1,18 +1,16 @@
 //! The swap: the newest disc into the drive of a running VM, and its guest told by an ordinary media change.
-//!
-//! Eject, then insert the same path: libvirt takes an insertion of the path that is already there for no change at all.
-//! It does not matter in which state the drive is found: full, empty, with an open tray, or left by a helper that died.
 
 use std::path::Path;
-use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow};
-use quick_xml::escape::escape;
+use anyhow::{Context, Result};
 
+use super::last_good::LastGood;
 use super::libvirt::{Handle, Libvirt, Scope, Situation, Trouble};
+use super::media;
 use super::programs::Runner;
 use crate::context::domain::Domain;
 use crate::context::drive::Drive;
+use crate::context::driver::MediaChange;
 use crate::context::marker::Reason;
 use crate::context::request::Request;
 use crate::host::config::Config;
@@ -33,6 +31,8 @@ pub enum Attempt {
     Done(String),
     /// The drive holds a disc of the same content; nothing was done.
     Unchanged,
+    /// The newest content cannot get to the guest before its next start, restore or arrival; the line says why.
+    AtNextStart(String),
     /// The VM is still arriving: wait for the event.
     NotYet,
     /// The guest, which runs, holds the old disc.
@@ -65,6 +65,8 @@ impl From<Trouble> for Attempt {
 /// What bringing a disc up to date came to.
 struct Update {
     rebuilt: bool,
+    /// The disc before, where it may be needed.
+    last: Option<LastGood>,
     /// What went wrong with programs, and what is used instead.
     warnings: Vec<String>,
 }
@@ -105,9 +107,13 @@ impl Swap<'_> {
             return Ok(Attempt::Done("the VM asks for no context any more".to_owned()));
         };
         let drive = domain.drive(request).and_then(|drive| drive.check().map(|()| drive)).map_err(hopeless)?;
+        if domain.machine.media_change() == MediaChange::Never {
+            return self.leave(&config, job, &domain, request, drive).map_err(hopeless);
+        }
         let path = image::path(&config, &domain.uuid);
         let path = path.to_str().context("image_dir is not UTF-8").map_err(hopeless)?;
-        let update = self.bring_up_to_date(&config, job, &domain, request, path).map_err(hopeless)?;
+        let mut update = self.bring_up_to_date(&config, job, &domain, request, path).map_err(hopeless)?;
+        let last = update.last.take();
         let done = |line: String| Attempt::Done([vec![line], update.warnings.clone()].concat().join("; "));
         if job.reason == Reason::Refresh && !update.rebuilt && !job.force && self.has_it(&domain, drive, path) {
             let nothing_to_say = update.warnings.is_empty();
@@ -115,7 +121,53 @@ impl Swap<'_> {
         }
         // A disc that somebody else put in is only taken out of a guest's hands when a person asks for it.
         let ours = drive.path().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
-        self.change(&handle, drive, path, force && (ours || job.force)).map(done)
+        match media::change(&handle, drive, path, force && (ours || job.force)) {
+            Err(Attempt::Failed(message)) => Err(Attempt::Failed(self.after_failure(message, last, &handle, drive))),
+            changed => changed.map(done),
+        }
+    }
+
+    /// Puts the last disc back, where there is one; gives what there is to say.
+    fn after_failure(&self, message: String, last: Option<LastGood>, handle: &Handle, drive: &Drive) -> String {
+        match last.map(|last| last.put_back(self.host, handle, drive)) {
+            None => message,
+            Some(Ok(())) => format!("{message}; the last disc is back in the drive {}", drive.target),
+            Some(Err(error)) => {
+                format!("{message}; and the drive {} may be empty: putting the last disc back: {error:#}", drive.target)
+            }
+        }
+    }
+
+    /// The attempt for a VM whose disc does not change while it runs: the drive holds what was made when it came. What
+    /// programs print is remembered for the hook, which makes the next one.
+    fn leave(&self, config: &Config, job: &Job, domain: &Domain, request: &Request, drive: &Drive) -> Result<Attempt> {
+        let target = &drive.target;
+        let fixed = "the disc of a paravirtual guest cannot change while it runs";
+        let place = drive.path().map(Path::new).filter(|path| image::may_be_made_at(config, path, &domain.uuid));
+        let Some(place) = place else {
+            let name = &domain.name;
+            return Ok(Attempt::AtNextStart(format!(
+                "the drive {target} does not hold its context, and {fixed}; \"virt-recontext enable {name}\" gives it to \
+                 its definition, for its next start"
+            )));
+        };
+        let subject = Subject { name: &domain.name, uuid: &domain.uuid, request };
+        let mut programs = Runner::new(self.host, &domain.name, &domain.uuid, &config.limits)?;
+        let gathered = Sources::gather(self.host, config, subject, &mut programs);
+        let lock = VmLock::wait(self.host, &domain.uuid)?;
+        let warnings = programs.remember()?;
+        let is_newest = gathered?.are_on(&lock, place)?;
+        let told = |line: String| [vec![line], warnings.clone()].concat().join("; ");
+        if !is_newest {
+            let line =
+                format!("{fixed}: newer content gets into the drive {target} at its next start, restore or arrival");
+            return Ok(Attempt::AtNextStart(told(line)));
+        }
+        let delivered = State::of(self.host, &domain.uuid)?.is_some_and(|state| state.progress == Progress::Delivered);
+        if job.reason == Reason::Refresh && delivered && warnings.is_empty() {
+            return Ok(Attempt::Unchanged);
+        }
+        Ok(Attempt::Done(told(format!("in the drive {target} since the guest came"))))
     }
 
     /// Makes the disc anew if its content is not what it would be now.
@@ -135,12 +187,17 @@ impl Swap<'_> {
         let warnings = programs.remember()?;
         let (sources, path) = (gathered?, Path::new(path));
         if sources.are_on(&lock, path)? {
-            return Ok(Update { rebuilt: false, warnings });
+            return Ok(Update { rebuilt: false, last: None, warnings });
         }
-        let made = sources.make(&lock, path, job.reason)?;
         let state = State::of(self.host, &domain.uuid)?;
+        let last = match domain.machine.media_change() {
+            MediaChange::Update => LastGood::keep(self.host, &lock, state.as_ref())?,
+            MediaChange::EjectAndInsert | MediaChange::Never => None,
+        };
+        let made = sources.make(&lock, path, job.reason)?;
         let mut state = State {
             name: domain.name.clone(),
+            driver: domain.machine.driver(),
             reason: job.reason,
             edition: Some(made.edition),
             identity: Some(made.identity),
@@ -148,7 +205,7 @@ impl Swap<'_> {
             ..state.unwrap_or_else(|| State::new(domain.uuid.clone(), &domain.name, job.reason))
         };
         state.write(self.host, &lock, Progress::Waiting, "the disc is made and waits for its drive")?;
-        Ok(Update { rebuilt: true, warnings })
+        Ok(Update { rebuilt: true, last, warnings })
     }
 
     /// Whether the drive holds the newest disc already, as far as we know.
@@ -156,44 +213,4 @@ impl Swap<'_> {
         let delivered = |state: State| state.progress == Progress::Delivered;
         drive.path() == Some(path) && State::of(self.host, &domain.uuid).ok().flatten().is_some_and(delivered)
     }
-
-    /// Ejects and inserts.
-    fn change(&self, handle: &Handle, drive: &Drive, path: &str, force: bool) -> Result<String, Attempt> {
-        let begin = Instant::now();
-        if !drive.is_empty() {
-            match handle.update_device(&device(drive, None), Scope::Live, force) {
-                Err(Trouble::Refused(_)) if handle.situation()? == Situation::Paused => {
-                    return Err(Attempt::HeldPaused);
-                }
-                Err(Trouble::Refused(_)) if !force => return Err(Attempt::Held),
-                ejected => ejected?,
-            }
-        }
-        handle.update_device(&device(drive, Some(path)), Scope::Live, false)?;
-        let took = begin.elapsed().as_secs_f64() * 1e3;
-        self.check(handle, drive, path)?;
-        let how = if force { " by force, since the guest did not let go" } else { "" };
-        Ok(format!("in the drive {}{how}; the media change took {took:.0} ms", drive.target))
-    }
-
-    /// libvirt must say that the disc is in the drive.
-    fn check(&self, handle: &Handle, drive: &Drive, path: &str) -> Result<(), Attempt> {
-        let xml = handle.xml(Scope::Live)?;
-        let domain = Domain::read(&xml).map_err(|error| Attempt::Failed(format!("{error:#}")))?;
-        let now = domain.drives.iter().find(|now| now.target == drive.target).and_then(Drive::path);
-        let wrong = || anyhow!("after the media change the drive {} holds {now:?}, not {path:?}", drive.target);
-        if now == Some(path) { Ok(()) } else { Err(Attempt::Failed(wrong().to_string())) }
-    }
-}
-
-/// The drive with the file `path`, or empty, as libvirt wants it described for a media change.
-pub fn device(drive: &Drive, path: Option<&str>) -> String {
-    // libvirt forgets the policy when it is not sent again.
-    let source = path.map(|path| format!("<source file='{}' startupPolicy='optional'/>", escape(path)));
-    format!(
-        "<disk type='file' device='cdrom'><driver name='qemu' type='raw'/>{}<target dev='{}' bus='{}'/><readonly/></disk>",
-        source.unwrap_or_default(),
-        escape(drive.target.as_str()),
-        escape(drive.bus.as_str())
-    )
 }

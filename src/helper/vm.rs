@@ -8,17 +8,18 @@ use anyhow::{Context, Result, ensure};
 use super::libvirt::{Handle, Libvirt, Scope, Situation};
 use crate::host::config::Config;
 use crate::host::file;
+use crate::host::paths::Host;
 
 /// Largest XML file that is read, in bytes.
 const MAX_XML: u64 = 8 << 20;
 
-/// Connects the command line to the daemon.
+/// Connects the command line to this host's daemon.
 ///
 /// # Errors
 /// When there is no daemon.
-pub fn connect(config: &Config) -> Result<Libvirt> {
-    let uri = config.uri.clone();
-    Libvirt::connect(&config.uri, move || {
+pub fn connect(host: &Host, config: &Config) -> Result<Libvirt> {
+    let uri = config.uri_of(config.driver(host)).to_owned();
+    Libvirt::connect(&uri.clone(), move || {
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: libvirt at {uri} does not answer");
     })
 }

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
-/// An operation of libvirt's QEMU hook that we act on.
+use crate::context::driver::Driver;
+
+/// An operation of libvirt's hooks that we act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// A VM is about to start, arrive or be restored; its files are not yet looked at.
@@ -13,7 +15,7 @@ pub enum Operation {
     Migrate,
     /// A VM is about to be restored; the answer becomes its definition.
     Restore,
-    /// QEMU runs; of a VM that arrives, the memory is still to come.
+    /// The VM runs, or its memory is there; of a VM that arrives, the memory is still to come.
     Started,
     /// libvirtd was restarted and found the VM running. A failure here would kill it.
     Reconnect,
@@ -23,15 +25,19 @@ pub enum Operation {
     Release,
 }
 
-/// Operation, its second word, and whether a refusal is possible there (elsewhere it would kill, or be ignored).
-const CALLS: [(&str, &str, Operation, bool); 7] = [
-    ("prepare", "begin", Operation::Prepare, true),
-    ("migrate", "begin", Operation::Migrate, true),
-    ("restore", "begin", Operation::Restore, true),
-    ("started", "begin", Operation::Started, false),
-    ("reconnect", "begin", Operation::Reconnect, false),
-    ("stopped", "end", Operation::Stopped, false),
-    ("release", "end", Operation::Release, false),
+/// Every driver.
+const ALL: &[Driver] = &Driver::ALL;
+
+/// Operation, its second word, who calls it, and whether a refusal is possible there (elsewhere it would kill, or be
+/// ignored). Xen's driver restores a VM like one that starts: by `prepare` and `started`.
+const CALLS: [(&str, &str, Operation, &[Driver], bool); 7] = [
+    ("prepare", "begin", Operation::Prepare, ALL, true),
+    ("migrate", "begin", Operation::Migrate, ALL, true),
+    ("restore", "begin", Operation::Restore, &[Driver::Qemu], true),
+    ("started", "begin", Operation::Started, ALL, false),
+    ("reconnect", "begin", Operation::Reconnect, ALL, false),
+    ("stopped", "end", Operation::Stopped, ALL, false),
+    ("release", "end", Operation::Release, ALL, false),
 ];
 
 /// One call of the hook.
@@ -44,11 +50,15 @@ pub struct HookCall {
 }
 
 impl HookCall {
-    /// Reads the hook's arguments, `NAME OPERATION SUB-OPERATION EXTRA`; `None` for calls that do not concern us.
-    pub fn parse(args: impl Iterator<Item = OsString>) -> Option<HookCall> {
+    /// Reads the arguments of the hook of `driver`, `NAME OPERATION SUB-OPERATION EXTRA`; `None` for calls that do not
+    /// concern us.
+    pub fn parse(driver: Driver, args: impl Iterator<Item = OsString>) -> Option<HookCall> {
         let args: Vec<OsString> = args.take(4).collect();
         let [name, operation, sub_operation, ..] = args.as_slice() else { return None };
-        let (_, _, operation, _) = CALLS.iter().find(|(op, sub, ..)| operation == op && sub_operation == sub)?;
+        let is_it = |(op, sub, _, callers, _): &&(&str, &str, Operation, &[Driver], bool)| {
+            operation == op && sub_operation == sub && callers.contains(&driver)
+        };
+        let (_, _, operation, ..) = CALLS.iter().find(is_it)?;
         Some(HookCall { domain: name.to_string_lossy().into_owned(), operation: *operation })
     }
 }
@@ -65,13 +75,13 @@ impl Operation {
 
     /// Whether the VM may be refused because its disc cannot be made, if the administrator wants that.
     pub fn may_refuse(self) -> bool {
-        CALLS.iter().any(|(.., operation, may)| *operation == self && *may)
+        CALLS.iter().any(|(.., operation, _, may)| *operation == self && *may)
     }
 }
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(CALLS.iter().find(|(.., operation, _)| operation == self).map_or("", |(name, ..)| name))
+        f.write_str(CALLS.iter().find(|(.., operation, _, _)| operation == self).map_or("", |(name, ..)| name))
     }
 }
 
@@ -80,7 +90,11 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Option<Operation> {
-        HookCall::parse(line.split(' ').map(OsString::from)).map(|call| call.operation)
+        parse_of(Driver::Qemu, line)
+    }
+
+    fn parse_of(driver: Driver, line: &str) -> Option<Operation> {
+        HookCall::parse(driver, line.split(' ').map(OsString::from)).map(|call| call.operation)
     }
 
     #[test]
@@ -91,6 +105,15 @@ mod tests {
             ["vm start begin -", "vm stopped begin -", "vm migrate end -", "vm attach begin -", "vm migrate", "vm", ""]
         {
             assert_eq!(parse(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn xens_driver_has_no_restore() {
+        assert_eq!(parse("vm restore begin -"), Some(Operation::Restore));
+        assert_eq!(parse_of(Driver::Xen, "vm restore begin -"), None);
+        for line in ["vm prepare begin -", "vm migrate begin -", "vm release end -"] {
+            assert_eq!(parse_of(Driver::Xen, line), parse(line), "{line}");
         }
     }
 

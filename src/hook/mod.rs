@@ -11,13 +11,14 @@ mod supervise;
 mod unharmed;
 mod work;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use memchr::memmem;
 use nix::unistd::geteuid;
 
+use crate::context::driver::Driver;
 use crate::context::request::NAMESPACE;
 use crate::host::log::Log;
 use crate::host::paths::Host;
@@ -28,8 +29,8 @@ use reply::Reply;
 /// program, and its version, without running it.
 const VERSION: &str = concat!("virt-recontext-hook ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// Does what one call of the hook with `args` asks for; see hooks/README.md for the contract with libvirtd.
-pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
+/// Does what one call of the hook as `program` with `args` asks for; see hooks/README.md for the contract with libvirtd.
+pub fn run(program: &OsStr, args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.take(4).collect();
     // libvirtd gives four words, always.
     if let [only] = args.as_slice()
@@ -39,7 +40,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     // Most calls end before the child is made.
-    let Some(call) = HookCall::parse(args.into_iter()) else { return ExitCode::SUCCESS };
+    let Some(call) = HookCall::parse(Driver::of_hook(program), args.into_iter()) else { return ExitCode::SUCCESS };
     // An unprivileged daemon (qemu:///session) runs the same hook directory; its VMs are not ours.
     if !geteuid().is_root() {
         return ExitCode::SUCCESS;

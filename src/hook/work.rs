@@ -32,6 +32,9 @@ use crate::host::state::{Progress, State};
 /// arrival. One that is older is left over from an arrival that never came.
 const ARRIVAL: u64 = 60;
 
+/// The state of a VM whose disc has been made before it has come.
+const ON_ITS_WAY: &str = "the disc is made; the VM is on its way";
+
 /// Does the work of `call` and writes the reply to `out`. Every failure ends in the log, and in a reply with which the
 /// VM goes on, unless the administrator wants a refusal.
 pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
@@ -120,20 +123,26 @@ impl Call<'_> {
             return Ok(Reply::Nothing);
         }
         let lock = VmLock::wait(self.host, &domain.uuid)?;
-        Job::new(domain.uuid.clone(), &domain.name, reason, false).note(self.host, &lock)?;
+        self.job(&domain, reason).note(self.host, &lock)?;
         self.failed(self.state(&domain, reason)?, lock, error).map(|()| Reply::Nothing)
     }
 
     /// A first boot finds its disc in the drive.
     fn prepare(&mut self, domain: &Domain) -> Result<()> {
         let lock = VmLock::wait(self.host, &domain.uuid)?;
+        let mut arriving = None;
         if let Some(job) = Job::of(self.host, &domain.uuid)? {
-            if matches!(job.reason, Reason::Migrate | Reason::Restore) && job.age() < ARRIVAL {
-                return Ok(());
+            arriving =
+                Some(job).filter(|job| matches!(job.reason, Reason::Migrate | Reason::Restore) && job.age() < ARRIVAL);
+            match arriving {
+                Some(_) if domain.machine.driver().may_start_without_disc() || self.has_its_file(domain) => {
+                    return Ok(());
+                }
+                Some(_) => {}
+                None => Job::drop_of(self.host, &lock)?,
             }
-            Job::drop_of(self.host, &lock)?;
         }
-        let mut state = self.state(domain, Reason::Start)?;
+        let mut state = self.state(domain, arriving.as_ref().map_or(Reason::Start, |job| job.reason))?;
         let made = self.drive(domain).and_then(|(request, drive)| {
             let path =
                 drive.path().map(Path::new).filter(|path| image::may_be_made_at(self.config, path, &domain.uuid));
@@ -142,6 +151,7 @@ impl Call<'_> {
             self.make(&lock, domain, request, path, &mut state).map(Some)
         });
         match made {
+            Ok(Some(())) if arriving.is_some() => state.write(self.host, &lock, Progress::Waiting, ON_ITS_WAY),
             Ok(Some(())) => state.write(self.host, &lock, Progress::Delivered, "in the drive since the start"),
             Ok(None) => Ok(()),
             Err(error) => self.failed(state, lock, error),
@@ -186,7 +196,7 @@ impl Call<'_> {
             Err(error) => return self.failed(state, lock, error).map(|()| Reply::Nothing),
         };
         let path = image::path(self.config, &domain.uuid);
-        let job = Job::new(domain.uuid.clone(), &domain.name, reason, false);
+        let job = self.job(domain, reason);
         // Noted before the disc is made: even if we are stopped at that, the helper brings things right. Unless the VM is
         // then refused, and needs nothing.
         let strict = self.config.on_error == OnError::Refuse;
@@ -201,7 +211,7 @@ impl Call<'_> {
             return self.failed(state, lock, error).map(|()| Reply::Nothing);
         }
         let answer = rewrite::with_disc(domain, drive, path.to_str().context("image_dir is not UTF-8")?)?;
-        state.write(self.host, &lock, Progress::Waiting, "the disc is made; the VM is on its way")?;
+        state.write(self.host, &lock, Progress::Waiting, ON_ITS_WAY)?;
         Ok(answer.map_or(Reply::Nothing, Reply::Answer))
     }
 
@@ -216,7 +226,7 @@ impl Call<'_> {
                 return Ok(());
             }
             let lock = VmLock::wait(self.host, &domain.uuid)?;
-            Job::new(domain.uuid.clone(), &domain.name, Reason::Start, false).note(self.host, &lock)?;
+            self.job(domain, Reason::Start).note(self.host, &lock)?;
             // Why there is no disc says more than that there is none.
             if state.progress != Progress::Failed {
                 state.write(self.host, &lock, Progress::Waiting, "the drive holds no context disc yet")?;
@@ -239,6 +249,17 @@ impl Call<'_> {
 
     fn release(&mut self, domain: &Domain) -> Result<()> {
         leftovers::remove(self.host, VmLock::wait(self.host, &domain.uuid)?)
+    }
+
+    /// A new job for the domain. By its own description: a script in hooks/libxl may call us by any name.
+    fn job(&self, domain: &Domain, reason: Reason) -> Job {
+        Job::new(domain.uuid.clone(), &domain.name, reason, false).with(domain.machine.driver())
+    }
+
+    /// Whether the file that its drive names is there.
+    fn has_its_file(&self, domain: &Domain) -> bool {
+        let drive = self.drive(domain).map(|(_, drive)| drive);
+        drive.is_ok_and(|drive| drive.path().is_none_or(|path| image::exists(self.host, Path::new(path))))
     }
 
     /// What the domain asks for, and the fit drive for it.
@@ -274,7 +295,7 @@ impl Call<'_> {
     fn state(&self, domain: &Domain, reason: Reason) -> Result<State> {
         let last = State::of(self.host, &domain.uuid)?;
         let state = last.unwrap_or_else(|| State::new(domain.uuid.clone(), &domain.name, reason));
-        Ok(State { name: domain.name.clone(), reason, ..state })
+        Ok(State { name: domain.name.clone(), driver: domain.machine.driver(), reason, ..state })
     }
 
     /// Writes down why there is no new disc, and hands the error on. Of a VM that is therefore refused nothing is written:

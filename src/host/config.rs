@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, de::Error};
 use super::file;
 use super::paths::Host;
 use crate::context::compose;
+use crate::context::driver::Driver;
 use crate::context::format::Format;
 use crate::context::toml_fault;
 
@@ -16,8 +17,8 @@ use crate::context::toml_fault;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The libvirt daemon of this host.
-    pub uri: String,
+    /// The libvirt daemon of this host; `None` is the one of the host's hypervisor.
+    pub uri: Option<String>,
     /// Where the images lie.
     pub image_dir: PathBuf,
     /// Owner of an image, for hosts where libvirt does not set it.
@@ -96,7 +97,7 @@ pub struct Limits {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            uri: "qemu:///system".to_owned(),
+            uri: None,
             image_dir: PathBuf::from("/var/lib/libvirt/recontext"),
             image_owner: None,
             image_group: None,
@@ -154,6 +155,21 @@ impl Config {
         let config: Config = toml::from_str(text).map_err(|fault| toml_fault::told(&fault, text))?;
         config.check()?;
         Ok(config)
+    }
+
+    /// Where `driver` is reached on this host.
+    pub fn uri_of(&self, driver: Driver) -> &str {
+        let configured = self.uri.as_deref().filter(|uri| Driver::of_uri(uri) == driver);
+        configured.unwrap_or(driver.default_uri())
+    }
+
+    /// The driver that this host's VMs are with: the one that is configured, or else Xen's on a host that Xen runs.
+    pub fn driver(&self, host: &Host) -> Driver {
+        match &self.uri {
+            Some(uri) => Driver::of_uri(uri),
+            None if host.is_run_by_xen() => Driver::Xen,
+            None => Driver::Qemu,
+        }
     }
 
     fn check(&self) -> Result<()> {
@@ -217,7 +233,7 @@ mod tests {
             .collect();
         let config = parse(&set).unwrap();
         assert_eq!(
-            format!("{:?}", Config { image_owner: None, image_group: None, ..config }),
+            format!("{:?}", Config { uri: None, image_owner: None, image_group: None, ..config }),
             format!("{:?}", Config::default())
         );
         let keys = [

@@ -15,7 +15,7 @@ use tempfile::NamedTempFile;
 const MAX_SMALL: u64 = 1 << 20;
 
 /// How the name of a file begins that is being written.
-const NEW: &str = ".new-";
+pub(super) const NEW: &str = ".new-";
 
 /// Nobody writes any more at a file that has not changed for so long.
 const ABANDONED: Duration = Duration::from_secs(60);

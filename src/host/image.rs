@@ -1,5 +1,6 @@
 //! The image files: where they lie, and how a new one takes the place of the old.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::{MetadataExt, fchown};
@@ -104,6 +105,47 @@ pub fn remove(host: &Host, path: &Path, identity: Identity) -> Result<()> {
     match fs::symlink_metadata(&real) {
         Ok(metadata) if Identity::from(&metadata) == identity => file::remove(&real),
         _ => Ok(()),
+    }
+}
+
+/// An image under a second name, which goes when this does.
+pub struct Kept {
+    place: PathBuf,
+    kept: PathBuf,
+}
+
+/// Keeps the image at `path` under a second name while a new one takes its place; `None` when there is none. The name is
+/// that of a file that is being written: should we be killed, it is tidied up as such.
+///
+/// # Errors
+/// When it is there and cannot be kept.
+pub fn keep(host: &Host, path: &Path) -> Result<Option<Kept>> {
+    let place = host.under_root(path);
+    let name = place.file_name().unwrap_or_default();
+    let kept =
+        place.with_file_name([OsStr::new(file::NEW), OsStr::new("last-"), name].into_iter().collect::<OsString>());
+    file::remove(&kept)?;
+    match fs::hard_link(&place, &kept) {
+        Ok(()) => Ok(Some(Kept { place, kept })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("keeping {}", place.display())),
+    }
+}
+
+impl Kept {
+    /// Puts it back into its place; what is there now is gone then.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    pub fn put_back(self) -> Result<()> {
+        fs::rename(&self.kept, &self.place).with_context(|| format!("putting the last {} back", self.place.display()))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // One that stays is tidied up later.
+        let _stays = file::remove(&self.kept);
     }
 }
 

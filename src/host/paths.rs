@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::context::driver::Driver;
 use crate::context::uuid::Uuid;
 
 /// The variable that moves the root, for tests. libvirtd passes it to no hook.
@@ -20,7 +21,8 @@ pub const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
 //  <root>/usr/sbin/virt-recontext              the helper
 //  <root>/dev/log                              the log
 //  <root>/etc/libvirt/hooks/{qemu,qemu.d/*}    where libvirtd looks for hooks
-//  <root>/run/{libvirtd,virtqemud}.pid         libvirt's daemon; <root>/proc tells more of it
+//  <root>/etc/libvirt/hooks/{libxl,libxl.d/*}  the same for VMs of Xen
+//  <root>/run/{libvirtd,virtqemud,virtxend}.pid  libvirt's daemon; <root>/proc tells more of it
 /// This host, as the programs see it.
 #[derive(Debug, Clone)]
 pub struct Host {
@@ -127,6 +129,16 @@ impl Host {
         self.root.join("etc/libvirt/hooks")
     }
 
+    /// The hook that libvirt's daemon calls first for the VMs of `driver`.
+    pub fn hook(&self, driver: Driver) -> PathBuf {
+        self.hooks_dir().join(driver.hook())
+    }
+
+    /// The directory of the hooks that it calls after that.
+    pub fn more_hooks_dir(&self, driver: Driver) -> PathBuf {
+        self.hooks_dir().join(format!("{}.d", driver.hook()))
+    }
+
     /// Where libvirt's daemon of this name writes the number of its process.
     pub fn daemon_pid_file(&self, daemon: &str) -> PathBuf {
         self.root.join("run").join(format!("{daemon}.pid"))
@@ -140,6 +152,12 @@ impl Host {
     /// What the kernel tells of a process.
     pub fn process_dir(&self, pid: u32) -> PathBuf {
         self.root.join("proc").join(pid.to_string())
+    }
+
+    /// Whether Xen runs this host, and lets it control the VMs.
+    pub fn is_run_by_xen(&self) -> bool {
+        let told = std::fs::read_to_string(self.root.join("proc/xen/capabilities"));
+        told.is_ok_and(|told| told.contains("control_d"))
     }
 
     /// For how long the kernel has run.

@@ -11,6 +11,8 @@ use super::clock;
 use super::file;
 use super::lock::VmLock;
 use super::paths::Host;
+use super::state::State;
+use crate::context::driver::Driver;
 use crate::context::marker::Reason;
 use crate::context::uuid::Uuid;
 
@@ -26,6 +28,9 @@ pub struct Job {
     /// Whether a guest that does not let go is made to at once.
     #[serde(default)]
     pub force: bool,
+    /// The driver that runs the VM; not written for QEMU's, as it was before there was another.
+    #[serde(default, skip_serializing_if = "Driver::is_qemu")]
+    pub driver: Driver,
     /// When it was noted, in hundredths of a second since 1970.
     pub noted: u64,
     /// Tells it from an older or newer job of the same VM.
@@ -33,10 +38,15 @@ pub struct Job {
 }
 
 impl Job {
-    /// A new job, noted now.
+    /// A new job, noted now, for a VM of QEMU's driver.
     pub fn new(uuid: Uuid, name: &str, reason: Reason, force: bool) -> Job {
-        let noted = clock::now().0;
-        Job { uuid, name: name.to_owned(), reason, force, noted, id: format!("{noted}-{}", process::id()) }
+        let (noted, driver) = (clock::now().0, Driver::Qemu);
+        Job { uuid, name: name.to_owned(), reason, force, driver, noted, id: format!("{noted}-{}", process::id()) }
+    }
+
+    /// The same job for a VM of `driver`.
+    pub fn with(self, driver: Driver) -> Job {
+        Job { driver, ..self }
     }
 
     /// How long ago it was noted, in seconds; 0 when the clock was set back.
@@ -62,11 +72,10 @@ impl Job {
         match file::read_text(&host.job_file(uuid)) {
             Ok(text) => {
                 Ok(Some(serde_json::from_str(&text).ok().filter(|job: &Job| job.uuid == *uuid).unwrap_or_else(|| {
-                    Job {
-                        id: String::new(),
-                        noted: 0,
-                        ..Job::new(uuid.clone(), &uuid.to_string(), Reason::Refresh, false)
-                    }
+                    // Its state may still tell who runs the VM.
+                    let driver = State::of(host, uuid).ok().flatten().map(|state| state.driver);
+                    let refresh = Job::new(uuid.clone(), &uuid.to_string(), Reason::Refresh, false);
+                    Job { id: String::new(), noted: 0, ..refresh }.with(driver.unwrap_or_default())
                 })))
             }
             Err(error) if file::is_missing(&error) => Ok(None),

@@ -11,6 +11,7 @@ use super::image::Identity;
 use super::lock::VmLock;
 use super::paths::Host;
 use super::spool;
+use crate::context::driver::Driver;
 use crate::context::marker::{Edition, Reason};
 use crate::context::uuid::Uuid;
 
@@ -36,8 +37,14 @@ pub struct State {
     pub uuid: Uuid,
     /// The VM's name at that time.
     pub name: String,
+    /// The driver that runs the VM; not written for QEMU's.
+    #[serde(default, skip_serializing_if = "Driver::is_qemu")]
+    pub driver: Driver,
     /// How far it has come.
     pub progress: Progress,
+    /// Whether it waits for the VM's next start, restore or arrival, so that nothing can be done before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub until_next_start: bool,
     /// Since when, in hundredths of a second since 1970.
     pub since: u64,
     /// What the last attempt was for.
@@ -58,7 +65,9 @@ impl State {
         State {
             uuid,
             name: name.to_owned(),
+            driver: Driver::Qemu,
             progress: Progress::Waiting,
+            until_next_start: false,
             since: 0,
             reason,
             message: String::new(),
@@ -103,6 +112,20 @@ impl State {
     /// # Errors
     /// When its file cannot be written.
     pub fn write(&mut self, host: &Host, _lock: &VmLock, progress: Progress, message: impl Into<String>) -> Result<()> {
+        self.until_next_start = false;
+        self.write_as_it_is(host, progress, message)
+    }
+
+    /// Writes down, as of now, that newer content waits for the VM's next start, restore or arrival.
+    ///
+    /// # Errors
+    /// When its file cannot be written.
+    pub fn write_until_next_start(&mut self, host: &Host, _lock: &VmLock, message: &str) -> Result<()> {
+        self.until_next_start = true;
+        self.write_as_it_is(host, Progress::Waiting, message)
+    }
+
+    fn write_as_it_is(&mut self, host: &Host, progress: Progress, message: impl Into<String>) -> Result<()> {
         self.progress = progress;
         self.message = message.into().chars().take(MAX_MESSAGE).collect();
         self.since = clock::now().0;

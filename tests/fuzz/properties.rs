@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use virt_recontext::context::compose::{Layer, Limits, Occasion, compose};
 use virt_recontext::context::domain::Domain;
 use virt_recontext::context::drive::Drive;
+use virt_recontext::context::driver::Driver;
 use virt_recontext::context::facts;
 use virt_recontext::context::format::Format;
 use virt_recontext::context::iso9660::{Image, date::VolumeDate};
@@ -46,9 +47,11 @@ pub fn called(name: &str) -> Property {
 /// another medium in one drive, and no path that is made of it lies outside the image directory.
 fn hook_input(data: &[u8]) {
     let (line, xml) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(0));
-    let arguments = line.split(|byte| *byte == b' ').map(|argument| OsString::from_vec(argument.to_vec()));
-    if let Some(call) = HookCall::parse(arguments) {
-        assert!(!call.operation.to_string().is_empty());
+    for driver in Driver::ALL {
+        let arguments = line.split(|byte| *byte == b' ').map(|argument| OsString::from_vec(argument.to_vec()));
+        if let Some(call) = HookCall::parse(driver, arguments) {
+            assert!(!call.operation.to_string().is_empty());
+        }
     }
     let Ok(xml) = str::from_utf8(xml) else { return };
     let Ok(domain) = Domain::read(xml) else { return };

@@ -15,6 +15,9 @@ TOP = Path(__file__).resolve().parents[2]
 PROGRAM = "/usr/sbin/virt-recontext-hook"
 MAIN = "/etc/libvirt/hooks/qemu"
 FILTER = "/etc/libvirt/hooks/qemu.d/50-virt-recontext"
+LIBXL = "/etc/libvirt/hooks/libxl"
+LIBXL_FILTER = f"{LIBXL}.d/50-virt-recontext"
+XENS_DRIVER = "/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_libxl.so"
 FOREIGN = "#!/bin/sh\nexec cat\n"
 
 # What packages write to, besides what is each host's own anyway.
@@ -66,7 +69,7 @@ def hosts(lab) -> Iterator[list[Host]]:
     for guest in list(lab.guests):
         guest.remove()
     for host in lab.hosts:
-        for path in (MAIN, f"{MAIN}.d", CONFIG, IMAGES, STATE, "/run/rpm", *map(str, Path("/usr/sbin").glob("virt-rec*"))):
+        for path in (MAIN, f"{MAIN}.d", LIBXL, f"{LIBXL}.d", CONFIG, IMAGES, STATE, "/run/rpm", *map(str, Path("/usr/sbin").glob("virt-rec*"))):
             host.remove(path)
         for path in reversed(WRITTEN_TO):
             host.run("umount", "-l", path)
@@ -136,6 +139,32 @@ def test_a_vm_lives_through_install_upgrade_and_removal(lab, guest, hosts, packa
         assert not any(host.path(path).exists() for path in (CONFIG, IMAGES, STATE))
     assert not foreign or host.read(MAIN) == FOREIGN
     assert vm.state() == other.state() == third.state() == "running"
+
+
+@pytest.mark.parametrize("foreign", [False, True], ids=["alone", "beside-a-foreign-hook"])
+@pytest.mark.parametrize("kind", [DEB, RPM], ids=["deb", "rpm"])
+def test_the_hook_of_xen_is_linked_where_its_driver_is_installed(hosts, packages, kind, foreign):
+    with_xen, without = hosts
+    with_xen.write(XENS_DRIVER, "")
+    ours = LIBXL_FILTER if foreign else LIBXL
+    for host in hosts:
+        if foreign:
+            host.write(LIBXL, FOREIGN, 0o755)
+        with host.awaiting_reload():
+            host.run(*kind.install, str(packages[f"0.0.1.{kind.end}"]))
+        assert link(host, MAIN) == PROGRAM
+    assert link(with_xen, ours) == PROGRAM
+    assert not link(without, LIBXL) and not link(without, LIBXL_FILTER)
+
+    with_xen.remove(ours)
+    with_xen.run(*kind.upgrade, str(packages[f"0.0.2.{kind.end}"]))
+    assert not link(with_xen, ours), "a link that the administrator has removed does not come back"
+    with_xen.run("mkdir", "-p", str(Path(ours).parent))
+    with_xen.run("ln", "-s", PROGRAM, ours)
+    with_xen.remove(XENS_DRIVER)
+    with_xen.run(*kind.remove)
+    assert not link(with_xen, ours), "no link is left to a program that is gone"
+    assert not foreign or with_xen.read(LIBXL) == FOREIGN
 
 
 def test_one_command_on_each_host_then_enable_and_migrate(lab, guest, hosts, packages):

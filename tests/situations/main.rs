@@ -4,6 +4,7 @@
 //!                          vm migrate begin -              the hook is called so; 'my vm' has a space
 //!                          vm migrate begin - < other.xml  with that file on its stdin
 //!                          as 65534: vm prepare begin -    by the daemon of that user
+//!                          by libxl: vm prepare begin -    by Xen's driver, as /etc/libvirt/hooks/libxl
 //!                          ! rm usr/sbin/virt-recontext    a shell command in the host's root
 //!     NAME/stdin.xml     what libvirtd gives; without it the usual VM, `domain/`, in which …
 //!     NAME/drives.xml    … these are the CD-ROM drives,

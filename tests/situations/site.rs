@@ -98,8 +98,13 @@ impl Site {
 
     /// The hook, run by an unprivileged daemon of the user `uid`.
     pub fn hook_as<S: AsRef<OsStr>>(&self, uid: u32, arguments: &[S]) -> Command {
+        self.hook_called("/etc/libvirt/hooks/qemu", uid, arguments)
+    }
+
+    /// The hook as a driver calls it that has it under the name `called`.
+    pub fn hook_called<S: AsRef<OsStr>>(&self, called: &str, uid: u32, arguments: &[S]) -> Command {
         let mut hook = Command::new(self.reachable(&program("virt-recontext-hook"), uid));
-        hook.args(arguments);
+        hook.arg0(called).args(arguments);
         self.on_this_host(&mut hook, uid);
         hook
     }

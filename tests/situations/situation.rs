@@ -43,13 +43,15 @@ pub fn check(name: &str) {
 
 /// A line of `call`.
 struct Call {
+    /// The name by which the hook is called, in /etc/libvirt/hooks.
+    name: String,
     uid: u32,
     arguments: Vec<String>,
     stdin: Option<String>,
 }
 
 impl Call {
-    /// `[as UID:] ARGUMENT… [< FILE]`, arguments quoted by `'` where they have spaces.
+    /// `[by NAME:] [as UID:] ARGUMENT… [< FILE]`, arguments quoted by `'` where they have spaces.
     fn parse(line: &str) -> Call {
         let mut words = Vec::new();
         let mut rest = line.trim();
@@ -62,6 +64,10 @@ impl Call {
             rest = behind.trim_start();
         }
         let stdin = words.iter().position(|word| word == "<").map(|at| words.drain(at..).nth(1).unwrap());
+        let name = match words.first().map(String::as_str) {
+            Some("by") => words.drain(..2).nth(1).unwrap().trim_end_matches(':').to_owned(),
+            _ => "qemu".to_owned(),
+        };
         let uid = match words.first().map(String::as_str) {
             Some("as") => words.drain(..2).nth(1).unwrap().trim_end_matches(':').parse().unwrap(),
             _ => 0,
@@ -69,7 +75,7 @@ impl Call {
         if words == ["(no", "arguments)"] {
             words.clear();
         }
-        Call { uid, arguments: words, stdin }
+        Call { name, uid, arguments: words, stdin }
     }
 
     /// What libvirtd gives on stdin: the named file, `stdin.xml`, or the usual VM as this operation sees it.
@@ -111,7 +117,8 @@ pub fn usual_vm(folder: &Path, document: &str, name: &str) -> String {
 fn call(site: &Site, folder: &Path, call: &Call, normal: &mut Normal) -> Vec<String> {
     let stdin = call.stdin(folder);
     let before = Snapshot::of(&site.root());
-    let output = run(&mut site.hook_as(call.uid, &call.arguments), &stdin);
+    let output =
+        run(&mut site.hook_called(&format!("/etc/libvirt/hooks/{}", call.name), call.uid, &call.arguments), &stdin);
     // Waits for the helpers, which may have something to say as well.
     let helpers = site.helper_calls();
     let log = site.log_lines();

@@ -1,7 +1,7 @@
 //! libvirt's daemon: which one runs, and whether it has seen the hook.
 //!
-//! It looks for hooks when it starts and when it is reloaded (SIGHUP). If it found any for QEMU then, it looks again at
-//! each call, so what is replaced or added later counts as well. It does not tell what it found. What can be known is when
+//! It looks for hooks when it starts and when it is reloaded (SIGHUP). If it found any for a driver then, it looks again
+//! at each call, so what is replaced or added later counts as well. It does not tell what it found. What can be known is when
 //! it started, when systemd last reloaded it, and that it has called us since. A SIGHUP that somebody else sent leaves no
 //! trace.
 
@@ -15,12 +15,13 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use super::installed::{Installed, Standing};
 use super::report::Report;
+use crate::context::driver::Driver;
 use crate::context::marker::Reason;
 use crate::context::moment::Moment;
 use crate::host::paths::Host;
 use crate::host::state::State;
 
-/// A daemon that has the QEMU driver.
+/// A daemon that has a driver of ours.
 #[derive(Debug)]
 pub struct Daemon {
     /// Its name, and that of its unit.
@@ -34,9 +35,9 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Those that run, as their files in /run say.
-    pub fn running(host: &Host) -> Vec<Daemon> {
-        ["libvirtd", "virtqemud"].into_iter().filter_map(|name| Daemon::called(host, name)).collect()
+    /// Those with `driver` that run, as their files in /run say.
+    pub fn running(host: &Host, driver: Driver) -> Vec<Daemon> {
+        ["libvirtd", modular(driver)].into_iter().filter_map(|name| Daemon::called(host, name)).collect()
     }
 
     fn called(host: &Host, name: &'static str) -> Option<Daemon> {
@@ -51,9 +52,18 @@ impl Daemon {
     }
 }
 
+/// The daemon that has this driver alone.
+fn modular(driver: Driver) -> &'static str {
+    match driver {
+        Driver::Qemu => "virtqemud",
+        Driver::Xen => "virtxend",
+    }
+}
+
 /// The name of the unit that this host has for its daemon, as far as can be told while none runs.
-pub fn unit(host: &Host) -> &'static str {
-    if host.daemon_pid_file("virtqemud").exists() { "virtqemud" } else { "libvirtd" }
+pub fn unit(host: &Host, driver: Driver) -> &'static str {
+    let modular = modular(driver);
+    if host.daemon_pid_file(modular).exists() { modular } else { "libvirtd" }
 }
 
 /// When systemd last reloaded a daemon: when its unit last changed its state, which else it does only at its start.
@@ -86,12 +96,12 @@ fn started(host: &Host, process: PathBuf) -> Option<SystemTime> {
 }
 
 /// Checks that the daemon knows of the hook.
-pub fn check(host: &Host, daemons: &[Daemon], installed: &[Installed], report: &mut Report) {
+pub fn check(host: &Host, driver: Driver, daemons: &[Daemon], installed: &[Installed], report: &mut Report) {
     let check = &mut report.check("daemon");
     if daemons.is_empty() {
         check.warning(
-            "neither libvirtd nor virtqemud runs; it looks for hooks when it starts",
-            format_args!("nothing if it starts on demand; else systemctl start {}", unit(host)),
+            format_args!("neither libvirtd nor {} runs; it looks for hooks when it starts", modular(driver)),
+            format_args!("nothing if it starts on demand; else systemctl start {}", unit(host, driver)),
         );
     }
     let called = || installed.iter().filter(|hook| hook.standing == Standing::Called);

@@ -6,6 +6,7 @@ use super::daemon;
 use super::installed::{Installed, Program, Standing};
 use super::mount::Mount;
 use super::report::{Check, Report};
+use crate::context::driver::Driver;
 use crate::host::file;
 use crate::host::paths::Host;
 
@@ -28,14 +29,14 @@ const LEFT_OVER: [&str; 14] = [
 ];
 
 /// Checks our hook.
-pub fn check(host: &Host, installed: &[Installed], report: &mut Report) {
+pub fn check(host: &Host, driver: Driver, installed: &[Installed], report: &mut Report) {
     let check = &mut report.check("hook");
     let ours: Vec<&Installed> = installed.iter().filter(|hook| hook.is_ours()).collect();
     for hook in &ours {
         look_at(hook, check);
     }
     match ours.as_slice() {
-        [] => absent(host, installed, check),
+        [] => absent(host, driver, installed, check),
         [_] => {}
         [first, others @ ..] => {
             let others = listed(others.iter().copied());
@@ -85,11 +86,12 @@ fn leading(hook: &Installed) -> String {
 }
 
 /// Why there is none, and how there comes to be one.
-fn absent(host: &Host, installed: &[Installed], check: &mut Check) {
+fn absent(host: &Host, driver: Driver, installed: &[Installed], check: &mut Check) {
     let hooks = host.hooks_dir();
-    let main = hooks.join("qemu");
+    let main = host.hook(driver);
+    let more = host.more_hooks_dir(driver);
     let make_it = |place: &Path| {
-        let (place, unit) = (place.display(), daemon::unit(host));
+        let (place, unit) = (place.display(), daemon::unit(host, driver));
         format!("ln -s /usr/sbin/virt-recontext-hook {place} && systemctl reload {unit}")
     };
     if let Some(hook) = installed.iter().find(|hook| hook.leads_to_ours()) {
@@ -107,26 +109,27 @@ fn absent(host: &Host, installed: &[Installed], check: &mut Check) {
         );
     } else if installed.iter().any(|hook| hook.path == main) {
         check.bad(
-            format_args!("{} is another program, and none in qemu.d is ours: no VM gets its context", main.display()),
             format_args!(
-                "mkdir -p {} && {}",
-                hooks.join("qemu.d").display(),
-                make_it(&hooks.join("qemu.d/50-virt-recontext"))
+                "{} is another program, and none in {}.d is ours: no VM gets its context",
+                main.display(),
+                driver.hook()
             ),
+            format_args!("mkdir -p {} && {}", more.display(), make_it(&more.join("50-virt-recontext"))),
         );
     } else {
         check.bad(
-            format_args!("there is none in {}: no VM gets its context", hooks.display()),
+            format_args!("there is none in {} for {}: no VM gets its context", hooks.display(), name(driver)),
             format_args!("mkdir -p {} && {}", hooks.display(), make_it(&main)),
         );
     }
 }
 
 /// Checks what else libvirtd calls for every VM.
-pub fn check_others(host: &Host, installed: &[Installed], report: &mut Report) {
+pub fn check_others(host: &Host, driver: Driver, installed: &[Installed], report: &mut Report) {
     let check = &mut report.check("other-hooks");
     let hooks = host.hooks_dir();
-    for dir in [hooks.clone(), hooks.join("qemu.d")] {
+    let directory = format!("{}.d", driver.hook());
+    for dir in [hooks.clone(), host.more_hooks_dir(driver)] {
         if let Err(error) = trusted(&dir) {
             check.bad(
                 format_args!("libvirtd runs as root what lies there, but {error:#}"),
@@ -139,7 +142,7 @@ pub fn check_others(host: &Host, installed: &[Installed], report: &mut Report) {
     for hook in called().filter(is_left_over) {
         let shown = hook.path.display();
         check.warning(
-            format_args!("{shown} looks left over, and libvirtd runs it: it runs every executable in qemu.d"),
+            format_args!("{shown} looks left over, and libvirtd runs it: it runs every executable in {directory}"),
             format_args!("rm {shown}, or chmod -x {shown}"),
         );
     }
@@ -151,14 +154,27 @@ pub fn check_others(host: &Host, installed: &[Installed], report: &mut Report) {
     let before = listed(foreign().filter(|hook| !is_left_over(hook)).filter(|hook| !later(hook)));
     if !behind.is_empty() {
         check.warning(
-            format_args!("after ours libvirtd runs {behind}: what that answers at a migration takes the place of our answer"),
-            "see that it answers nothing, or what it was given; or let our name come last in qemu.d, such as 99-virt-recontext",
+            format_args!(
+                "after ours libvirtd runs {behind}: what that answers at a migration takes the place of our answer"
+            ),
+            format_args!(
+                "see that it answers nothing, or what it was given; or let our name come last in {directory}, such as \
+                 99-virt-recontext"
+            ),
         );
     }
     if !before.is_empty() {
         check.good(format_args!("before ours libvirtd runs {before}"));
     } else if check.is_clean() {
-        check.good("libvirtd runs no other for QEMU's VMs");
+        check.good(format_args!("libvirtd runs no other for {}'s VMs", name(driver)));
+    }
+}
+
+/// The hypervisor, for the reader.
+fn name(driver: Driver) -> &'static str {
+    match driver {
+        Driver::Qemu => "QEMU",
+        Driver::Xen => "Xen",
     }
 }
 

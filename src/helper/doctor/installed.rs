@@ -1,7 +1,7 @@
-//! The files that libvirtd calls, or would call, as QEMU hooks, and which of them are ours.
+//! The files that libvirtd calls, or would call, as hooks of one driver, and which of them are ours.
 //!
-//! libvirtd calls `hooks/qemu`, then every executable in `hooks/qemu.d`, in the order of their names, whatever they end
-//! in. It follows links.
+//! For QEMU it calls `hooks/qemu`, then every executable in `hooks/qemu.d`, in the order of their names, whatever they end
+//! in; for Xen the same called `libxl`. It follows links.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use memchr::memmem;
 
+use crate::context::driver::Driver;
 use crate::host::file;
 use crate::host::paths::Host;
 
@@ -61,10 +62,9 @@ pub enum Program {
 
 impl Installed {
     /// All of them, in the order in which libvirtd calls them.
-    pub fn all(host: &Host) -> Vec<Installed> {
-        let hooks = host.hooks_dir();
-        let mut paths = vec![hooks.join("qemu")];
-        let entries = fs::read_dir(hooks.join("qemu.d")).into_iter().flatten();
+    pub fn all(host: &Host, driver: Driver) -> Vec<Installed> {
+        let mut paths = vec![host.hook(driver)];
+        let entries = fs::read_dir(host.more_hooks_dir(driver)).into_iter().flatten();
         let mut further: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         further.sort();
         paths.extend(further);

@@ -23,6 +23,7 @@ use self::installed::Installed;
 use self::report::Report;
 use self::survey::Survey;
 use super::exit::{DONE, FAILED};
+use crate::host::config::Config;
 use crate::host::paths::Host;
 
 /// Check that all is as it must be for VMs to get their context.
@@ -54,21 +55,23 @@ pub fn doctor(host: &Host, options: &Doctor, out: &mut impl Write) -> Result<u8>
 
 fn examine(host: &Host) -> Report {
     let mut report = Report::default();
-    let installed = Installed::all(host);
-    hook::check(host, &installed, &mut report);
-    hook::check_others(host, &installed, &mut report);
+    // What does not depend on a broken configuration is still worth a look.
+    let driver = Config::load(host).unwrap_or_default().driver(host);
+    let installed = Installed::all(host, driver);
+    hook::check(host, driver, &installed, &mut report);
+    hook::check_others(host, driver, &installed, &mut report);
     machine::check_helper(host, &mut report);
     let config = content::check_configuration(host, &mut report);
-    // What does not depend on the broken part is still worth a look.
     let assumed = config.clone().unwrap_or_default();
 
-    let survey = Survey::take(&assumed.uri);
-    let in_qemu_d = |hook: &Installed| hook.path.parent() != Some(&host.hooks_dir());
-    let only_in_qemu_d = installed.iter().filter(|hook| hook.is_ours()).all(in_qemu_d);
-    survey::check(&assumed.uri, &survey, only_in_qemu_d, daemon::unit(host), &mut report);
+    let uri = assumed.uri_of(driver);
+    let survey = Survey::take(uri);
+    let in_directory = |hook: &Installed| hook.path.parent() != Some(&host.hooks_dir());
+    let only_in_directory = installed.iter().filter(|hook| hook.is_ours()).all(in_directory);
+    survey::check(driver, uri, &survey, only_in_directory, daemon::unit(host, driver), &mut report);
     // Behind the survey, whose call may have started it.
-    let daemons = Daemon::running(host);
-    daemon::check(host, &daemons, &installed, &mut report);
+    let daemons = Daemon::running(host, driver);
+    daemon::check(host, driver, &daemons, &installed, &mut report);
     confinement::check_apparmor(host, &assumed, &daemons, &installed, &mut report);
     confinement::check_selinux(host, &assumed, &daemons, &installed, &mut report);
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::report::Report;
+use crate::context::driver::Driver;
 use crate::context::uuid::Uuid;
 use crate::helper::libvirt::{Handle, Libvirt, Scope, Situation, Trouble};
 
@@ -103,7 +104,15 @@ fn vm(handle: &Handle) -> Result<Vm, Trouble> {
 }
 
 /// Checks that libvirt answers, and its version for faults that are known.
-pub fn check(uri: &str, survey: &Result<Survey>, only_in_qemu_d: bool, unit: &str, report: &mut Report) {
+pub fn check(
+    driver: Driver,
+    uri: &str,
+    survey: &Result<Survey>,
+    only_in_directory: bool,
+    unit: &str,
+    report: &mut Report,
+) {
+    let hook = driver.hook();
     let check = &mut report.check("libvirt");
     let version = match survey {
         Ok(survey) => survey.version,
@@ -114,12 +123,12 @@ pub fn check(uri: &str, survey: &Result<Survey>, only_in_qemu_d: bool, unit: &st
     };
     let (major, minor, release) = version;
     let answers = format!("{uri} answers, with the version {major}.{minor}.{release}");
-    if version < (6, 5, 0) && only_in_qemu_d {
+    if version < (6, 5, 0) && only_in_directory {
         check.bad(
-            format_args!("{answers}, which knows no qemu.d: it does not call our hook"),
-            "let /etc/libvirt/hooks/qemu be our hook, or a script that calls it",
+            format_args!("{answers}, which knows no {hook}.d: it does not call our hook"),
+            format_args!("let /etc/libvirt/hooks/{hook} be our hook, or a script that calls it"),
         );
-    } else if version == (9, 0, 0) {
+    } else if version == (9, 0, 0) && driver == Driver::Qemu {
         check.warning(
             format_args!("{answers}, which as released cannot change a CD-ROM's medium (\"tray isn't open\")"),
             "use Debian's 9.0.0-2 or later, which has the remedy, or 9.1.0 or later",

@@ -8,6 +8,7 @@ use super::jobs::{SOON, helper_is_at_work};
 use super::report::{Check, Report};
 use super::survey::Vm;
 use crate::context::domain::Domain;
+use crate::context::driver::MediaChange;
 use crate::context::moment::Moment;
 use crate::context::request::Request;
 use crate::context::uuid::Uuid;
@@ -147,6 +148,9 @@ impl Look<'_> {
         let (uuid, target) = (&domain.uuid, &drive.target);
         let place = image::path(self.config, uuid);
         let mend = match when {
+            When::Now if domain.machine.media_change() == MediaChange::Never => {
+                format!("{}, and start it anew: its disc cannot change while it runs", self.enable())
+            }
             When::Now => self.refresh(),
             When::NextStart => self.enable(),
         };
@@ -172,7 +176,7 @@ impl Look<'_> {
                 format_args!("{mend}, which puts its context there instead"),
             ),
         }
-        if !drive.is_empty() && !drive.may_be_missing() {
+        if !drive.is_empty() && !drive.may_be_missing() && domain.machine.driver().may_start_without_disc() {
             check.warning(
                 format_args!(
                     "{when}the drive {target} has no startupPolicy='optional': without the image the VM would not start \
@@ -209,6 +213,8 @@ impl Look<'_> {
         let since = Moment(state.since);
         match state.progress {
             Progress::Delivered => {}
+            Progress::Waiting if state.until_next_start => check
+                .warning(format_args!("since {since}: {}", state.message), "save and restore, migrate or restart it"),
             Progress::Waiting if state.age() <= SOON && helper_is_at_work(self.host) => {}
             Progress::Waiting => check.warning(
                 format_args!("its new disc waits since {since}: {}", state.message),

@@ -1,0 +1,47 @@
+//! The disc that was in the drive before, kept until the new one is in: where a media change that fails leaves the drive
+//! empty and tells so nowhere, the last good disc goes back.
+
+use anyhow::{Context, Result};
+
+use super::libvirt::{Handle, Scope};
+use super::media::device;
+use crate::context::drive::Drive;
+use crate::host::image::{self, Kept};
+use crate::host::lock::VmLock;
+use crate::host::paths::Host;
+use crate::host::state::{Progress, State};
+
+/// A VM's disc before the newest, and what was known of it.
+pub struct LastGood {
+    image: Kept,
+    state: State,
+}
+
+impl LastGood {
+    /// Keeps the disc that `state` tells of, while a new one takes its place; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When it is there and cannot be kept.
+    pub fn keep(host: &Host, _lock: &VmLock, state: Option<&State>) -> Result<Option<LastGood>> {
+        let Some((state, path)) = state.and_then(|state| Some((state, state.image.as_deref()?))) else {
+            return Ok(None);
+        };
+        let image = image::keep(host, path)?;
+        Ok(image.map(|image| LastGood { image, state: state.clone() }))
+    }
+
+    /// Puts the disc back into its place and into `drive`.
+    ///
+    /// # Errors
+    /// When it stays out of either; the drive may be empty then.
+    pub fn put_back(self, host: &Host, handle: &Handle, drive: &Drive) -> Result<()> {
+        let LastGood { image, mut state } = self;
+        let path = state.image.clone().context("nothing is known of the last disc's place")?;
+        let lock = VmLock::wait(host, &state.uuid)?;
+        image.put_back()?;
+        state.write(host, &lock, Progress::Waiting, "the last disc is back in its place")?;
+        drop(lock);
+        let path = path.to_str().context("image_dir is not UTF-8")?;
+        Ok(handle.update_device(&device(drive, Some(path)), Scope::Live, false)?)
+    }
+}
