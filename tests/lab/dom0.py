@@ -17,7 +17,7 @@ from .host import DAEMON_HOOK, DAEMON_HOOK_NOTES, DRIVERS, ENVIRONMENT, LIBVIRTD
 from .waiting import LabError, wait_for
 
 # A processor that Xen starts on and whose virtualization it can use; with XSAVE, programs of dom0 crash now and then.
-PROCESSOR = "max,-xsave"
+PROCESSOR = "max,-xsave,-x2apic"
 # Room for two small guests beside dom0.
 MEMORY_MIB, DOM0_MIB = "2048", "896"
 BOOT_SECONDS = 180
@@ -206,13 +206,13 @@ class Dom0:
     def _boot(self, image: Dom0Image, shared: Path, link: str,
               parameters: str) -> subprocess.Popen[bytes]:
         """Starts QEMU. The kernel kills it when this process ends."""
-        xen = f"dom0_mem={DOM0_MIB}M,max:{DOM0_MIB}M dom0_max_vcpus=2 console=com1 com1=115200,8n1 noreboot guest_loglvl=all"
+        xen = f"dom0_mem={DOM0_MIB}M,max:{DOM0_MIB}M dom0_max_vcpus=1 console=com1 com1=115200,8n1 noreboot guest_loglvl=all"
         linux = f"{image.kernel} console=hvc0 quiet loglevel=4 mitigations=off panic=0 {parameters}"
         argv = [
             "setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh",
             "qemu-system-x86_64", "-name", self.name, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", PROCESSOR,
-            "-smp", "2", "-m", MEMORY_MIB, "-serial", f"file:{self.directory}/machine.log",
+            "-machine", "q35", "-accel", "tcg,thread=single,tb-size=512", "-icount", "shift=0,sleep=on", "-cpu", PROCESSOR,
+            "-m", MEMORY_MIB, "-serial", f"file:{self.directory}/machine.log",
             "-drive", f"file={image.disk},if=none,id=disk,format=raw,cache=unsafe,snapshot=on",
             "-device", "virtio-blk-pci,drive=disk",
             "-netdev", "user,id=lab,restrict=on,hostfwd=tcp:127.0.0.1:22-:22",

@@ -17,8 +17,8 @@ class XenLab(Lab):
 
     hosts: list[Dom0]
 
-    def __init__(self) -> None:
-        super().__init__(NAMES)
+    def __init__(self, names: tuple[str, ...] = NAMES) -> None:
+        super().__init__(names)
 
     def migrate(self, source: Dom0, target: Dom0, name: str, *flags: str, live: bool = True, check: bool = True,
                 timeout: float = 300) -> Migration:
@@ -50,6 +50,6 @@ class XenLab(Lab):
 
     def _link_end(self, name: str) -> str:
         """A host's end of the link, a pair of sockets, as QEMU's -netdev takes it."""
-        other = next(other for other in self._names if other != name)
+        other = next(other for other in NAMES if other != name)
         return (f"dgram,local.type=unix,local.path={self.directory}/{name}.link,"
                 f"remote.type=unix,remote.path={self.directory}/{other}.link")
