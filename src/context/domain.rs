@@ -17,7 +17,7 @@ pub struct Domain<'x> {
     pub name: String,
     /// Its UUID.
     pub uuid: Uuid,
-    /// Its CD-ROM drives in the order of the document.
+    /// Its CD-ROM drives, and disks of a context, in the order of the document.
     pub drives: Vec<Drive>,
     /// What kind of machine it is, which decides on its drives.
     pub machine: Machine,
@@ -39,7 +39,8 @@ impl<'x> Domain<'x> {
         ensure!(root.name == "domain", "the XML describes a <{}>, not a <domain>", root.name);
         let text = |name| root.child(name).map(|element| element.text.trim().to_owned());
         let name = text("name").filter(|name| !name.is_empty()).context("the domain's XML has no name")?;
-        let uuid = text("uuid").context("the domain's XML has no UUID")?.parse()?;
+        let uuid: Uuid = text("uuid").context("the domain's XML has no UUID")?.parse()?;
+        let image = image_name(&uuid);
         let elements = root.child("metadata").into_iter().flat_map(|metadata| &metadata.children);
         let mut requests = elements.filter(|element| element.namespace == NAMESPACE && element.name == "context");
         let request = requests.next().map(|element| {
@@ -54,7 +55,7 @@ impl<'x> Domain<'x> {
             xml,
             name,
             uuid,
-            drives: disks.iter().filter_map(|disk| Drive::read(disk, machine)).collect(),
+            drives: disks.iter().filter_map(|disk| Drive::read(disk, machine, &image)).collect(),
             machine,
             model: guest.and_then(|guest| guest.value("machine")).unwrap_or_default().to_owned(),
             targets: disks.iter().filter_map(|disk| Some(disk.child("target")?.value("dev")?.to_owned())).collect(),

@@ -1,10 +1,10 @@
-//! A CD-ROM drive in a domain's XML: `<disk device='cdrom'>`.
+//! A CD-ROM drive in a domain's XML: `<disk device='cdrom'>`; or the disk that takes its place for a paravirtual guest.
 
 use std::ops::Range;
 
 use anyhow::{Result, bail};
 
-use super::driver::{Driver, Machine};
+use super::driver::{Device, Driver, Machine, MediaChange};
 use super::xml::{Attribute, Element};
 
 /// A CD-ROM drive, with the places that an edit needs.
@@ -18,6 +18,8 @@ pub struct Drive {
     pub backend: String,
     /// The machine that it is in.
     pub machine: Machine,
+    /// What it is to the guest.
+    pub device: Device,
     /// Whether it is marked as one that is only read.
     pub read_only: bool,
     /// The disk's `type`: `file`, `block`, `network`…
@@ -33,17 +35,21 @@ pub struct Drive {
 }
 
 impl Drive {
-    /// Reads a `<disk>`; `None` when it is no CD-ROM drive, or has no target.
-    pub(super) fn read(disk: &Element, machine: Machine) -> Option<Drive> {
-        if disk.value("device") != Some("cdrom") {
-            return None;
-        }
+    /// Reads a `<disk>`; `None` when it is neither a CD-ROM drive nor a disk of a context, which holds the file `image`, or
+    /// has no target.
+    pub(super) fn read(disk: &Element, machine: Machine, image: &str) -> Option<Drive> {
+        let device = match disk.value("device") {
+            Some("cdrom") => Device::Cdrom,
+            None | Some("disk") if is_disk_of_context(disk, machine, image) => Device::Disk,
+            _ => return None,
+        };
         let target = disk.child("target")?;
         Some(Drive {
             target: target.value("dev")?.to_owned(),
             bus: target.value("bus").unwrap_or_default().to_owned(),
             backend: disk.child("driver").and_then(|driver| driver.value("name")).unwrap_or("qemu").to_owned(),
             machine,
+            device,
             read_only: disk.child("readonly").is_some(),
             kind: disk.attribute("type").cloned(),
             source: disk.child("source").cloned(),
@@ -51,6 +57,28 @@ impl Drive {
             target_at: target.span.start,
             obstacle: obstacle(disk),
         })
+    }
+
+    /// The disk `target` of a context, which has been detached and is to be attached again.
+    pub fn detached(target: &str) -> Drive {
+        Drive {
+            target: target.to_owned(),
+            bus: "xen".to_owned(),
+            backend: HOTPLUG.to_owned(),
+            machine: Machine::XenPv,
+            device: Device::Disk,
+            read_only: true,
+            kind: None,
+            source: None,
+            span: 0..0,
+            target_at: 0,
+            obstacle: None,
+        }
+    }
+
+    /// How its disc is changed while the VM runs.
+    pub fn media_change(&self) -> MediaChange {
+        self.machine.media_change(self.device)
     }
 
     /// The file in the drive; `None` when it is empty or holds something else than a file.
@@ -104,6 +132,21 @@ impl Drive {
     }
 }
 
+/// The backend whose read-only disks can be attached to a running guest of Xen. With QEMU's, libvirt reports success and
+/// the guest gets nothing.
+pub(super) const HOTPLUG: &str = "phy";
+
+/// Whether it is a disk that was made for a context, so that it can be taken away from the guest and given back.
+fn is_disk_of_context(disk: &Element, machine: Machine, image: &str) -> bool {
+    let value = |element: &str, name: &str| disk.child(element).and_then(|element| element.value(name));
+    let holds_image = value("source", "file").is_some_and(|path| path.rsplit('/').next() == Some(image));
+    machine == Machine::XenPv
+        && holds_image
+        && disk.child("readonly").is_some()
+        && value("driver", "name") == Some(HOTPLUG)
+        && value("target", "bus") == Some("xen")
+}
+
 /// What in a `<disk>` would be wrong, or dangerous, around a raw image file.
 fn obstacle(disk: &Element) -> Option<String> {
     let format = disk.child("driver").and_then(|driver| driver.value("type"));
@@ -117,4 +160,36 @@ fn obstacle(disk: &Element) -> Option<String> {
         .into_iter()
         .find(|name| disk.child(name).is_some())
         .map(|name| format!("it has an <{name}>, which belongs to another medium"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::domain::Domain;
+    use super::*;
+
+    #[test]
+    fn only_a_disk_that_was_made_for_a_context_is_taken_for_one() {
+        let ours = "<disk type='file' device='disk'><driver name='phy' type='raw'/>\
+                    <source file='/dir/6695eb01-f6a4-8304-79aa-97f2502e193f.iso'/><target dev='xvdc' bus='xen'/><readonly/></disk>";
+        let change = |guest: &str, disk: &str| {
+            let xml = format!(
+                "<domain type='xen'><name>vm</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>\
+                 <os><type>{guest}</type></os><devices>{disk}</devices></domain>"
+            );
+            Domain::read(&xml).unwrap().drives.first().map(Drive::media_change)
+        };
+        assert_eq!(change("linux", ours), Some(MediaChange::DetachAndAttach));
+        assert_eq!(change("xenpvh", &ours.replace(" device='disk'", "")), Some(MediaChange::DetachAndAttach));
+        assert_eq!(change("hvm", ours), None);
+        for (old, new) in [
+            ("6695eb01", "7695eb01"),
+            ("<readonly/>", ""),
+            ("'phy'", "'qemu'"),
+            ("bus='xen'", "bus='scsi'"),
+            ("device='disk'", "device='floppy'"),
+        ] {
+            assert_eq!(change("linux", &ours.replace(old, new)), None, "{new}");
+        }
+        assert_eq!(change("linux", &ours.replace("'disk'", "'cdrom'")), Some(MediaChange::Never));
+    }
 }

@@ -71,8 +71,19 @@ pub enum MediaChange {
     /// The drive is described anew, which ejects by force and inserts. That the drive is empty after a failure shows
     /// nowhere.
     Update,
+    /// It is a disk, which is detached and attached again: the guest sees a device go and come.
+    DetachAndAttach,
     /// Not at all: the guest sees a new disc after its next start, restore or arrival.
     Never,
+}
+
+/// What a guest sees its context on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// A CD-ROM drive.
+    Cdrom,
+    /// A disk that is only read, for paravirtual guests of Xen, whose CD-ROM drives change no medium.
+    Disk,
 }
 
 /// What kind of machine a VM is, as far as its drives are concerned.
@@ -105,11 +116,12 @@ impl Machine {
     }
 
     /// How its disc is changed while it runs.
-    pub fn media_change(self) -> MediaChange {
-        match self {
-            Machine::Qemu => MediaChange::EjectAndInsert,
-            Machine::XenHvm => MediaChange::Update,
-            Machine::XenPv => MediaChange::Never,
+    pub(super) fn media_change(self, device: Device) -> MediaChange {
+        match (self, device) {
+            (Machine::Qemu, _) => MediaChange::EjectAndInsert,
+            (Machine::XenHvm, _) => MediaChange::Update,
+            (Machine::XenPv, Device::Disk) => MediaChange::DetachAndAttach,
+            (Machine::XenPv, Device::Cdrom) => MediaChange::Never,
         }
     }
 
@@ -170,7 +182,7 @@ mod tests {
             ((Some("xen"), Some("xenpvh")), MediaChange::Never),
             ((Some("xen"), None), MediaChange::Never),
         ] {
-            assert_eq!(Machine::of(types.0, types.1).media_change(), change, "{types:?}");
+            assert_eq!(Machine::of(types.0, types.1).media_change(Device::Cdrom), change, "{types:?}");
         }
     }
 }

@@ -5,7 +5,8 @@ use quick_xml::escape::escape;
 
 use super::domain::Domain;
 use super::drive::Drive;
-use super::driver::Machine;
+use super::drive::HOTPLUG;
+use super::driver::{Device, Machine};
 use super::rewrite;
 
 /// What has to be done so that a domain has a drive with its disc in it.
@@ -29,15 +30,23 @@ impl Plan {
 }
 
 /// Plans the drive for the disc at `path`: the CD-ROM drive called `target`, or a new one of that name; without a
-/// target the drive that the domain's request finds, an empty one, or a new one.
+/// target the drive that the domain's request finds, an empty one, or a new one. As a disk, only where the domain can have
+/// one.
 ///
 /// # Errors
 /// When the target is another device, or the drive cannot take the disc.
-pub fn plan(domain: &Domain, target: Option<&str>, path: &str) -> Result<Plan> {
+pub fn plan(domain: &Domain, target: Option<&str>, device: Device, path: &str) -> Result<Plan> {
+    let as_disk = device == Device::Disk;
+    ensure!(
+        !as_disk || domain.machine == Machine::XenPv,
+        "only a paravirtual guest of Xen has its context on a disk; the drives of others change their media"
+    );
     let chosen = match target {
         Some(target) => domain.drives.iter().find(|drive| drive.target == target),
-        None => fit(domain, path),
+        None => fit(domain, device, path),
     };
+    let other = chosen.filter(|drive| as_disk && drive.device != Device::Disk);
+    ensure!(other.is_none(), "{} is a CD-ROM drive; name another target for the disk", target.unwrap_or_default());
     if let Some(drive) = chosen {
         return Ok(match rewrite::with_disc(domain, drive, path)? {
             None => Plan::Ready(drive.target.clone()),
@@ -55,8 +64,9 @@ pub fn plan(domain: &Domain, target: Option<&str>, path: &str) -> Result<Plan> {
         Some(target) => target.to_owned(),
         None => free_name(domain, bus)?,
     };
+    let (kind, backend) = if as_disk { ("disk", HOTPLUG) } else { ("cdrom", "qemu") };
     let disk = format!(
-        "<disk type='file' device='cdrom'><driver name='qemu' type='raw'/>\
+        "<disk type='file' device='{kind}'><driver name='{backend}' type='raw'/>\
          <source file='{}' startupPolicy='optional'/><target dev='{target}' bus='{bus}'/><readonly/></disk>",
         escape(path)
     );
@@ -74,9 +84,10 @@ pub fn emptied(domain: &Domain, target: &str) -> Result<Option<String>> {
 }
 
 /// A drive that can take the disc and holds nobody else's.
-fn fit<'d>(domain: &'d Domain, path: &str) -> Option<&'d Drive> {
+fn fit<'d>(domain: &'d Domain, device: Device, path: &str) -> Option<&'d Drive> {
     let name = path.rsplit('/').next();
-    let usable = || domain.drives.iter().filter(|drive| drive.check().is_ok());
+    let wanted = move |drive: &&Drive| device == Device::Cdrom || drive.device == device;
+    let usable = || domain.drives.iter().filter(wanted).filter(|drive| drive.check().is_ok());
     let ours = |drive: &&Drive| drive.path().is_some_and(|path| path.rsplit('/').next() == name);
     usable().find(ours).or_else(|| usable().find(|drive| drive.is_empty()))
 }
@@ -141,7 +152,7 @@ mod tests {
             "<domain><name>vm</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>\
              <os><type machine='{machine}'>hvm</type></os><devices>{disks}</devices></domain>"
         );
-        plan(&Domain::read(&xml).unwrap(), target, "/dir/6695eb01-f6a4-8304-79aa-97f2502e193f.iso")
+        plan(&Domain::read(&xml).unwrap(), target, Device::Cdrom, "/dir/6695eb01-f6a4-8304-79aa-97f2502e193f.iso")
     }
 
     const DISK: &str = "<disk type='file' device='disk'><source file='/d'/><target dev='sda' bus='sata'/></disk>";
@@ -177,10 +188,35 @@ mod tests {
                 "<domain type='xen'><name>vm</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>\
                  <os><type>{guest}</type></os><devices>{disks}</devices></domain>"
             );
-            let planned = plan(&Domain::read(&xml).unwrap(), target, "/dir/x.iso").unwrap();
+            let planned = plan(&Domain::read(&xml).unwrap(), target, Device::Cdrom, "/dir/x.iso").unwrap();
             let Plan::Add(_, disk) = planned else { panic!("no new drive") };
             assert!(disk.contains(wanted), "{disk}");
         }
+    }
+
+    #[test]
+    fn a_paravirtual_guest_and_no_other_has_its_context_on_a_disk_if_that_is_wanted() {
+        let path = "/dir/6695eb01-f6a4-8304-79aa-97f2502e193f.iso";
+        let xml = |guest: &str, disks: &str| {
+            format!(
+                "<domain type='xen'><name>vm</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>\
+                 <os><type>{guest}</type></os><devices>{disks}</devices></domain>"
+            )
+        };
+        let cdrom = "<disk device='cdrom'><target dev='xvda' bus='xen'/></disk>";
+        let before = xml("linux", cdrom);
+        let Plan::Add(target, disk) = plan(&Domain::read(&before).unwrap(), None, Device::Disk, path).unwrap() else {
+            panic!("no new disk")
+        };
+        assert!(target == "xvdb" && disk.contains("device='disk'><driver name='phy'") && disk.contains("<readonly/>"));
+        let after = xml("linux", &[cdrom, &disk].concat());
+        let after = Domain::read(&after).unwrap();
+        assert_eq!(plan(&after, None, Device::Disk, path).unwrap(), Plan::Ready("xvdb".to_owned()));
+        assert_eq!(plan(&after, Some("xvdb"), Device::Cdrom, path).unwrap(), Plan::Ready("xvdb".to_owned()));
+        let error = plan(&after, Some("xvda"), Device::Disk, path).unwrap_err().to_string();
+        assert!(error.contains("xvda is a CD-ROM drive"), "{error}");
+        let hvm = xml("hvm", "");
+        assert!(plan(&Domain::read(&hvm).unwrap(), None, Device::Disk, path).is_err());
     }
 
     #[test]

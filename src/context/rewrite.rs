@@ -30,7 +30,7 @@ pub fn with_disc(domain: &Domain, drive: &Drive, path: &str) -> Result<Option<St
         Some(source) => match source.attribute("file").filter(|_| drive.is_file() && source.children.is_empty()) {
             Some(file) => {
                 edits.push((file.span.clone(), escape(path).into_owned()));
-                if source.attribute("startupPolicy").is_none() {
+                if source.attribute("startupPolicy").is_none() && domain.machine.driver().may_start_without_disc() {
                     // Behind the closing quote.
                     edits.push((file.span.end + 1..file.span.end + 1, " startupPolicy='optional'".to_owned()));
                 }

@@ -258,8 +258,13 @@ impl<'a> Desk<'a> {
                 return Ok(());
             }
             Attempt::AtNextStart(line) => {
+                // Told once: a timer may ask every few minutes.
+                let told =
+                    State::of(self.host, &uuid)?.is_some_and(|state| state.until_next_start && state.message == line);
                 self.finish(&job, &line, Ending::AtNextStart)?;
-                self.log.info(format_args!("{name}: {}: {line}", job.reason.as_str()));
+                if !told {
+                    self.log.info(format_args!("{name}: {}: {line}", job.reason.as_str()));
+                }
                 Job::of(self.host, &uuid)?.into_iter().for_each(|job| self.take(job));
                 return Ok(());
             }

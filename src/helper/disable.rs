@@ -11,7 +11,7 @@ use super::media::device;
 use super::vm;
 use crate::context::domain::Domain;
 use crate::context::drive::Drive;
-use crate::context::driver::MediaChange;
+use crate::context::driver::{Device, MediaChange};
 use crate::context::new_drive;
 use crate::host::config::Config;
 use crate::host::image;
@@ -49,6 +49,10 @@ pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u
     if let Some(xml) = &defined {
         let domain = Domain::read(xml)?;
         for drive in ours(&domain) {
+            if drive.device == Device::Disk {
+                handle.remove_device(&device(drive, None), Scope::Config).context("removing the disk's definition")?;
+                continue;
+            }
             if let Some(disk) = new_drive::emptied(&domain, &drive.target)? {
                 handle.update_device(&disk, Scope::Config, false).context("emptying the drive in the definition")?;
             }
@@ -62,12 +66,16 @@ pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u
     if let Some(xml) = &live {
         let domain = Domain::read(xml)?;
         for drive in ours(&domain) {
-            if domain.machine.media_change() == MediaChange::Never {
+            if drive.media_change() == MediaChange::Never {
                 let target = &drive.target;
                 writeln!(out, "{name}: takes part no more; its disc in {target} cannot be taken out before it stops")?;
                 return Ok(DONE);
             }
-            match handle.update_device(&device(drive, None), Scope::Live, false) {
+            let taken_out = match drive.device {
+                Device::Cdrom => handle.update_device(&device(drive, None), Scope::Live, false),
+                Device::Disk => handle.remove_device(&device(drive, None), Scope::Live),
+            };
+            match taken_out {
                 Ok(()) | Err(Trouble::Gone) => {}
                 Err(Trouble::Refused(_)) => {
                     writeln!(

@@ -10,6 +10,7 @@ use super::exit::DONE;
 use super::libvirt::Scope;
 use super::{refresh, vm};
 use crate::context::domain::Domain;
+use crate::context::driver::Device;
 use crate::context::format::Format;
 use crate::context::iso9660::label::Label;
 use crate::context::marker::Reason;
@@ -28,6 +29,9 @@ pub struct Enable {
     /// The drive for the disc, such as sda; else an empty one.
     #[arg(long, value_name = "DEV", value_parser = request::target)]
     pub target: Option<String>,
+    /// On a read-only disk, for a paravirtual guest of Xen.
+    #[arg(long)]
+    pub disk: bool,
     /// files, nocloud, configdrive or opennebula.
     #[arg(long, value_parser = formats(), hide_possible_values = true)]
     pub format: Option<Format>,
@@ -59,14 +63,13 @@ pub fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8>
     let path = path.to_str().context("image_dir is not UTF-8")?;
 
     let mut request = defined.request()?.cloned().unwrap_or_default();
-    let target = options.target.clone().or(request.target.take());
-    let plan = new_drive::plan(&defined, target.as_deref(), path)?;
+    let device = if options.disk { Device::Disk } else { Device::Cdrom };
+    // Whoever wants a disk from now on does not want the drive from before.
+    let before = request.target.take().filter(|_| !options.disk);
+    let target = options.target.clone().or(before);
+    let plan = new_drive::plan(&defined, target.as_deref(), device, path)?;
     let no_drive = !persistent && matches!(plan, Plan::Add(..));
-    ensure!(
-        !no_drive,
-        "the VM {name} has no CD-ROM drive {}, and a VM that is not persistent gets none",
-        plan.target()
-    );
+    ensure!(!no_drive, "the VM {name} has no drive {}, and a VM that is not persistent gets none", plan.target());
     let request = Request {
         target: Some(plan.target().to_owned()),
         format: options.format.or(request.format),
@@ -82,7 +85,7 @@ pub fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8>
         match &plan {
             Plan::Ready(_) => {}
             Plan::Change(_, disk) => handle.update_device(disk, Scope::Config, false)?,
-            Plan::Add(_, disk) => handle.add_device(disk)?,
+            Plan::Add(_, disk) => handle.add_device(disk, Scope::Config)?,
         }
     }
     handle.set_request(Some(&request.to_xml()), &scopes).context("writing the VM's metadata")?;

@@ -3,8 +3,8 @@
 
 use anyhow::{Context, Result};
 
-use super::libvirt::{Handle, Scope};
-use super::media::device;
+use super::libvirt::Handle;
+use super::media;
 use crate::context::drive::Drive;
 use crate::host::image::{self, Kept};
 use crate::host::lock::VmLock;
@@ -18,16 +18,12 @@ pub struct LastGood {
 }
 
 impl LastGood {
-    /// Keeps the disc that `state` tells of, while a new one takes its place; `None` when it is not there.
-    ///
-    /// # Errors
-    /// When it is there and cannot be kept.
-    pub fn keep(host: &Host, _lock: &VmLock, state: Option<&State>) -> Result<Option<LastGood>> {
-        let Some((state, path)) = state.and_then(|state| Some((state, state.image.as_deref()?))) else {
-            return Ok(None);
-        };
-        let image = image::keep(host, path)?;
-        Ok(image.map(|image| LastGood { image, state: state.clone() }))
+    /// Keeps the disc that `state` tells of, while a new one takes its place; `None` when it is not there. Where the file
+    /// system has no second names for files, there is none either, which is no reason to leave a guest with an old disc.
+    pub fn keep(host: &Host, _lock: &VmLock, state: Option<&State>) -> Option<LastGood> {
+        let state = state?;
+        let image = image::keep(host, state.image.as_deref()?).ok().flatten()?;
+        Some(LastGood { image, state: state.clone() })
     }
 
     /// Puts the disc back into its place and into `drive`.
@@ -42,6 +38,6 @@ impl LastGood {
         state.write(host, &lock, Progress::Waiting, "the last disc is back in its place")?;
         drop(lock);
         let path = path.to_str().context("image_dir is not UTF-8")?;
-        Ok(handle.update_device(&device(drive, Some(path)), Scope::Live, false)?)
+        Ok(media::insert(handle, drive, path)?)
     }
 }

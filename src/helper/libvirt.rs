@@ -26,6 +26,10 @@ const CONNECT: Duration = Duration::from_secs(30);
 /// Seconds between two signs of life that we ask of the daemon, and how many may be missing.
 const KEEPALIVE: (i32, u32) = (5, 4);
 
+/// The same two of a daemon with Xen's driver, which answers nobody while it builds a VM or attaches a device.
+const CONNECT_XEN: Duration = Duration::from_secs(120);
+const KEEPALIVE_XEN: (i32, u32) = (5, 24);
+
 /// The prefix under which our metadata element is stored.
 const METADATA_KEY: &str = "recontext";
 
@@ -103,15 +107,20 @@ impl Scope {
 
 impl Libvirt {
     /// Connects to the daemon at `uri`. `on_silence` is called, and this process ends, if it takes the call and does not
-    /// answer within 30 seconds.
+    /// answer within 30 seconds (120 with Xen's driver).
     ///
     /// # Errors
     /// When there is no daemon.
     pub fn connect(uri: &str, on_silence: impl FnOnce() + Send + 'static) -> Result<Libvirt> {
         run_event_loop()?;
+        let driver = Driver::of_uri(uri);
+        let (longest, (pause, missing)) = match driver {
+            Driver::Qemu => (CONNECT, KEEPALIVE),
+            Driver::Xen => (CONNECT_XEN, KEEPALIVE_XEN),
+        };
         let (answered, silence) = channel::<()>();
         thread::spawn(move || {
-            if silence.recv_timeout(CONNECT) == Err(RecvTimeoutError::Timeout) {
+            if silence.recv_timeout(longest) == Err(RecvTimeoutError::Timeout) {
                 on_silence();
                 std::process::exit(1);
             }
@@ -120,8 +129,8 @@ impl Libvirt {
             .map_err(|error| anyhow!("connecting to libvirt at {uri}: {}; is its daemon running?", error.message()))?;
         drop(answered);
         // A driver without a connection of its own, such as test://, knows no such thing.
-        let _optional = connection.set_keep_alive(KEEPALIVE.0, KEEPALIVE.1);
-        Ok(Libvirt { connection, uri: uri.to_owned(), driver: Driver::of_uri(uri) })
+        let _optional = connection.set_keep_alive(pause, missing);
+        Ok(Libvirt { connection, uri: uri.to_owned(), driver })
     }
 
     /// Calls `happened`, in the event loop's thread, for each domain in whose life something happens, until the
@@ -317,13 +326,27 @@ impl Handle<'_> {
         })
     }
 
-    /// Adds a device to the persistent definition.
+    /// Adds a device.
     ///
     /// # Errors
     /// When libvirt refuses it.
-    pub fn add_device(&self, xml: &str) -> Result<(), Trouble> {
-        let done = self.domain.attach_device_flags(xml, Scope::Config.flag());
+    pub fn add_device(&self, xml: &str, scope: Scope) -> Result<(), Trouble> {
+        let done = self.domain.attach_device_flags(xml, scope.flag());
         done.map(drop).map_err(|error| self.libvirt.trouble(&error))
+    }
+
+    /// Takes a device away.
+    ///
+    /// # Errors
+    /// When libvirt refuses it, or the guest does not give it back.
+    pub fn remove_device(&self, xml: &str, scope: Scope) -> Result<(), Trouble> {
+        let done = self.domain.detach_device_flags(xml, scope.flag());
+        done.map(drop).map_err(|error| self.libvirt.trouble(&error))
+    }
+
+    /// The number that the hypervisor knows the running VM by.
+    pub fn id(&self) -> Option<u32> {
+        self.domain.get_id()
     }
 
     /// Writes our metadata element, or removes it.

@@ -4,13 +4,15 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::fixed_disc;
+use super::hotplug;
 use super::last_good::LastGood;
 use super::libvirt::{Handle, Libvirt, Scope, Situation, Trouble};
 use super::media;
 use super::programs::Runner;
 use crate::context::domain::Domain;
 use crate::context::drive::Drive;
-use crate::context::driver::MediaChange;
+use crate::context::driver::{Device, MediaChange};
 use crate::context::marker::Reason;
 use crate::context::request::Request;
 use crate::host::config::Config;
@@ -106,13 +108,17 @@ impl Swap<'_> {
         let Some(request) = domain.request().map_err(hopeless)? else {
             return Ok(Attempt::Done("the VM asks for no context any more".to_owned()));
         };
-        let drive = domain.drive(request).and_then(|drive| drive.check().map(|()| drive)).map_err(hopeless)?;
-        if domain.machine.media_change() == MediaChange::Never {
-            return self.leave(&config, job, &domain, request, drive).map_err(hopeless);
+        let away = hotplug::left_away(self.host, &domain, request).map_err(hopeless)?;
+        let drive = match &away {
+            Some(away) => away,
+            None => domain.drive(request).and_then(|drive| drive.check().map(|()| drive)).map_err(hopeless)?,
+        };
+        if drive.media_change() == MediaChange::Never {
+            return fixed_disc::attempt(self.host, &config, job, (&domain, request, drive)).map_err(hopeless);
         }
         let path = image::path(&config, &domain.uuid);
         let path = path.to_str().context("image_dir is not UTF-8").map_err(hopeless)?;
-        let mut update = self.bring_up_to_date(&config, job, &domain, request, path).map_err(hopeless)?;
+        let mut update = self.bring_up_to_date(&config, job, &domain, request, (drive, path)).map_err(hopeless)?;
         let last = update.last.take();
         let done = |line: String| Attempt::Done([vec![line], update.warnings.clone()].concat().join("; "));
         if job.reason == Reason::Refresh && !update.rebuilt && !job.force && self.has_it(&domain, drive, path) {
@@ -121,7 +127,7 @@ impl Swap<'_> {
         }
         // A disc that somebody else put in is only taken out of a guest's hands when a person asks for it.
         let ours = drive.path().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
-        match media::change(&handle, drive, path, force && (ours || job.force)) {
+        match media::change(self.host, &handle, drive, path, force && (ours || job.force)) {
             Err(Attempt::Failed(message)) => Err(Attempt::Failed(self.after_failure(message, last, &handle, drive))),
             changed => changed.map(done),
         }
@@ -129,6 +135,9 @@ impl Swap<'_> {
 
     /// Puts the last disc back, where there is one; gives what there is to say.
     fn after_failure(&self, message: String, last: Option<LastGood>, handle: &Handle, drive: &Drive) -> String {
+        // A disk, unlike a drive, that is there has kept what was in it.
+        let kept_it = || media::is_there(handle, drive);
+        let last = last.filter(|_| drive.device == Device::Cdrom || !kept_it());
         match last.map(|last| last.put_back(self.host, handle, drive)) {
             None => message,
             Some(Ok(())) => format!("{message}; the last disc is back in the drive {}", drive.target),
@@ -138,38 +147,6 @@ impl Swap<'_> {
         }
     }
 
-    /// The attempt for a VM whose disc does not change while it runs: the drive holds what was made when it came. What
-    /// programs print is remembered for the hook, which makes the next one.
-    fn leave(&self, config: &Config, job: &Job, domain: &Domain, request: &Request, drive: &Drive) -> Result<Attempt> {
-        let target = &drive.target;
-        let fixed = "the disc of a paravirtual guest cannot change while it runs";
-        let place = drive.path().map(Path::new).filter(|path| image::may_be_made_at(config, path, &domain.uuid));
-        let Some(place) = place else {
-            let name = &domain.name;
-            return Ok(Attempt::AtNextStart(format!(
-                "the drive {target} does not hold its context, and {fixed}; \"virt-recontext enable {name}\" gives it to \
-                 its definition, for its next start"
-            )));
-        };
-        let subject = Subject { name: &domain.name, uuid: &domain.uuid, request };
-        let mut programs = Runner::new(self.host, &domain.name, &domain.uuid, &config.limits)?;
-        let gathered = Sources::gather(self.host, config, subject, &mut programs);
-        let lock = VmLock::wait(self.host, &domain.uuid)?;
-        let warnings = programs.remember()?;
-        let is_newest = gathered?.are_on(&lock, place)?;
-        let told = |line: String| [vec![line], warnings.clone()].concat().join("; ");
-        if !is_newest {
-            let line =
-                format!("{fixed}: newer content gets into the drive {target} at its next start, restore or arrival");
-            return Ok(Attempt::AtNextStart(told(line)));
-        }
-        let delivered = State::of(self.host, &domain.uuid)?.is_some_and(|state| state.progress == Progress::Delivered);
-        if job.reason == Reason::Refresh && delivered && warnings.is_empty() {
-            return Ok(Attempt::Unchanged);
-        }
-        Ok(Attempt::Done(told(format!("in the drive {target} since the guest came"))))
-    }
-
     /// Makes the disc anew if its content is not what it would be now.
     fn bring_up_to_date(
         &self,
@@ -177,7 +154,7 @@ impl Swap<'_> {
         job: &Job,
         domain: &Domain,
         request: &Request,
-        path: &str,
+        (drive, path): (&Drive, &str),
     ) -> Result<Update> {
         let subject = Subject { name: &domain.name, uuid: &domain.uuid, request };
         let mut programs = Runner::new(self.host, &domain.name, &domain.uuid, &config.limits)?;
@@ -190,8 +167,8 @@ impl Swap<'_> {
             return Ok(Update { rebuilt: false, last: None, warnings });
         }
         let state = State::of(self.host, &domain.uuid)?;
-        let last = match domain.machine.media_change() {
-            MediaChange::Update => LastGood::keep(self.host, &lock, state.as_ref())?,
+        let last = match drive.media_change() {
+            MediaChange::Update | MediaChange::DetachAndAttach => LastGood::keep(self.host, &lock, state.as_ref()),
             MediaChange::EjectAndInsert | MediaChange::Never => None,
         };
         let made = sources.make(&lock, path, job.reason)?;

@@ -23,21 +23,44 @@ pub enum Operation {
     Stopped,
     /// Its resources are given back.
     Release,
+    /// The same, on the way back to a snapshot: if that is of a running VM, a `Prepare` follows and its guest goes on.
+    Revert,
+}
+
+/// A call that concerns us.
+struct Row {
+    /// The operation, its second word, and its third if that matters.
+    words: (&'static str, &'static str, Option<&'static str>),
+    operation: Operation,
+    /// Who calls it.
+    drivers: &'static [Driver],
+    /// Whether a refusal is possible there; elsewhere it would kill, or be ignored.
+    may_refuse: bool,
+}
+
+const fn row(
+    words: (&'static str, &'static str, Option<&'static str>),
+    operation: Operation,
+    drivers: &'static [Driver],
+    may_refuse: bool,
+) -> Row {
+    Row { words, operation, drivers, may_refuse }
 }
 
 /// Every driver.
 const ALL: &[Driver] = &Driver::ALL;
 
-/// Operation, its second word, who calls it, and whether a refusal is possible there (elsewhere it would kill, or be
-/// ignored). Xen's driver restores a VM like one that starts: by `prepare` and `started`.
-const CALLS: [(&str, &str, Operation, &[Driver], bool); 7] = [
-    ("prepare", "begin", Operation::Prepare, ALL, true),
-    ("migrate", "begin", Operation::Migrate, ALL, true),
-    ("restore", "begin", Operation::Restore, &[Driver::Qemu], true),
-    ("started", "begin", Operation::Started, ALL, false),
-    ("reconnect", "begin", Operation::Reconnect, ALL, false),
-    ("stopped", "end", Operation::Stopped, ALL, false),
-    ("release", "end", Operation::Release, ALL, false),
+/// All of them; the first that fits counts. Xen's driver restores a VM like one that starts: by `prepare` and `started`.
+const CALLS: [Row; 8] = [
+    row(("prepare", "begin", None), Operation::Prepare, ALL, true),
+    row(("migrate", "begin", None), Operation::Migrate, ALL, true),
+    row(("restore", "begin", None), Operation::Restore, &[Driver::Qemu], true),
+    row(("started", "begin", None), Operation::Started, ALL, false),
+    row(("reconnect", "begin", None), Operation::Reconnect, ALL, false),
+    row(("stopped", "end", None), Operation::Stopped, ALL, false),
+    // libvirt tells so since 10.5.
+    row(("release", "end", Some("from snapshot")), Operation::Revert, &[Driver::Qemu], false),
+    row(("release", "end", None), Operation::Release, ALL, false),
 ];
 
 /// One call of the hook.
@@ -54,12 +77,13 @@ impl HookCall {
     /// concern us.
     pub fn parse(driver: Driver, args: impl Iterator<Item = OsString>) -> Option<HookCall> {
         let args: Vec<OsString> = args.take(4).collect();
-        let [name, operation, sub_operation, ..] = args.as_slice() else { return None };
-        let is_it = |(op, sub, _, callers, _): &&(&str, &str, Operation, &[Driver], bool)| {
-            operation == op && sub_operation == sub && callers.contains(&driver)
+        let [name, operation, sub_operation, more @ ..] = args.as_slice() else { return None };
+        let is_it = |Row { words: (first, second, third), drivers, .. }: &&Row| {
+            let fits = third.is_none_or(|third| more.first().is_some_and(|word| word == third));
+            operation == first && sub_operation == second && fits && drivers.contains(&driver)
         };
-        let (_, _, operation, ..) = CALLS.iter().find(is_it)?;
-        Some(HookCall { domain: name.to_string_lossy().into_owned(), operation: *operation })
+        let operation = CALLS.iter().find(is_it)?.operation;
+        Some(HookCall { domain: name.to_string_lossy().into_owned(), operation })
     }
 }
 
@@ -75,13 +99,13 @@ impl Operation {
 
     /// Whether the VM may be refused because its disc cannot be made, if the administrator wants that.
     pub fn may_refuse(self) -> bool {
-        CALLS.iter().any(|(.., operation, _, may)| *operation == self && *may)
+        CALLS.iter().any(|row| row.operation == self && row.may_refuse)
     }
 }
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(CALLS.iter().find(|(.., operation, _, _)| operation == self).map_or("", |(name, ..)| name))
+        f.write_str(CALLS.iter().find(|row| row.operation == *self).map_or("", |row| row.words.0))
     }
 }
 
@@ -101,6 +125,12 @@ mod tests {
     fn only_the_calls_of_the_table_concern_us() {
         assert_eq!(parse("vm migrate begin -"), Some(Operation::Migrate));
         assert_eq!(parse("vm release end migrated"), Some(Operation::Release));
+        assert_eq!(parse("vm release end"), Some(Operation::Release));
+        let reverted = ["vm", "release", "end", "from snapshot"].map(OsString::from);
+        assert_eq!(
+            HookCall::parse(Driver::Qemu, reverted.into_iter()).map(|call| call.operation),
+            Some(Operation::Revert)
+        );
         for line in
             ["vm start begin -", "vm stopped begin -", "vm migrate end -", "vm attach begin -", "vm migrate", "vm", ""]
         {
@@ -119,7 +149,8 @@ mod tests {
 
     #[test]
     fn nothing_is_refused_where_that_would_kill_a_running_vm() {
-        let may: Vec<Operation> = CALLS.iter().map(|call| call.2).filter(|operation| operation.may_refuse()).collect();
+        let may: Vec<Operation> =
+            CALLS.iter().map(|row| row.operation).filter(|operation| operation.may_refuse()).collect();
         assert_eq!(may, [Operation::Prepare, Operation::Migrate, Operation::Restore]);
     }
 }

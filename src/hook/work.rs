@@ -42,7 +42,8 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     let mut on_error = OnError::Continue;
     let mut policy_told = false;
     // What only tidies up, or starts the helper, does so under a broken configuration too.
-    let needs_config = !matches!(call.operation, Operation::Stopped | Operation::Release | Operation::Reconnect);
+    let needs_config =
+        !matches!(call.operation, Operation::Stopped | Operation::Release | Operation::Revert | Operation::Reconnect);
     let config = if needs_config { Config::load(host) } else { Ok(Config::default()) };
     let done = match config {
         Ok(config) => out.write_all(&policy(config.on_error)).context("reporting").and_then(|()| {
@@ -108,6 +109,7 @@ impl Call<'_> {
             Operation::Reconnect => self.reconnect(&domain).map(|()| Reply::Nothing),
             Operation::Stopped => self.stopped(&domain).map(|()| Reply::Nothing),
             Operation::Release => self.release(&domain).map(|()| Reply::Nothing),
+            Operation::Revert => self.revert(&domain).map(|()| Reply::Nothing),
         }
     }
 
@@ -130,19 +132,18 @@ impl Call<'_> {
     /// A first boot finds its disc in the drive.
     fn prepare(&mut self, domain: &Domain) -> Result<()> {
         let lock = VmLock::wait(self.host, &domain.uuid)?;
-        let mut arriving = None;
-        if let Some(job) = Job::of(self.host, &domain.uuid)? {
-            arriving =
-                Some(job).filter(|job| matches!(job.reason, Reason::Migrate | Reason::Restore) && job.age() < ARRIVAL);
-            match arriving {
-                Some(_) if domain.machine.driver().may_start_without_disc() || self.has_its_file(domain) => {
-                    return Ok(());
-                }
-                Some(_) => {}
-                None => Job::drop_of(self.host, &lock)?,
+        let arriving = Job::of(self.host, &domain.uuid)?
+            .filter(|job| matches!(job.reason, Reason::Migrate | Reason::Restore) && job.age() < ARRIVAL)
+            .map(|job| job.reason);
+        match arriving {
+            // Its disc is made, or cannot be, as its state tells: of a revert there is only the job yet.
+            Some(_) if State::of(self.host, &domain.uuid)?.is_some() && self.can_open_its_drive(domain) => {
+                return Ok(());
             }
+            Some(_) => {}
+            None => Job::drop_of(self.host, &lock)?,
         }
-        let mut state = self.state(domain, arriving.as_ref().map_or(Reason::Start, |job| job.reason))?;
+        let mut state = self.state(domain, arriving.unwrap_or(Reason::Start))?;
         let made = self.drive(domain).and_then(|(request, drive)| {
             let path =
                 drive.path().map(Path::new).filter(|path| image::may_be_made_at(self.config, path, &domain.uuid));
@@ -151,8 +152,10 @@ impl Call<'_> {
             self.make(&lock, domain, request, path, &mut state).map(Some)
         });
         match made {
-            Ok(Some(())) if arriving.is_some() => state.write(self.host, &lock, Progress::Waiting, ON_ITS_WAY),
-            Ok(Some(())) => state.write(self.host, &lock, Progress::Delivered, "in the drive since the start"),
+            Ok(Some(())) if arriving.is_none() => {
+                state.write(self.host, &lock, Progress::Delivered, "in the drive since the start")
+            }
+            Ok(Some(())) => state.write(self.host, &lock, Progress::Waiting, ON_ITS_WAY),
             Ok(None) => Ok(()),
             Err(error) => self.failed(state, lock, error),
         }
@@ -251,15 +254,25 @@ impl Call<'_> {
         leftovers::remove(self.host, VmLock::wait(self.host, &domain.uuid)?)
     }
 
+    /// The guest of a running VM's snapshot goes on from where it was, as a restored one does: `prepare` makes its disc, and
+    /// the helper tells it. If the snapshot is of a VM that did not run, the helper finds that none comes.
+    fn revert(&mut self, domain: &Domain) -> Result<()> {
+        let lock = VmLock::wait(self.host, &domain.uuid)?;
+        leftovers::clear(self.host, &lock)?;
+        self.job(domain, Reason::Restore).note(self.host, &lock)?;
+        drop(lock);
+        self.start_helper()
+    }
+
     /// A new job for the domain. By its own description: a script in hooks/libxl may call us by any name.
     fn job(&self, domain: &Domain, reason: Reason) -> Job {
         Job::new(domain.uuid.clone(), &domain.name, reason, false).with(domain.machine.driver())
     }
 
-    /// Whether the file that its drive names is there.
-    fn has_its_file(&self, domain: &Domain) -> bool {
-        let drive = self.drive(domain).map(|(_, drive)| drive);
-        drive.is_ok_and(|drive| drive.path().is_none_or(|path| image::exists(self.host, Path::new(path))))
+    /// Whether the domain can come with its drive as it is: its file is there, or may be missing.
+    fn can_open_its_drive(&self, domain: &Domain) -> bool {
+        let is_there = |drive: &Drive| drive.path().is_none_or(|path| image::exists(self.host, Path::new(path)));
+        domain.machine.driver().may_start_without_disc() || self.drive(domain).is_ok_and(|(_, drive)| is_there(drive))
     }
 
     /// What the domain asks for, and the fit drive for it.
@@ -295,7 +308,7 @@ impl Call<'_> {
     fn state(&self, domain: &Domain, reason: Reason) -> Result<State> {
         let last = State::of(self.host, &domain.uuid)?;
         let state = last.unwrap_or_else(|| State::new(domain.uuid.clone(), &domain.name, reason));
-        Ok(State { name: domain.name.clone(), driver: domain.machine.driver(), reason, ..state })
+        Ok(State { name: domain.name.clone(), driver: domain.machine.driver(), detached: None, reason, ..state })
     }
 
     /// Writes down why there is no new disc, and hands the error on. Of a VM that is therefore refused nothing is written:

@@ -265,6 +265,14 @@ mod tests {
     }
 
     #[test]
+    fn each_driver_is_reached_where_the_configuration_says_or_else_where_it_usually_is() {
+        let uris = |text: &str| Driver::ALL.map(|driver| parse(text).unwrap().uri_of(driver).to_owned());
+        assert_eq!(uris(""), ["qemu:///system", "xen:///system"]);
+        assert_eq!(uris("uri = 'qemu+tls://h/system'"), ["qemu+tls://h/system", "xen:///system"]);
+        assert_eq!(uris("uri = 'xen+tls://h/system'"), ["qemu:///system", "xen+tls://h/system"]);
+    }
+
+    #[test]
     fn a_wrong_key_or_value_is_told_with_its_line_and_what_is_allowed() {
         for (text, line, allowed) in [
             ("uri = 'x'\nforce_afer = '3s'", "line 2", "force_after"),

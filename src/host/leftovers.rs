@@ -10,19 +10,27 @@ use super::paths::Host;
 use super::spool::Job;
 use super::state::State;
 
-/// Removes everything of the VM from this host: job, image, state and lock; what programs printed for it is kept for a
-/// while, in case it comes back. An image that is not the one that was made
-/// here stays: on a directory that hosts share, it is another host's.
+/// Removes everything of the VM from this host: job, image, state and lock.
+///
+/// # Errors
+/// As [`clear`], and when the lock's file stays.
+pub fn remove(host: &Host, lock: VmLock) -> Result<()> {
+    clear(host, &lock)?;
+    lock.retire()
+}
+
+/// Removes the VM's job, image and state from this host; what programs printed for it is kept for a while, in case it
+/// comes back. An image that is not the one that was made here stays: on a directory that hosts share, it is another
+/// host's.
 ///
 /// # Errors
 /// When something stays that should not.
-pub fn remove(host: &Host, lock: VmLock) -> Result<()> {
-    Job::drop_of(host, &lock)?;
+pub fn clear(host: &Host, lock: &VmLock) -> Result<()> {
+    Job::drop_of(host, lock)?;
     if let Some(State { image: Some(path), identity: Some(identity), .. }) = State::of(host, lock.uuid())? {
         image::remove(host, &path, identity)?;
     }
-    State::forget(host, &lock)?;
-    lock.retire()
+    State::forget(host, lock)
 }
 
 /// Gives the lock back, and removes its file if `release` has removed all else of the VM meanwhile.

@@ -45,6 +45,9 @@ pub struct State {
     /// Whether it waits for the VM's next start, restore or arrival, so that nothing can be done before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub until_next_start: bool,
+    /// The disk that was taken from the running VM and is to be given back, if one is away just now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detached: Option<String>,
     /// Since when, in hundredths of a second since 1970.
     pub since: u64,
     /// What the last attempt was for.
@@ -68,6 +71,7 @@ impl State {
             driver: Driver::Qemu,
             progress: Progress::Waiting,
             until_next_start: false,
+            detached: None,
             since: 0,
             reason,
             message: String::new(),

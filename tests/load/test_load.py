@@ -12,6 +12,7 @@ from live.aftermath import jobs, wait_until_delivered, wait_until_nothing_is_lef
 
 VMS = int(os.environ.get("VIRT_RECONTEXT_VMS", "100"))
 MOVED = int(os.environ.get("VIRT_RECONTEXT_MOVED", "20"))
+ROUNDS = int(os.environ.get("VIRT_RECONTEXT_ROUNDS", "200"))
 AT_A_TIME = 5
 
 # Of libvirt's answers and of the helper's memory, in seconds and KiB. Generous: what is far off is meant, and a hundred
@@ -113,3 +114,19 @@ def test_an_evacuation_delivers_every_vm(site, lab):
         wait_until_delivered(site, b, vm)
         wait_until_nothing_is_left(site, a, vm)
     assert not list(Path(b.path("/run/libvirt/recontext/jobs")).glob("*.json"))
+
+
+def test_a_soak_of_migrations_loses_none(site, lab):
+    a, b = lab.hosts
+    vm = site.guest()
+    vm.create(a)
+    vm.wait_for_text(site.text(a))
+    begin = time.monotonic()
+    for number in range(ROUNDS):
+        target = (b, a)[number % 2]
+        mark = vm.mark()
+        vm.migrate(target)
+        assert vm.wait_for("context", since=mark).text == site.text(target)
+        wait_until_delivered(site, target, vm)
+    print(f"\n{ROUNDS} migrations of one VM, each delivered: {time.monotonic() - begin:.0f} s", flush=True)
+    wait_until_nothing_is_left(site, a if vm.host is b else b, vm)

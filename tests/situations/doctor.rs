@@ -375,6 +375,37 @@ fn the_modular_daemon_is_known_and_a_stale_number_is_none() {
 }
 
 #[test]
+fn a_host_that_xen_runs_is_looked_at_as_such() {
+    let of = |found: &[Found], check: &str| {
+        let one = found.iter().find(|one| one.check == check).unwrap();
+        (one.level.clone(), one.message.clone(), one.remedy.clone().unwrap_or_default())
+    };
+    // No daemon of this machine is asked.
+    let nowhere = "uri = 'xen+unix:///system?socket=/nowhere'\n";
+    let patient = Patient::new();
+    patient.site.write("etc/virt-recontext/config.toml", nowhere);
+    let found = patient.examine();
+    let (level, message, remedy) = of(&found, "hook");
+    assert!(level == "bad" && message.ends_with("for Xen: no VM gets its context"), "{message}");
+    assert!(remedy.contains("/etc/libvirt/hooks/libxl && systemctl reload libvirtd"), "{remedy}");
+    assert!(of(&found, "libvirt").1.contains("xen+unix:///system"), "{}", of(&found, "libvirt").1);
+
+    patient.sh("mv etc/libvirt/hooks/qemu etc/libvirt/hooks/libxl");
+    patient.sh("mv run/libvirtd.pid run/virtxend.pid; echo virtxend >proc/812/comm");
+    patient.daemon_started(0);
+    let found = patient.examine();
+    assert!(of(&found, "hook").1.contains("hooks/libxl is virt-recontext-hook "), "{}", of(&found, "hook").1);
+    assert_eq!(of(&found, "other-hooks").1, "libvirtd runs no other for Xen's VMs");
+    assert!(of(&found, "daemon").1.starts_with("virtxend (process 812) started when "), "{}", of(&found, "daemon").1);
+
+    // Without a configuration the hypervisor decides; with a broken one too.
+    patient.site.write("etc/virt-recontext/config.toml", "x\n");
+    assert_eq!(of(&patient.examine(), "other-hooks").1, "libvirtd runs no other for QEMU's VMs");
+    patient.site.write("proc/xen/capabilities", "control_d\n");
+    assert_eq!(of(&patient.examine(), "other-hooks").1, "libvirtd runs no other for Xen's VMs");
+}
+
+#[test]
 fn a_broken_configuration_is_told_with_its_line_and_ends_no_other_check() {
     let patient = Patient::new();
     patient.vm(DRIVE, "force_afer = '3s'\n");

@@ -151,6 +151,8 @@ situations! {
     restore_fills_an_empty_drive
     restore_from_another_image_directory_changes_one_value
     restore_with_the_right_path_is_not_answered
+    revert_makes_a_new_disc_and_tells_the_guest
+    revert_of_a_vm_that_takes_no_part_does_nothing
     second_arrival_leaves_the_old_disc_to_whoever_reads_it
     second_reconnect_changes_nothing
     second_release_changes_nothing
@@ -172,4 +174,17 @@ situations! {
     a_program_that_was_not_run_yet_leaves_the_drive_to_the_helper
     a_program_gives_the_hook_what_it_printed_last
     guests_learn_no_more_of_the_host_than_they_may
+    xen_arrival_changes_one_value
+    xen_arrival_on_a_disk_changes_one_value
+    xen_cleans_up_after_a_start_that_failed_later
+    xen_has_no_restore_of_its_own
+    xen_leaves_a_disk_alone_that_holds_no_context
+    xen_lets_a_guest_in_with_an_empty_disc_when_its_own_cannot_be_made
+    xen_makes_the_disc_at_prepare_that_could_not_be_made_at_migrate
+    xen_may_declare_our_namespace_anywhere
+    xen_notes_a_job_of_its_own_driver_for_an_empty_drive
+    xen_restores_a_guest_with_a_new_disc
+    xen_starts_a_guest_with_an_empty_disc_though_it_may_be_missing
+    xen_starts_a_guest_with_its_disc
+    xen_starts_an_hvm_guest_with_its_disc_and_leaves_it_alone_on_reconnect
 }

@@ -148,7 +148,7 @@ impl Look<'_> {
         let (uuid, target) = (&domain.uuid, &drive.target);
         let place = image::path(self.config, uuid);
         let mend = match when {
-            When::Now if domain.machine.media_change() == MediaChange::Never => {
+            When::Now if drive.media_change() == MediaChange::Never => {
                 format!("{}, and start it anew: its disc cannot change while it runs", self.enable())
             }
             When::Now => self.refresh(),
