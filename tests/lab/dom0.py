@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -87,17 +88,26 @@ class Dom0:
         self.start_libvirtd()
 
     @contextmanager
-    def failing_calls(self, call: str, path: str, when: str) -> Iterator[None]:
-        """Until the end of the block, those of the daemon's system calls about a path that strace's `when` says fail."""
-        pid = self.read("/run/libvirtd.pid").strip()
-        self.shell(f"strace -f -o {LOGS}/strace -P {path} -e trace={call} -e inject={call}:error=EIO:when={when} -p {pid}"
-                   f" </dev/null >{LOGS}/strace.out 2>&1 & echo $! >/run/strace.pid")
-        free = f"grep -q 'TracerPid:.0$' /proc/{pid}/task/*/status"
-        wait_for(lambda: self.shell(free, check=False).returncode != 0, 30, "strace to hold all threads of the daemon")
-        try:
+    def failing_once(self, call: str, path: str) -> Iterator[None]:
+        """In the block, the daemon's first system call of this kind about a path fails, after some seconds."""
+        daemon, traced = self.read("/run/libvirtd.pid").strip(), self.directory / "log" / "strace"
+        traced.unlink(missing_ok=True)
+        self.shell(f"strace -f -o {LOGS}/strace -P {path} -e trace={call} -p {daemon}"
+                   f" -e inject={call}:error=EIO:delay_exit=3s </dev/null >{LOGS}/strace.out 2>&1 & echo $! >/run/strace.pid")
+        free = f"grep -q 'TracerPid:.0$' /proc/{daemon}/task/*/status"
+        wait_for(lambda: self.shell(free, check=False).returncode != 0, 60, "strace to hold all threads of the daemon")
+
+        def end_at_first() -> None:
+            try:
+                wait_for(lambda: "INJECTED" in _text(traced), 120, f"a {call} of the daemon's about {path}")
+            finally:
+                # strace counts each thread's calls by itself, so it cannot be told to let the second one pass.
+                self.shell("kill $(cat /run/strace.pid)")
+
+        with ThreadPoolExecutor(1) as watching:
+            ended = watching.submit(end_at_first)
             yield
-        finally:
-            self.shell("pid=$(cat /run/strace.pid); kill $pid; while kill -0 $pid 2>/dev/null; do sleep 0.1; done")
+            ended.result()
 
     @contextmanager
     def awaiting_reload(self) -> Iterator[None]:

@@ -17,7 +17,6 @@ class PvGuest(Guest):
     drive: the XML of its drive, if it is to be another one than a CD-ROM's.
     """
 
-    boot_seconds = 120
     # The drive that the metadata names.
     target = "xvdc"
     console_name = "guest-{}.log"

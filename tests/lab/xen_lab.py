@@ -1,15 +1,17 @@
 """A lab whose hosts are Xen's: each a dom0 of its own in a QEMU, with a link between them."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from .boot_files import BootFiles
 from .dom0 import SHARED, Dom0
 from .dom0_image import dom0_image
-from .lab import Lab, Migration
+from .lab import Lab, Migration, Result
 
 NAMES = ("dom0-a", "dom0-b")
 BOOT = "/run/lab-boot"
+PATIENCE = 4
 
 
 class XenLab(Lab):
@@ -28,13 +30,17 @@ class XenLab(Lab):
                               f"xen+tcp://{target.name}/system", check=check, timeout=timeout)
         return Migration(result, started, time.time())
 
+    def wait_for(self, condition: Callable[[], Result], seconds: float, what: str) -> Result:
+        """As Lab's, with more patience: everything takes longer in here."""
+        return super().wait_for(condition, PATIENCE * seconds, what)
+
     def boot_files(self, bus: str) -> BootFiles:
         """What guests boot from, where hosts find it: in their memory, since Xen maps a kernel page by page."""
         boot = super().boot_files(bus)
         inside = [Path(BOOT, file.name) for file in (boot.kernel, boot.initramfs)]
+        names = " ".join(file.name for file in inside)
         for host in self.hosts:
-            for file in inside:
-                host.shell(f"mkdir -p {BOOT}; [ -e {file} ] || cp {SHARED}/{file.name} {BOOT}")
+            host.shell(f"mkdir -p {BOOT} && cd {SHARED} && cp -n {names} {BOOT}")
         return BootFiles(*inside)
 
     def _start_hosts(self) -> None:
