@@ -18,6 +18,13 @@ below its own directory in /tmp, and dies with the process that made it, however
     domain_xml.py  its libvirt XML
     debian_guest.py, debian_init, debian/
                    a VM with Debian in it: its disk, its initramfs, the lab's files in it
+    xen_lab.py     the same with Xen: its hosts, the link between them
+    dom0.py        one Xen host, and how to do things there
+    dom0_image.py, dom0_init, dom0_start
+                   what it boots from: the hypervisor, a Debian with Xen's tools and libvirt
+    xen_guest.py   VMs of a Xen host, and their XML
+    bios_guest.py, bios_guest.c, bios_guest.S
+                   a guest that needs nothing but a BIOS and a CD-ROM drive
     disc.py        discs made by hand, for tests that do without our programs
     boot_files.py  Debian's kernel and an initramfs around guest.c, cached in target/cache
     waiting.py     conditions with deadlines
@@ -26,12 +33,16 @@ below its own directory in /tmp, and dies with the process that made it, however
 from .debian_guest import DebianGuest
 from .domain_xml import Cdrom, context_metadata, domain_xml
 from .disc import make_disc, make_disc_of
+from .dom0 import Dom0
 from .guest import Guest, Seen
 from .host import Event, Host
 from .lab import Lab, Migration
 from .waiting import GuestDied, LabError, TimedOut, wait_for
+from .xen_guest import HvmGuest, PvGuest, xen_metadata
+from .xen_lab import XenLab
 
 __all__ = [
-    "Cdrom", "DebianGuest", "Event", "Guest", "GuestDied", "Host", "Lab", "LabError", "Migration", "Seen", "TimedOut",
-    "context_metadata", "domain_xml", "make_disc", "make_disc_of", "wait_for",
+    "Cdrom", "DebianGuest", "Dom0", "Event", "Guest", "GuestDied", "Host", "HvmGuest", "Lab", "LabError", "Migration",
+    "PvGuest", "Seen", "TimedOut", "XenLab", "context_metadata", "domain_xml", "make_disc", "make_disc_of", "wait_for",
+    "xen_metadata",
 ]

@@ -28,8 +28,9 @@ CACHE = Path(__file__).resolve().parents[2] / "target" / "cache" / "guest"
 PROGRAM = Path(__file__).with_name("guest.c")
 KERNEL_PACKAGE = "linux-image-amd64"
 
-# What a guest's drive needs on each bus, what a Debian guest needs (debian_guest.py), and what reading a batch of discs
-# needs (tests/discs/kernel). The modules that these need are found by depmod.
+# What a guest's drive needs on each bus, what a Debian guest needs (debian_guest.py), what reading a batch of discs needs
+# (tests/discs/kernel), and what a paravirtualised guest of Xen's needs (dom0.py). The modules that these need are found
+# by depmod.
 MODULES = {
     "ide": ["ata_piix", "sr_mod", "isofs"],
     "sata": ["ahci", "sr_mod", "isofs"],
@@ -38,6 +39,7 @@ MODULES = {
     "debian": ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "ata_piix", "ahci", "virtio_scsi", "sr_mod", "isofs",
                "virtio_console", "autofs4"],
     "discs": ["virtio_pci", "virtio_console", "virtio_scsi", "sr_mod", "isofs", "nls_utf8"],
+    "xen": ["xen_blkfront", "isofs"],
 }
 
 
@@ -110,18 +112,22 @@ def _unpack_kernel(target: Path) -> None:
         modules = next(path for path in (root / "lib/modules", root / "usr/lib/modules") if path.exists())
         version = next(modules.iterdir()).name
         tool("depmod", "-b", modules.parents[1], version)
-        needs = _read_dependencies(modules / version / "modules.dep")
         kernel.mkdir()
         (kernel / "vmlinux").write_bytes(_decompressed((root / "boot" / f"vmlinuz-{version}").read_bytes()))
         for bus, names in MODULES.items():
-            (kernel / bus).mkdir()
-            for number, path in enumerate(_in_order(names, needs)):
-                content = (modules / version / path).read_bytes()
-                if path.endswith(".xz"):
-                    content = lzma.decompress(content)
-                name = Path(path).name.removesuffix(".xz")
-                (kernel / bus / f"{number:02}-{name}").write_bytes(content)
+            copy_modules(modules / version, names, kernel / bus)
         kernel.rename(target)
+
+
+def copy_modules(modules: Path, names: list[str], target: Path) -> None:
+    """Copies modules and all that they need out of a kernel's directory, as target/NN-<module>.ko in order of loading."""
+    target.mkdir()
+    for number, path in enumerate(_in_order(names, _read_dependencies(modules / "modules.dep"))):
+        content = (modules / path).read_bytes()
+        if path.endswith(".xz"):
+            content = lzma.decompress(content)
+        name = Path(path).name.removesuffix(".xz")
+        (target / f"{number:02}-{name}").write_bytes(content)
 
 
 def _decompressed(kernel: bytes) -> bytes:

@@ -197,7 +197,7 @@ def _base() -> Path:
     with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
         root, archive = Path(temporary) / "root", Path(temporary) / "archive"
         try:
-            tool("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", RELEASE, root, *_mirror())
+            tool("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", RELEASE, root, *mirror(RELEASE))
         except LabError as error:
             log = root / "debootstrap" / "debootstrap.log"
             tail = log.read_text(encoding="utf-8", errors="replace")[-2000:] if log.exists() else ""
@@ -209,7 +209,7 @@ def _base() -> Path:
     return made
 
 
-def _mirror() -> list[str]:
+def mirror(release: str) -> list[str]:
     """The mirror from which this machine has the release; none if apt knows none, then debootstrap knows one."""
-    found = tool("apt-get", "indextargets", "--format", "$(REPO_URI)", f"Release: {RELEASE}", "Created-By: Packages")
+    found = tool("apt-get", "indextargets", "--format", "$(REPO_URI)", f"Release: {release}", "Created-By: Packages")
     return found.decode().split()[:1]

@@ -289,15 +289,17 @@ static int64_t milliseconds(void)
     return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
 }
 
-/* Drives appear some moments after their drivers are loaded; a USB drive of QEMU's is a disk to the guest. */
+/* Drives appear some moments after their drivers are loaded; a USB drive of QEMU's is a disk to the guest, and Xen's too. */
 static void await_drive(void)
 {
+    static const char *const names[] = { "/dev/sr0", "/dev/sda", "/dev/xvdc" };
+
     for (int64_t end = milliseconds() + 10000; milliseconds() < end; usleep(20000)) {
-        if (access("/dev/sr0", F_OK) == 0)
-            return;
-        if (access("/dev/sda", F_OK) == 0) {
-            drive = "/dev/sda";
-            return;
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            if (access(names[i], F_OK) == 0) {
+                drive = names[i];
+                return;
+            }
         }
     }
     tell("no drive");

@@ -1,0 +1,1 @@
+"""Tests with real Xen hosts, real guests on them, and the installed .deb."""
