@@ -61,8 +61,9 @@ impl Layer {
         for (name, value) in &request.facts {
             facts::set(&mut layer.facts, name, value).context("reading the facts in the domain's metadata")?;
         }
-        let file =
-            |(path, text): &(String, String)| (path.clone(), File { bytes: text.clone().into_bytes(), mode: OPEN });
+        let file = |(path, text): &(String, String)| {
+            (path.clone(), File { bytes: text.clone().into_bytes().into(), mode: OPEN })
+        };
         layer.files = request.files.iter().map(file).collect();
         Ok(layer)
     }
@@ -154,7 +155,7 @@ pub fn compose(layers: &[Layer], occasion: &Occasion, limits: Limits) -> Result<
         let place = owner.place_of(name);
         ensure!(path != marker_path, "{place} cannot be on the disc: /{MARKER} is made by virt-recontext itself");
         let bytes = match name.ends_with(TEMPLATE) {
-            true => templates.render(&place, &file.bytes)?,
+            true => templates.render(&place, &file.bytes)?.into(),
             false => file.bytes.clone(),
         };
         disc.give(path, File { bytes, mode: file.mode })?;
@@ -212,7 +213,7 @@ mod tests {
     const LIMITS: Limits = Limits { bytes: 10_000, files: 10, template_steps: 10_000, template_output: 5_000 };
 
     fn file(path: &str, text: &str) -> (String, File) {
-        (path.to_owned(), File { bytes: text.as_bytes().to_vec(), mode: 0o400 })
+        (path.to_owned(), File { bytes: text.as_bytes().to_vec().into(), mode: 0o400 })
     }
 
     fn layer(facts: &str, files: &[(&str, &str)]) -> Layer {
@@ -234,7 +235,7 @@ mod tests {
     }
 
     fn text(tree: &Tree, path: &str) -> String {
-        String::from_utf8(tree.get(&path.parse().unwrap()).unwrap().bytes.clone()).unwrap()
+        String::from_utf8(tree.get(&path.parse().unwrap()).unwrap().bytes.to_vec()).unwrap()
     }
 
     #[test]

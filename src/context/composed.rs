@@ -56,7 +56,7 @@ impl Composed {
         let given = self.tree.get(&path);
         let (mode, origin) = given.map_or((OPEN, Origin::Generated), |file| (file.mode, Origin::Merged));
         let bytes = make(given.map(|file| file.bytes.as_slice())).with_context(|| format!("making /{path}"))?;
-        self.put(path, File { bytes, mode }, origin)
+        self.put(path, File { bytes: bytes.into(), mode }, origin)
     }
 
     /// Puts an empty file at `path` unless a layer has given one there.
@@ -68,7 +68,7 @@ impl Composed {
         if self.tree.get(&path).is_some() {
             return Ok(());
         }
-        self.put(path, File { bytes: Vec::new(), mode: OPEN }, Origin::Generated)
+        self.put(path, File { bytes: Vec::new().into(), mode: OPEN }, Origin::Generated)
     }
 
     fn put(&mut self, path: DiscPath, file: File, origin: Origin) -> Result<()> {

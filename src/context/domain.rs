@@ -115,13 +115,12 @@ pub fn image_name(uuid: &Uuid) -> String {
 }
 
 /// The elements that say something about us; everything else in a domain is not kept.
-fn wanted(path: &[&str], element: &Element) -> bool {
-    let name = element.name.as_str();
+fn wanted(path: &[&str], namespace: &str, name: &str) -> bool {
     match path {
-        [_] => element.namespace.is_empty() && matches!(name, "name" | "uuid" | "os" | "metadata" | "devices"),
+        [_] => namespace.is_empty() && matches!(name, "name" | "uuid" | "os" | "metadata" | "devices"),
         [_, "os"] => name == "type",
         [_, "devices"] => name == "disk",
-        [_, "metadata"] => element.namespace == NAMESPACE,
+        [_, "metadata"] => namespace == NAMESPACE,
         _ => true,
     }
 }

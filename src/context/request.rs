@@ -123,7 +123,7 @@ mod tests {
 
     fn read(inner: &str) -> Result<Request> {
         let text = format!("<r:context xmlns:r='{NAMESPACE}' {inner}</r:context>");
-        Request::read(&xml::read(&text, |_, _| true)?)
+        Request::read(&xml::read(&text, |_, _, _| true)?)
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
         let request =
             Request { files: vec![("a\n\tb".to_owned(), "one\r\ntwo\rthree\n".to_owned())], ..Request::default() };
         let text = request.to_xml().replacen("<context", &format!("<context xmlns='{NAMESPACE}'"), 1);
-        assert_eq!(Request::read(&xml::read(&text, |_, _| true).unwrap()).unwrap(), request);
+        assert_eq!(Request::read(&xml::read(&text, |_, _, _| true).unwrap()).unwrap(), request);
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(request.facts, [("a.b".to_owned(), "1 < 2".to_owned())]);
         assert_eq!(request.files, [("p q".to_owned(), "\n x\n".to_owned())]);
         let again = request.to_xml().replace("<context", &format!("<context xmlns='{NAMESPACE}'"));
-        assert_eq!(Request::read(&xml::read(&again, |_, _| true).unwrap()).unwrap(), request);
+        assert_eq!(Request::read(&xml::read(&again, |_, _, _| true).unwrap()).unwrap(), request);
     }
 
     #[test]

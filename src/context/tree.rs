@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
 
 use super::disc_path::DiscPath;
 
 /// One file of a disc.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
-    /// Its content.
-    pub bytes: Vec<u8>,
+    /// Its content; shared, so that one of many MiB gets from its layer onto the disc without a copy.
+    pub bytes: Arc<Vec<u8>>,
     /// Its permission bits (0o7777 at most); the disc itself is read-only.
     pub mode: u16,
 }
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     fn file() -> File {
-        File { bytes: b"x".to_vec(), mode: 0o444 }
+        File { bytes: b"x".to_vec().into(), mode: 0o444 }
     }
 
     #[test]

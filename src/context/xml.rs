@@ -1,6 +1,7 @@
 //! XML read strictly into a small tree that knows where each element and attribute value stands in the text.
 //!
-//! Only the elements that the caller asks for are kept; of the others the nesting is checked and nothing is stored.
+//! Only the elements that the caller asks for are kept; of what is in the others only the end is looked for, since most of a
+//! domain's XML is in them.
 //! The positions make a lossless edit possible: whoever changes a value copies every other byte as it was.
 //! What libvirt never writes (a document type, so no entities of its own; text cut off; a second root) is refused.
 
@@ -11,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use quick_xml::XmlVersion;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
-use quick_xml::name::ResolveResult;
+use quick_xml::name::{NamespaceResolver, ResolveResult};
 use quick_xml::reader::NsReader;
 
 /// Deepest nesting that is read. libvirt's own schema needs 12; other people's metadata may go deeper.
@@ -70,39 +71,48 @@ impl Element {
 }
 
 /// Reads the document in `text`, keeping those elements for which `keep` says so; it is asked with the names of the
-/// elements around, from the root down, and the element itself. What lies in an element that is not kept is not kept.
+/// elements around, from the root down, and the element's namespace and name. What lies in an element that is not kept is
+/// not kept.
 ///
 /// # Errors
-/// When `text` is not one complete well-formed element, has a document type, or nests deeper than 256 elements.
-pub fn read(text: &str, keep: impl Fn(&[&str], &Element) -> bool) -> Result<Element> {
+/// When `text` is not one complete element, or what is kept of it is not well-formed, has a document type, or nests deeper
+/// than 256 elements.
+pub fn read(text: &str, keep: impl Fn(&[&str], &str, &str) -> bool) -> Result<Element> {
     let mut reader = NsReader::from_str(text);
     reader.config_mut().check_end_names = true;
-    let mut open: Vec<Open> = Vec::new();
+    // The elements whose end has not come yet, and their names with prefixes.
+    let mut open: Vec<Element> = Vec::new();
+    let mut path: Vec<&str> = Vec::new();
     let mut root = None;
     loop {
         let start = position(reader.buffer_position())?;
-        let (namespace, event) =
-            reader.read_resolved_event().with_context(|| format!("reading XML at byte {start}"))?;
-        let namespace = match namespace {
-            ResolveResult::Bound(namespace) => namespace.into_inner().to_owned(),
-            ResolveResult::Unbound => String::new(),
-            ResolveResult::Unknown(prefix) => bail!("the XML prefix {prefix:?} at byte {start} is not declared"),
-        };
+        let fault = || format!("reading XML at byte {start}");
+        let event = reader.read_event().with_context(fault)?;
         let end = position(reader.buffer_position())?;
         match event {
             Event::Start(tag) => {
                 ensure!(root.is_none(), "the XML goes on after its root element, at byte {start}");
                 ensure!(open.len() < MAX_DEPTH, "the XML nests deeper than {MAX_DEPTH} elements, at byte {start}");
-                let opened = Open::new(text, &tag, namespace, start..end, &open, &keep)?;
-                open.push(opened);
+                match element(text, &tag, namespace(reader.resolver(), &tag, start)?, start..end, &path, &keep)? {
+                    Some(element) => {
+                        open.push(element);
+                        path.push(name(text, &tag, start)?);
+                    }
+                    None => {
+                        reader.read_to_end(tag.name()).with_context(fault)?;
+                    }
+                }
             }
             Event::Empty(tag) => {
                 ensure!(root.is_none(), "the XML goes on after its root element, at byte {start}");
-                let only = Open::new(text, &tag, namespace, start..end, &open, &keep)?;
-                close(only, end, &mut open, &mut root);
+                let namespace = namespace(reader.resolver(), &tag, start)?;
+                if let Some(only) = element(text, &tag, namespace, start..end, &path, &keep)? {
+                    close(only, end, &mut open, &mut root);
+                }
             }
             Event::End(_) => {
                 let last = open.pop().with_context(|| format!("an end tag too many at byte {start}"))?;
+                path.pop();
                 close(last, end, &mut open, &mut root);
             }
             Event::Text(piece) => add_text(&mut open, &piece.xml10_content(), start)?,
@@ -125,57 +135,55 @@ pub fn read(text: &str, keep: impl Fn(&[&str], &Element) -> bool) -> Result<Elem
     root.context("there is no XML element")
 }
 
-/// An element whose end tag has not come yet.
-struct Open<'t> {
-    name: &'t str,
-    /// `None` for one that is not kept.
-    element: Option<Element>,
+/// The name of the element that begins at `start`, with its prefix, where it stands in the text.
+fn name<'t>(text: &'t str, tag: &BytesStart, start: usize) -> Result<&'t str> {
+    let name_at = start + 1..start + 1 + tag.name().into_inner().len();
+    text.get(name_at).context("an element's name could not be found again")
 }
 
-impl<'t> Open<'t> {
-    fn new(
-        text: &'t str,
-        tag: &BytesStart,
-        namespace: String,
-        span: Range<usize>,
-        around: &[Open],
-        keep: impl Fn(&[&str], &Element) -> bool,
-    ) -> Result<Self> {
-        let qualified = tag.name();
-        let name_at = span.start + 1..span.start + 1 + qualified.into_inner().len();
-        let name = text.get(name_at).context("an element's name could not be found again")?;
-        let mut element = Element {
-            name: qualified.local_name().into_inner().to_owned(),
-            namespace,
-            tag: span.clone(),
-            span,
-            ..Element::default()
-        };
-        let path: Vec<&str> = around.iter().map(|open| open.name).collect();
-        let kept_above = around.last().is_none_or(|open| open.element.is_some());
-        let kept = around.is_empty() || (kept_above && keep(&path, &element));
-        if kept {
-            element.attributes = attributes(text, tag, element.tag.start)?;
-        }
-        Ok(Open { name, element: kept.then_some(element) })
+/// The namespace of the element that begins at `start`, empty when it has none.
+fn namespace<'r>(known: &'r NamespaceResolver, tag: &BytesStart, start: usize) -> Result<&'r str> {
+    match known.resolve_element(tag.name()).0 {
+        ResolveResult::Bound(namespace) => Ok(namespace.into_inner()),
+        ResolveResult::Unbound => Ok(""),
+        ResolveResult::Unknown(prefix) => bail!("the XML prefix {prefix:?} at byte {start} is not declared"),
     }
 }
 
-fn close(mut done: Open, end: usize, open: &mut [Open], root: &mut Option<Element>) {
-    if let Some(element) = &mut done.element {
-        element.span.end = end;
+/// A new element, or `None` if it is not kept; `path` is what is around it.
+fn element(
+    text: &str,
+    tag: &BytesStart,
+    namespace: &str,
+    span: Range<usize>,
+    path: &[&str],
+    keep: impl Fn(&[&str], &str, &str) -> bool,
+) -> Result<Option<Element>> {
+    let name = tag.local_name().into_inner();
+    if !path.is_empty() && !keep(path, namespace, name) {
+        return Ok(None);
     }
+    Ok(Some(Element {
+        name: name.to_owned(),
+        namespace: namespace.to_owned(),
+        attributes: attributes(text, tag, span.start)?,
+        tag: span.clone(),
+        span,
+        ..Element::default()
+    }))
+}
+
+fn close(mut done: Element, end: usize, open: &mut [Element], root: &mut Option<Element>) {
+    done.span.end = end;
     match open.last_mut() {
-        None => *root = done.element,
-        Some(Open { element: Some(parent), .. }) => parent.children.extend(done.element),
-        Some(_) => {}
+        None => *root = Some(done),
+        Some(parent) => parent.children.push(done),
     }
 }
 
-fn add_text(open: &mut [Open], piece: &str, at: usize) -> Result<()> {
+fn add_text(open: &mut [Element], piece: &str, at: usize) -> Result<()> {
     match open.last_mut() {
-        Some(Open { element: Some(element), .. }) => element.text.push_str(piece),
-        Some(_) => {}
+        Some(element) => element.text.push_str(piece),
         None => ensure!(piece.trim().is_empty(), "the XML has text outside its root element, at byte {at}"),
     }
     Ok(())
@@ -216,7 +224,7 @@ mod tests {
     #[test]
     fn elements_and_values_are_found_where_they_stand() {
         let text = "<?xml version='1.0'?>\n<a one=\"1 &amp; 2\">x &lt;&#65;<b  two = '2'\n/></a>\n";
-        let a = read(text, |_, _| true).unwrap();
+        let a = read(text, |_, _, _| true).unwrap();
         assert_eq!((a.name.as_str(), a.text.as_str(), a.value("one")), ("a", "x <A", Some("1 & 2")));
         assert_eq!(&text[a.attribute("one").unwrap().span.clone()], "1 &amp; 2");
         let b = a.child("b").unwrap();
@@ -228,7 +236,7 @@ mod tests {
     #[test]
     fn only_what_is_asked_for_is_kept() {
         let text = "<a><skip><b/></skip><b><c/></b></a>";
-        let a = read(text, |path, element| !(path == ["a"] && element.name == "skip")).unwrap();
+        let a = read(text, |path, _, name| !(path == ["a"] && name == "skip")).unwrap();
         assert_eq!(a.children.len(), 1);
         assert_eq!(a.children[0].children[0].name, "c");
     }
@@ -236,7 +244,7 @@ mod tests {
     #[test]
     fn namespaces_are_resolved_whatever_the_prefix() {
         let text = "<a><x:c xmlns:x='urn:n'/><c xmlns='urn:n'/></a>";
-        let a = read(text, |_, _| true).unwrap();
+        let a = read(text, |_, _, _| true).unwrap();
         assert!(a.children.iter().all(|c| c.namespace == "urn:n" && c.name == "c"));
         assert!(a.child("c").is_none(), "a child in a namespace is not libvirt's own");
     }
@@ -257,8 +265,8 @@ mod tests {
             "<p:a/>",
             "<a",
         ] {
-            assert!(read(text, |_, _| true).is_err(), "{text:?} was taken");
+            assert!(read(text, |_, _, _| true).is_err(), "{text:?} was taken");
         }
-        assert!(read(&"<a>".repeat(300), |_, _| true).is_err());
+        assert!(read(&"<a>".repeat(300), |_, _, _| true).is_err());
     }
 }

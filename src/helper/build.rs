@@ -38,10 +38,7 @@ pub fn build(host: &Host, options: &Build) -> Result<u8> {
     let content = gather(host, &config, subject)?.content(next_edition())?;
     let image = content.image()?;
     file::replace(&options.output, config.image_mode, |file| {
-        let mut out = std::io::BufWriter::with_capacity(1 << 16, &mut *file);
-        image.write_to(&mut out)?;
-        std::io::Write::flush(&mut out)?;
-        drop(out);
+        image.write_to(file)?;
         Ok(file.set_len(image.len())?)
     })?;
     Ok(DONE)

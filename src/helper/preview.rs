@@ -107,7 +107,7 @@ mod tests {
     fn each_file_shows_where_it_came_from() {
         let mut files = Composed::default();
         for path in ["given", "merged"] {
-            files.give(path.parse().unwrap(), File { bytes: b"x".to_vec(), mode: 0o400 }).unwrap();
+            files.give(path.parse().unwrap(), File { bytes: b"x".to_vec().into(), mode: 0o400 }).unwrap();
         }
         for path in ["generated", "merged"] {
             files.make(path, |given| Ok([given.unwrap_or_default(), b"y"].concat())).unwrap();

@@ -18,7 +18,8 @@ pub enum Reply {
     Refuse(String),
 }
 
-// What the child writes: one byte for what the administrator wants on a failure, then one for the reply and its text.
+// What the child writes: one byte for what the administrator wants on a failure, then one for the reply, the length of its
+// text (as a u64) and the text.
 const WANTS_REFUSAL: u8 = b'!';
 const WANTS_TO_GO_ON: u8 = b'.';
 const NOTHING: u8 = b'0';
@@ -33,11 +34,23 @@ pub fn policy(on_error: OnError) -> [u8; 1] {
     }
 }
 
+/// Whether the child has told its whole reply. What it still does then, nobody has to wait for.
+pub fn is_whole(said: &[u8]) -> bool {
+    parts(said).is_some()
+}
+
+/// The kind and the text of a whole reply.
+fn parts(said: &[u8]) -> Option<(u8, &[u8])> {
+    let (&[_, kind], rest) = said.split_first_chunk()?;
+    let (len, text) = rest.split_first_chunk()?;
+    (u64::from_le_bytes(*len) == text.len() as u64).then_some((kind, text))
+}
+
 impl Reply {
     /// What the child said; or, when it did not come to its end, how it broke off.
     pub fn of(outcome: Outcome, call: &HookCall) -> Result<Reply, String> {
         match outcome {
-            Outcome::Finished(said) => Reply::decode(&said).ok_or_else(|| "the work ended without a reply".to_owned()),
+            Outcome::Finished(said) => Reply::decode(said).ok_or_else(|| "the work ended without a reply".to_owned()),
             Outcome::Broke { said, how } if said.first() == Some(&WANTS_REFUSAL) && call.operation.may_refuse() => {
                 Ok(Reply::Refuse(format!("making the context disc: {how}")))
             }
@@ -63,10 +76,12 @@ impl Reply {
     }
 
     /// The reply that the child wrote.
-    fn decode(said: &[u8]) -> Option<Reply> {
-        let [_, kind, text @ ..] = said else { return None };
-        let text = String::from_utf8(text.to_vec()).ok()?;
-        match *kind {
+    fn decode(mut said: Vec<u8>) -> Option<Reply> {
+        let (kind, text) = parts(&said)?;
+        let head = said.len() - text.len();
+        said.drain(..head);
+        let text = String::from_utf8(said).ok()?;
+        match kind {
             NOTHING => Some(Reply::Nothing),
             ANSWER => Some(Reply::Answer(text)),
             REFUSE => Some(Reply::Refuse(text)),
@@ -74,14 +89,14 @@ impl Reply {
         }
     }
 
-    /// What the child writes last.
-    pub fn encode(&self) -> Vec<u8> {
+    /// What the child writes last, behind `first`.
+    pub fn encode(&self, first: &[u8]) -> Vec<u8> {
         let (kind, text) = match self {
             Reply::Nothing => (NOTHING, ""),
             Reply::Answer(xml) => (ANSWER, xml.as_str()),
             Reply::Refuse(why) => (REFUSE, why.as_str()),
         };
-        [&[kind], text.as_bytes()].concat()
+        [first, &[kind], (text.len() as u64).to_le_bytes().as_slice(), text.as_bytes()].concat()
     }
 }
 
@@ -92,11 +107,12 @@ mod tests {
     #[test]
     fn a_reply_comes_through_the_pipe_as_it_was() {
         for reply in [Reply::Nothing, Reply::Answer("<domain/>\n".to_owned()), Reply::Refuse("why".to_owned())] {
-            let said = [policy(OnError::Continue).as_slice(), reply.encode().as_slice()].concat();
-            assert_eq!(Reply::decode(&said), Some(reply));
+            let said = reply.encode(&policy(OnError::Continue));
+            for len in 0..said.len() {
+                assert!(!is_whole(&said[..len]), "a part is a whole");
+            }
+            assert_eq!(Reply::decode(said), Some(reply));
         }
-        for said in ["", ".", "!", ".x"] {
-            assert_eq!(Reply::decode(said.as_bytes()), None);
-        }
+        assert_eq!(Reply::decode(b".x\0\0\0\0\0\0\0\0".to_vec()), None);
     }
 }

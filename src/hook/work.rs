@@ -17,6 +17,7 @@ use crate::context::drive::Drive;
 use crate::context::marker::Reason;
 use crate::context::request::Request;
 use crate::context::rewrite;
+use crate::context::uuid::Uuid;
 use crate::host::config::{Config, OnError};
 use crate::host::disc::{Sources, Subject};
 use crate::host::image;
@@ -41,19 +42,21 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     let mut log = Log::open(host);
     let mut on_error = OnError::Continue;
     let mut policy_told = false;
+    let mut afterwards = Afterwards::default();
     // What only tidies up, or starts the helper, does so under a broken configuration too.
     let needs_config =
         !matches!(call.operation, Operation::Stopped | Operation::Release | Operation::Revert | Operation::Reconnect);
     let config = if needs_config { Config::load(host) } else { Ok(Config::default()) };
     let done = match config {
-        Ok(config) => out.write_all(&policy(config.on_error)).context("reporting").and_then(|()| {
-            (on_error, policy_told) = (config.on_error, true);
+        Ok(config) => tell_early(out, config.on_error).and_then(|told| {
+            (on_error, policy_told) = (config.on_error, told);
             // The files and the answer, twice over.
             set_memory_limit(MEMORY.saturating_add(config.limits.disc_size.saturating_mul(2)));
-            Call { host, config: &config, operation: call.operation, log: &mut log }.act(xml)
+            Call { host, config: &config, operation: call.operation, afterwards: &mut afterwards }.act(xml)
         }),
         Err(error) => {
-            Call { host, config: &Config::default(), operation: call.operation, log: &mut log }.cannot(xml, error)
+            let (config, afterwards) = (&Config::default(), &mut afterwards);
+            Call { host, config, operation: call.operation, afterwards }.cannot(xml, error)
         }
     };
     let reply = done.unwrap_or_else(|error| {
@@ -74,7 +77,26 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
         })
     });
     let first = if policy_told { Vec::new() } else { policy(OnError::Continue).to_vec() };
-    let _parent_gone = out.write_all(&[first, reply.encode()].concat());
+    let _parent_gone = out.write_all(&reply.encode(&first));
+    if let Some(line) = afterwards.news {
+        log.info(line);
+    }
+    // Already here, because libvirt may refuse the VM after this call and never call us again: the helper then removes what
+    // we have made for it.
+    if afterwards.arrived.is_some_and(|uuid| Job::of(host, &uuid).is_ok_and(|job| job.is_some())) {
+        // `started` tries again, and tells the reason if it cannot be started then either.
+        let _told_later = detach::start_helper(host);
+    }
+}
+
+/// Tells the parent what the administrator wants if the work does not come to its end. That the VM is to go on need not be
+/// told: it does, and to wake the parent costs both of us time.
+fn tell_early(out: &mut File, on_error: OnError) -> Result<bool> {
+    let matters = on_error == OnError::Refuse;
+    if matters {
+        out.write_all(&policy(on_error)).context("reporting")?;
+    }
+    Ok(matters)
 }
 
 /// Whether all that is missing is what the helper, which runs programs, will find out.
@@ -87,12 +109,22 @@ fn is_refused(on_error: OnError, operation: Operation, error: &anyhow::Error) ->
     on_error == OnError::Refuse && operation.may_refuse() && !is_only_early(error)
 }
 
+/// What is done after the reply, when nobody waits any more: to wake the log's reader and to make a process are a tenth of
+/// the time that an arrival takes.
+#[derive(Default)]
+struct Afterwards {
+    /// A line for the log.
+    news: Option<String>,
+    /// The VM that arrives. If a job waits for it, the helper is started.
+    arrived: Option<Uuid>,
+}
+
 /// One call with what it needs.
 struct Call<'a> {
     host: &'a Host,
     config: &'a Config,
     operation: Operation,
-    log: &'a mut Log,
+    afterwards: &'a mut Afterwards,
 }
 
 impl Call<'_> {
@@ -181,14 +213,8 @@ impl Call<'_> {
 
     /// An arriving VM finds this host's disc in its drive; the helper tells it later.
     fn arrive(&mut self, domain: &Domain, reason: Reason) -> Result<Reply> {
-        let reply = self.receive(domain, reason);
-        // Already here, because libvirt may refuse the VM after this call and never call us again: the helper then
-        // removes what we have made for it.
-        if Job::of(self.host, &domain.uuid).is_ok_and(|job| job.is_some()) {
-            // `started` tries again, and tells the reason if it cannot be started then either.
-            let _told_later = detach::start_helper(self.host);
-        }
-        reply
+        self.afterwards.arrived = Some(domain.uuid.clone());
+        self.receive(domain, reason)
     }
 
     fn receive(&mut self, domain: &Domain, reason: Reason) -> Result<Reply> {
@@ -300,7 +326,8 @@ impl Call<'_> {
         state.identity = Some(made.identity);
         state.image = Some(path.to_owned());
         let (generation, took) = (made.edition.generation.0, begin.elapsed().as_secs_f64() * 1e3);
-        self.log.info(format_args!("{}: {}: disc {generation} made in {took:.1} ms", domain.name, self.operation));
+        let news = format!("{}: {}: disc {generation} made in {took:.1} ms", domain.name, self.operation);
+        self.afterwards.news = Some(news);
         Ok(())
     }
 

@@ -29,12 +29,12 @@ pub fn is_missing(error: &anyhow::Error) -> bool {
 }
 
 /// Opens `path` for reading if it is a regular file; never waits, as opening a pipe would.
-fn open(path: &Path) -> Result<File> {
+fn open(path: &Path) -> Result<(File, fs::Metadata)> {
     let opened = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path);
     let file = opened.with_context(|| format!("reading {}", path.display()))?;
     let metadata = file.metadata().with_context(|| format!("reading {}", path.display()))?;
     ensure!(metadata.is_file(), "reading {}: it is not a regular file", path.display());
-    Ok(file)
+    Ok((file, metadata))
 }
 
 /// The content of a regular file of at most `limit` bytes.
@@ -42,14 +42,23 @@ fn open(path: &Path) -> Result<File> {
 /// # Errors
 /// When it cannot be read, is not a regular file, or is larger.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    read_open(&open(path)?, path, limit)
+    let (file, metadata) = open(path)?;
+    read_open(&file, &metadata, path, limit)
 }
 
-fn read_open(file: &File, path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
-    read.with_context(|| format!("reading {}", path.display()))?;
+fn read_open(file: &File, metadata: &fs::Metadata, path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let bytes = read_up_to(file, metadata, path, limit.saturating_add(1))?;
     ensure!(bytes.len() as u64 <= limit, "reading {}: it is larger than {limit} bytes", path.display());
+    Ok(bytes)
+}
+
+fn read_up_to(file: &File, metadata: &fs::Metadata, path: &Path, most: u64) -> Result<Vec<u8>> {
+    // As long as it was when it was opened, so that it takes one read and not one for each doubling of the room. Files that
+    // the kernel makes have no length.
+    let len = if metadata.len() == 0 { most } else { metadata.len().min(most) };
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(most))?);
+    let read = file.take(len).read_to_end(&mut bytes);
+    read.with_context(|| format!("reading {}", path.display()))?;
     Ok(bytes)
 }
 
@@ -59,10 +68,9 @@ fn read_open(file: &File, path: &Path, limit: u64) -> Result<Vec<u8>> {
 /// # Errors
 /// When it cannot be read or is not a regular file.
 pub fn read_text(path: &Path) -> Result<String> {
-    let mut bytes = Vec::new();
-    let read = open(path)?.take(MAX_OWN).read_to_end(&mut bytes);
-    read.with_context(|| format!("reading {}", path.display()))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let (file, metadata) = open(path)?;
+    let bytes = read_up_to(&file, &metadata, path, MAX_OWN)?;
+    Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 /// The content and permission bits of a file that only root can have written.
@@ -70,10 +78,9 @@ pub fn read_text(path: &Path) -> Result<String> {
 /// # Errors
 /// As [`read`], and when the file belongs to somebody else or others may write it.
 pub fn read_trusted(path: &Path, limit: u64) -> Result<(Vec<u8>, u32)> {
-    let file = open(path)?;
-    let metadata = file.metadata().with_context(|| format!("reading {}", path.display()))?;
+    let (file, metadata) = open(path)?;
     check_trusted(path, &metadata)?;
-    Ok((read_open(&file, path, limit)?, metadata.mode() & 0o777))
+    Ok((read_open(&file, &metadata, path, limit)?, metadata.mode() & 0o777))
 }
 
 /// The text of a configuration file that only root can have written.
@@ -127,7 +134,10 @@ pub fn replace(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> Result<(
         let mut new: NamedTempFile =
             tempfile::Builder::new().prefix(NEW).permissions(Permissions::from_mode(0o600)).tempfile_in(dir)?;
         write(new.as_file_mut())?;
-        new.as_file().set_permissions(Permissions::from_mode(mode))?;
+        let mode = Permissions::from_mode(mode);
+        if new.as_file().metadata()?.permissions().mode() & 0o7777 != mode.mode() {
+            new.as_file().set_permissions(mode)?;
+        }
         Ok(new.persist(path)?)
     };
     written().with_context(|| format!("writing {}", path.display()))

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
@@ -64,13 +64,13 @@ pub fn publish(host: &Host, config: &Config, path: &Path, image: &Image) -> Resu
     let real = host.under_root(path);
     file::make_dir(real.parent().unwrap_or(Path::new("/")), DIR_MODE)?;
     let file = file::replace(&real, config.image_mode, |file| {
-        let mut out = BufWriter::with_capacity(1 << 16, &mut *file);
-        image.write_to(&mut out)?;
-        out.flush()?;
-        drop(out);
+        image.write_to(file)?;
         // The padding is a hole.
         file.set_len(image.len())?;
-        fchown(&*file, config.image_owner, config.image_group).context("setting its owner")
+        if config.image_owner.or(config.image_group).is_some() {
+            fchown(&*file, config.image_owner, config.image_group).context("setting its owner")?;
+        }
+        Ok(())
     })?;
     let metadata = file.metadata().with_context(|| format!("looking at {}", real.display()))?;
     Ok(Identity::from(&metadata))

@@ -4,8 +4,8 @@
 //! could make one here is root.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, DirEntry, FileType};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -38,9 +38,9 @@ pub fn read(
     // libvirt refuses such names; a path is made of it, so it is checked all the same.
     let plain = !name.contains('/') && !matches!(name, "" | "." | "..");
     let dirs = [Some(host.config_dir()), plain.then(|| domains.join(name)), Some(domains.join(uuid.to_string()))];
-    check_dir(&domains)?;
+    let dirs = dirs.into_iter().flatten().take(if check_dir(&domains)? { 3 } else { 1 });
     let mut reading = Reading { bytes_left: limits.disc_size, files_left: limits.files, limits, programs };
-    dirs.into_iter().flatten().map(|dir| reading.layer(&dir)).collect()
+    dirs.map(|dir| reading.layer(&dir)).collect()
 }
 
 /// What may still be read.
@@ -53,10 +53,12 @@ struct Reading<'l> {
 
 impl Reading<'_> {
     fn layer(&mut self, dir: &Path) -> Result<Layer> {
-        check_dir(dir)?;
         let mut layer = Layer { owner: Owner::Host(dir.display().to_string()), ..Layer::default() };
+        if !check_dir(dir)? {
+            return Ok(layer);
+        }
         let facts_dir = dir.join("facts.d");
-        for name in names(&facts_dir)? {
+        for (name, _) in entries(&facts_dir)? {
             let facts = self.facts(&facts_dir.join(name))?;
             facts::merge(&mut layer.facts, facts);
         }
@@ -75,17 +77,19 @@ impl Reading<'_> {
     }
 
     fn files(&mut self, dir: &Path, below: &mut Vec<String>, files: &mut Vec<(String, File)>) -> Result<()> {
-        for name in names(dir)? {
+        for (name, mut kind) in entries(dir)? {
             let path = dir.join(&name);
             let Ok(name) = name.into_string() else { bail!("{}: its name is not UTF-8", path.display()) };
-            let metadata = fs::metadata(&path).with_context(|| format!("reading {}", path.display()))?;
+            if kind.is_symlink() {
+                kind = fs::metadata(&path).with_context(|| format!("reading {}", path.display()))?.file_type();
+            }
             below.push(name);
-            if metadata.is_dir() {
+            if kind.is_dir() {
                 ensure!(below.len() < MAX_DEPTH, "{}: directories nest deeper than {MAX_DEPTH}", path.display());
                 self.files(&path, below, files)?;
             } else {
                 let (bytes, mode) = self.file(&path)?;
-                files.push((below.join("/"), File { bytes, mode }));
+                files.push((below.join("/"), File { bytes: bytes.into(), mode }));
             }
             below.pop();
         }
@@ -113,24 +117,25 @@ fn is_program(path: &Path) -> Result<bool> {
     Ok(metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// Checks that nobody but root can put something into a directory, if it is there.
-fn check_dir(dir: &Path) -> Result<()> {
+/// Checks that nobody but root can put something into a directory; `false` if it is not there.
+fn check_dir(dir: &Path) -> Result<bool> {
     match fs::metadata(dir) {
-        Ok(metadata) => file::check_trusted(dir, &metadata),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Ok(metadata) => file::check_trusted(dir, &metadata).map(|()| true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error).with_context(|| format!("looking at {}", dir.display())),
     }
 }
 
-/// The names in a directory that root alone can have written, sorted; none if it is missing.
-fn names(dir: &Path) -> Result<Vec<OsString>> {
+/// The names in a directory that root alone can have written, sorted, with what they are; none if it is missing.
+fn entries(dir: &Path) -> Result<Vec<(OsString, FileType)>> {
+    let reading = || format!("reading the directory {}", dir.display());
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.with_context(|| format!("reading the directory {}", dir.display()))?,
+        entries => entries.with_context(reading)?,
     };
     check_dir(dir)?;
-    let names = entries.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<Vec<_>>>();
-    let mut names = names.with_context(|| format!("reading the directory {}", dir.display()))?;
-    names.sort();
-    Ok(names)
+    let entry = |entry: DirEntry| Ok((entry.file_name(), entry.file_type()?));
+    let mut entries = entries.map(|found| entry(found?)).collect::<io::Result<Vec<_>>>().with_context(reading)?;
+    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(entries)
 }

@@ -2,11 +2,14 @@
 //! read, the line is lost and the work goes on.
 
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
 use std::process;
 
-use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
+use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
 
+use super::clock;
 use super::paths::Host;
 
 /// Longest line, in bytes.
@@ -14,47 +17,67 @@ const MAX_LINE: usize = 2_000;
 
 /// The system log of one host.
 pub struct Log {
-    logger: Option<Logger<LoggerBackend, Formatter3164>>,
+    socket: PathBuf,
+    logger: Option<Logger<LoggerBackend, Format>>,
+}
+
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// RFC 3164 as the log's socket takes it, with the time in UTC. syslog's own formatter reads the description of a date
+/// anew for every line, and is 60 KiB large.
+struct Format {
+    pid: u32,
+}
+
+impl LogFormat<String> for Format {
+    fn format<W: Write>(&self, to: &mut W, severity: Severity, line: String) -> syslog::Result<()> {
+        let now = clock::now();
+        let (_, month, day) = now.date();
+        let (hour, minute, second, _) = now.time();
+        let month = (1..=month).zip(MONTHS).last().map_or("", |(_, name)| name);
+        let priority = Facility::LOG_DAEMON as u8 | severity as u8;
+        let pid = self.pid;
+        write!(to, "<{priority}>{month} {day:2} {hour:02}:{minute:02}:{second:02} virt-recontext[{pid}]: {line}")
+            .map_err(syslog::Error::Write)
+    }
 }
 
 impl Log {
-    /// Opens the log; lines go nowhere if there is none.
+    /// The log of `host`; lines go nowhere if there is none. It is opened for the first line.
     pub fn open(host: &Host) -> Log {
-        let connect = || {
-            let socket = UnixDatagram::unbound()?;
-            socket.set_nonblocking(true)?;
-            socket.connect(host.log_socket())?;
-            Ok::<_, std::io::Error>(socket)
-        };
-        let formatter = Formatter3164 {
-            facility: Facility::LOG_DAEMON,
-            hostname: None,
-            process: "virt-recontext".to_owned(),
-            pid: process::id(),
-        };
-        Log { logger: connect().ok().map(|socket| Logger::new(LoggerBackend::Unix(socket), formatter)) }
+        Log { socket: host.log_socket(), logger: None }
     }
 
     /// What went as it should.
     pub fn info(&mut self, line: impl Display) {
-        if let Some(logger) = &mut self.logger {
-            let _lost_if_full = logger.info(clean(&line.to_string()));
-        }
+        self.say(Severity::LOG_INFO, &line.to_string());
     }
 
     /// What went wrong and was got over, or waits.
     pub fn warning(&mut self, line: impl Display) {
-        if let Some(logger) = &mut self.logger {
-            let _lost_if_full = logger.warning(clean(&line.to_string()));
-        }
+        self.say(Severity::LOG_WARNING, &line.to_string());
     }
 
     /// What went wrong and needs somebody.
     pub fn error(&mut self, line: impl Display) {
-        if let Some(logger) = &mut self.logger {
-            let _lost_if_full = logger.err(clean(&line.to_string()));
+        self.say(Severity::LOG_ERR, &line.to_string());
+    }
+
+    fn say(&mut self, severity: Severity, line: &str) {
+        if self.logger.is_none() {
+            self.logger = connect(&self.socket).ok();
+        }
+        if let Some(Logger { formatter, backend }) = &mut self.logger {
+            let _lost_if_full = formatter.format(backend, severity, clean(line));
         }
     }
+}
+
+fn connect(path: &Path) -> io::Result<Logger<LoggerBackend, Format>> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.connect(path)?;
+    Ok(Logger::new(LoggerBackend::Unix(socket), Format { pid: process::id() }))
 }
 
 /// One line: names and messages from elsewhere cannot start another.

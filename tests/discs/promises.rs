@@ -1,6 +1,6 @@
 //! What the writer promises to its callers.
 
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 
 use virt_recontext::context::iso9660::Image;
 use virt_recontext::context::iso9660::date::VolumeDate;
@@ -23,7 +23,7 @@ fn date() -> VolumeDate {
 fn tree<'p>(paths: impl IntoIterator<Item = &'p str>) -> Tree {
     let mut tree = Tree::default();
     for path in paths {
-        tree.insert(path.parse().unwrap(), File { bytes: path.as_bytes().to_vec(), mode: 0o444 }).unwrap();
+        tree.insert(path.parse().unwrap(), File { bytes: path.as_bytes().to_vec().into(), mode: 0o444 }).unwrap();
     }
     tree
 }
@@ -57,7 +57,7 @@ fn another_date_changes_the_disc_and_nothing_of_its_size() {
 fn a_disc_is_whole_mebibytes_and_says_so_itself() {
     for size in [0, 1, MIB - (100 << 10), MIB, 3 * MIB] {
         let mut tree = Tree::default();
-        tree.insert("a".parse().unwrap(), File { bytes: vec![1; size as usize], mode: 0o444 }).unwrap();
+        tree.insert("a".parse().unwrap(), File { bytes: vec![1; size as usize].into(), mode: 0o444 }).unwrap();
         let image = Image::new(&tree, &label(), date()).unwrap();
         assert_eq!(image.len() % MIB, 0);
         assert!(image.len() > size && image.len() <= size + MIB + (64 << 10));
@@ -85,12 +85,16 @@ fn what_is_not_written_is_only_zeros() {
 }
 
 #[test]
-fn a_disc_is_written_in_a_few_large_pieces() {
+fn a_disc_is_written_in_a_few_large_writes() {
     struct Counting(usize);
     impl Write for Counting {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0 += 1;
             Ok(bytes.len())
+        }
+        fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+            self.0 += 1;
+            Ok(pieces.iter().map(|piece| piece.len()).sum())
         }
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
@@ -133,7 +137,7 @@ fn a_file_of_4_gib_is_refused_by_its_path() {
     let mut tree = tree(["a"]);
     // Never touched, so it takes no memory.
     let bytes = vec![0; 4 << 30];
-    tree.insert("big/file".parse().unwrap(), File { bytes, mode: 0o444 }).unwrap();
+    tree.insert("big/file".parse().unwrap(), File { bytes: bytes.into(), mode: 0o444 }).unwrap();
     let error = refused(&tree);
     assert!(matches!(error, Unrepresentable::FileTooLarge(_)));
     assert_eq!(error.to_string(), r#""big/file" has 4 GiB or more, which no file on a disc can have: split it"#);

@@ -42,7 +42,7 @@ impl ReadBack {
     /// Fails unless these are exactly the files of `sample`, with their names, contents and modes.
     pub fn assert_is(mut self, sample: &Sample) {
         let all = sample.tree.iter();
-        let expected = all.map(|(path, file)| (path.to_string(), file.bytes.clone(), u32::from(file.mode)));
+        let expected = all.map(|(path, file)| (path.to_string(), file.bytes.to_vec(), u32::from(file.mode)));
         let mut expected: Vec<_> = expected.collect();
         expected.sort();
         self.files.sort();
@@ -70,12 +70,12 @@ impl ReadBack {
             sample.tree.iter().partition(|(path, _)| path.names().iter().all(|name| joliet_holds(name)));
         assert_eq!(count, kept.len() + changed.len(), "{}: number of files", sample.name);
         for (path, file) in kept {
-            let found = left.get_mut(&(shown(&path.to_string()), file.bytes.clone())).filter(|count| **count > 0);
+            let found = left.get_mut(&(shown(&path.to_string()), file.bytes.to_vec())).filter(|count| **count > 0);
             *found.unwrap_or_else(|| panic!("{}: {path} is missing or different", sample.name)) -= 1;
         }
         let rest = left.into_iter().flat_map(|((_, bytes), count)| std::iter::repeat_n(bytes, count));
         let mut rest: Vec<_> = rest.collect();
-        let mut expected: Vec<_> = changed.into_iter().map(|(_, file)| file.bytes.clone()).collect();
+        let mut expected: Vec<_> = changed.into_iter().map(|(_, file)| file.bytes.to_vec()).collect();
         rest.sort();
         expected.sort();
         assert!(rest == expected, "{}: contents of files whose names Joliet cannot hold", sample.name);

@@ -26,7 +26,7 @@ impl Sample {
     fn new(name: &str, label: &'static str, files: Vec<(String, Vec<u8>, u16)>) -> Self {
         let mut tree = Tree::default();
         for (path, bytes, mode) in files {
-            tree.insert(path.parse().unwrap(), File { bytes, mode }).unwrap();
+            tree.insert(path.parse().unwrap(), File { bytes: bytes.into(), mode }).unwrap();
         }
         Sample { name: name.to_owned(), tree, label, centis: 179_539_577_642, uuid: "2026-11-23-01-02-56-42" }
     }
@@ -152,7 +152,7 @@ fn random(seed: u64) -> Sample {
         let bytes = noise(size, random.next());
         let mode = [0o400, 0o444, 0o555][random.below(3) as usize];
         // What another file's directory is already called that way is left out.
-        let _ = sample.tree.insert(path.join("/").parse().unwrap(), File { bytes, mode });
+        let _ = sample.tree.insert(path.join("/").parse().unwrap(), File { bytes: bytes.into(), mode });
     }
     sample
 }

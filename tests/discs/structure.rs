@@ -206,7 +206,7 @@ fn any_tree() -> impl Strategy<Value = Tree> {
         let mut tree = Tree::default();
         for (path, bytes) in files {
             if let Ok(path) = path.join("/").parse() {
-                let _ = tree.insert(path, File { bytes, mode: 0o444 });
+                let _ = tree.insert(path, File { bytes: bytes.into(), mode: 0o444 });
             }
         }
         tree

@@ -45,7 +45,8 @@ impl Given {
     /// The disc that a host makes as its generation.
     pub fn composed_by(&self, host: &str, generation: u64, format: Format) -> Result<Composed> {
         let facts = self.facts.as_object().unwrap().clone();
-        let file = |(path, bytes): (&String, &Vec<u8>)| (path.clone(), File { bytes: bytes.clone(), mode: 0o444 });
+        let file =
+            |(path, bytes): (&String, &Vec<u8>)| (path.clone(), File { bytes: bytes.clone().into(), mode: 0o444 });
         let layer = Layer { owner: Owner::Vm, facts, files: self.files.iter().map(file).collect() };
         let edition = Edition { generation: Generation(generation), reason: Reason::Migrate };
         let occasion = Occasion { name: "vm", uuid: &UUID.parse()?, host: Some(host), edition, format };

@@ -119,7 +119,7 @@ fn metadata(data: &[u8]) {
     let disc = || {
         let host = Layer {
             facts: facts::from_json("{\"site\": \"b\", \"monitoring\": {\"port\": 9100}}")?,
-            files: vec![("motd".to_owned(), File { bytes: b"hello\n".to_vec(), mode: 0o444 })],
+            files: vec![("motd".to_owned(), File { bytes: b"hello\n".to_vec().into(), mode: 0o444 })],
             ..Layer::default()
         };
         compose(&[host, Layer::carried(request)?], &occasion, limits)

@@ -160,7 +160,9 @@ impl Site {
 
     /// The helpers that were started since this was last asked for, once all of them have ended.
     pub fn helper_calls(&self) -> Vec<HelperCall> {
-        wait_for("the helpers to end", || self.processes().is_empty());
+        // Twice: the hook's child starts the helper after the hook has ended, perhaps between the list of processes and the
+        // look at itself.
+        wait_for("the helpers to end", || self.processes().is_empty() && self.processes().is_empty());
         let records = PathBuf::from(format!("{}.helpers", self.root().display()));
         let Ok(entries) = fs::read_dir(&records) else { return Vec::new() };
         let dirs: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();

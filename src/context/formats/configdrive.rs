@@ -82,11 +82,11 @@ mod tests {
     fn completed(facts: &str, path: &str, given: &str) -> Result<(String, Option<Origin>)> {
         let mut disc = Composed::default();
         if !path.is_empty() {
-            disc.give(path.parse()?, File { bytes: given.as_bytes().to_vec(), mode: 0o400 })?;
+            disc.give(path.parse()?, File { bytes: given.as_bytes().to_vec().into(), mode: 0o400 })?;
         }
         complete(&mut disc, &DOMAIN.parse()?, &facts::from_json(facts)?)?;
         let path = META_DATA.parse()?;
-        let bytes = disc.tree().get(&path).map(|file| file.bytes.clone()).unwrap_or_default();
+        let bytes = disc.tree().get(&path).map(|file| file.bytes.to_vec()).unwrap_or_default();
         Ok((String::from_utf8(bytes)?, disc.origin(&path)))
     }
 

@@ -89,7 +89,7 @@ mod tests {
     fn completed(facts: &str, files: &[(&str, &str)]) -> Result<Composed> {
         let mut disc = Composed::default();
         for (path, text) in files {
-            disc.give(path.parse()?, File { bytes: text.as_bytes().to_vec(), mode: 0o400 })?;
+            disc.give(path.parse()?, File { bytes: text.as_bytes().to_vec().into(), mode: 0o400 })?;
         }
         complete(&mut disc, &UUID.parse()?, &facts::from_toml(facts)?)?;
         Ok(disc)

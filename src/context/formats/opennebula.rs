@@ -116,11 +116,11 @@ mod tests {
     fn completed(facts: &str, given: Option<&str>) -> Result<(String, Option<Origin>)> {
         let mut disc = Composed::default();
         if let Some(given) = given {
-            disc.give(CONTEXT.parse()?, File { bytes: given.as_bytes().to_vec(), mode: 0o400 })?;
+            disc.give(CONTEXT.parse()?, File { bytes: given.as_bytes().to_vec().into(), mode: 0o400 })?;
         }
         complete(&mut disc, &facts::from_json(facts)?)?;
         let path = CONTEXT.parse()?;
-        let bytes = disc.tree().get(&path).map(|file| file.bytes.clone()).unwrap_or_default();
+        let bytes = disc.tree().get(&path).map(|file| file.bytes.to_vec()).unwrap_or_default();
         Ok((String::from_utf8(bytes)?, disc.origin(&path)))
     }
 

@@ -3,11 +3,19 @@
 /// Size of a block in bytes; of a logical sector too.
 pub const BLOCK: usize = 2048;
 
+/// Blocks that ECMA-119, 6.2.1 leaves to the system.
+pub const SYSTEM_AREA: usize = 16;
+
 static ZEROS: [u8; BLOCK] = [0; BLOCK];
 
 /// How many blocks `bytes` take.
 pub fn blocks(bytes: u64) -> u64 {
     bytes.div_ceil(BLOCK as u64)
+}
+
+/// The blocks that are left to the system.
+pub fn system_area<'a>() -> impl Iterator<Item = &'a [u8]> {
+    std::iter::repeat_n(ZEROS.as_slice(), SYSTEM_AREA)
 }
 
 /// The zeros between the end of `bytes` bytes and the next block; none when they end with a block.

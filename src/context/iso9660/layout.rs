@@ -4,7 +4,7 @@
 //! contents. The continuation area must follow the primary directories directly (see `ContinuationArea`).
 
 use super::SIZE_STEP;
-use super::block::{BLOCK, blocks, filler};
+use super::block::{BLOCK, SYSTEM_AREA, blocks, filler};
 use super::contents::Leaf;
 use super::date::VolumeDate;
 use super::hierarchy::{Directory, Entry, Place, What, lay_out};
@@ -16,8 +16,6 @@ use super::unrepresentable::Unrepresentable;
 use super::view::View;
 use super::volume_descriptor::{Roots, Volume, write_terminator};
 
-/// Blocks that ECMA-119, 6.2.1 leaves to the system.
-const SYSTEM_AREA: u64 = 16;
 /// Primary, Joliet, terminator.
 const DESCRIPTORS: u64 = 3;
 
@@ -39,7 +37,7 @@ struct Targets {
     date: VolumeDate,
 }
 
-/// Everything before the contents of `files`, which take `content_blocks`; and the size of the whole disc in bytes.
+/// Everything between the system area and the contents of `files`, which take `content_blocks`; and the size of the whole disc in bytes.
 pub fn head(
     files: &[Leaf<'_>],
     content_blocks: u64,
@@ -50,7 +48,7 @@ pub fn head(
     let mut primary = Tree::new(lay_out(files, View::Primary(&mut long_names))?);
     let mut joliet = Tree::new(lay_out(files, View::Joliet)?);
 
-    let mut next = SYSTEM_AREA + DESCRIPTORS;
+    let mut next = SYSTEM_AREA as u64 + DESCRIPTORS;
     let mut take = |blocks: u64| {
         next += blocks;
         next - blocks
@@ -65,7 +63,7 @@ pub fn head(
     let contents = take(content_blocks);
 
     let len = (next * BLOCK as u64).next_multiple_of(SIZE_STEP);
-    let head_len = contents * BLOCK as u64;
+    let head_len = (contents - SYSTEM_AREA as u64) * BLOCK as u64;
     // No directory or path table is larger than the head, so this bounds all sizes that fields hold.
     let (Ok(volume_blocks), Ok(_)) = (u32::try_from(len / BLOCK as u64), u32::try_from(head_len)) else {
         return Err(Unrepresentable::DiscTooLarge);
@@ -73,7 +71,6 @@ pub fn head(
 
     let targets = Targets { long_names: long_names_at, contents, date };
     let mut out = Vec::with_capacity(head_len as usize);
-    out.resize(SYSTEM_AREA as usize * BLOCK, 0);
     let volume = Volume { label, date, blocks: volume_blocks };
     volume.write_primary(&mut out, primary.roots());
     volume.write_joliet(&mut out, joliet.roots());

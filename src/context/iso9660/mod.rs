@@ -30,9 +30,9 @@ mod rock_ridge;
 mod view;
 mod volume_descriptor;
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, IoSlice, Write};
 
-use self::block::filler;
+use self::block::{filler, system_area};
 use self::date::VolumeDate;
 use self::label::Label;
 use self::unrepresentable::Unrepresentable;
@@ -44,13 +44,13 @@ pub const MAX_LEVELS: usize = 8;
 
 /// Sizes are multiples of this, so that small changes of content seldom change the size of the disc.
 const SIZE_STEP: u64 = 1 << 20;
-/// Small files are collected to writes of this size.
-const WRITE: usize = 256 << 10;
+/// Most pieces in one write; Linux takes no more.
+const PIECES: usize = 1024;
 
 /// A disc, laid out and ready to be written. Borrows the contents of its files.
 #[derive(Debug, Clone)]
 pub struct Image<'t> {
-    /// Everything before the first file's content, in whole blocks.
+    /// Everything between the system area and the first file's content, in whole blocks.
     head: Vec<u8>,
     /// In the order of their blocks; none is empty.
     contents: Vec<&'t [u8]>,
@@ -77,16 +77,13 @@ impl<'t> Image<'t> {
 
     /// Writes the disc up to its last byte that isn't padding. The rest, up to [`Image::len`], is zeros.
     ///
-    /// Contents are not copied, but for small files, which are collected into larger writes.
+    /// Nothing is copied.
     ///
     /// # Errors
     /// Those of `out`. It has then got an unknown part of the disc.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut out = io::BufWriter::with_capacity(WRITE, out);
-        for piece in self.pieces() {
-            out.write_all(piece)?;
-        }
-        out.flush()
+        let pieces: Vec<IoSlice<'_>> = self.pieces().map(IoSlice::new).collect();
+        pieces.chunks(PIECES).try_for_each(|pieces| write_all(out, &mut pieces.to_vec()))
     }
 
     /// The whole disc, padding included.
@@ -100,9 +97,23 @@ impl<'t> Image<'t> {
         bytes
     }
 
+    /// What the disc is made of; none is empty.
     fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let before = std::iter::once(self.head.as_slice()).chain(self.contents.iter().copied());
         let contents = self.contents.iter().zip(before).flat_map(|(content, before)| [filler(before.len()), content]);
-        std::iter::once(self.head.as_slice()).chain(contents)
+        let pieces = system_area().chain([self.head.as_slice()]).chain(contents);
+        pieces.filter(|piece| !piece.is_empty())
     }
+}
+
+fn write_all(out: &mut impl Write, mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
+    while !pieces.is_empty() {
+        match out.write_vectored(pieces) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut pieces, written),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
