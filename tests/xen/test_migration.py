@@ -1,4 +1,4 @@
-"""Live migrations between two Xen hosts. libvirt tells the hook nothing of them but a `prepare` like that of a start."""
+"""Live migrations between two Xen hosts: all that the hook gets from libvirt is a `prepare` like that of a start."""
 
 from live.aftermath import wait_until_nothing_is_left
 
