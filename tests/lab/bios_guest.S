@@ -1,4 +1,4 @@
-/* The boot sector of bios_guest.c: loads what follows it on the disk, and goes over to it. Real mode, all below 64 KiB. */
+/* The boot sector of bios_guest.c: loads what follows it on the disk, and goes over to it. Real mode, below 64 KiB. */
     .code16
     .section .boot, "ax"
     .globl start

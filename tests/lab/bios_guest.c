@@ -1,11 +1,11 @@
 /* A guest that needs nothing but a BIOS: it tells on its serial port what it sees of its context CD-ROM.
  *
- * Linux does not boot as a fully virtualised guest of an emulated Xen, and a BIOS does not read a medium that was changed.
- * So this program talks to the drive itself, which is the master on the second IDE channel (hdc): it sends ATAPI packets by
- * programmed I/O. It reads the disc twice a second, and tells in guest.c's words (booted, context, no disc, unreadable,
- * event media-change) what is new. An event is the drive's own report: unit attention, the medium may have changed.
+ * Linux does not boot as a fully virtualised guest of an emulated Xen, and a BIOS does not read a medium that was
+ * changed. So this program talks to the drive itself, the master on the second IDE channel (hdc): it sends ATAPI packets
+ * by programmed I/O. It reads the disc twice a second, and tells in guest.c's words (booted, context, no disc,
+ * unreadable, event media-change) what is new. An event is the drive's own report: unit attention, the medium may have changed.
  *
- * Built for real mode (see dom0_image.py) with everything below 64 KiB; bios_guest.S loads it.
+ * Built for real mode (see bios_guest.py) with everything below 64 KiB; bios_guest.S loads it.
  */
 typedef unsigned char u8;
 typedef unsigned short u16;

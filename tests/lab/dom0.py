@@ -1,7 +1,7 @@
 """A Xen host: the hypervisor and its dom0 in a QEMU without KVM, and how to do things there.
 
-Its first network card leads to this process by ssh; QEMU has a network namespace of its own for that, so no port of this
-machine is taken. Logs and consoles lie in directories that dom0 mounts from here, so they can be read whatever has
+Its first network card leads to this process by ssh; QEMU has a network namespace of its own for that, so no port of
+this machine is taken. Logs and consoles lie in directories that dom0 mounts from here, so they can be read whatever has
 become of it. What it writes elsewhere goes with it.
 """
 
@@ -17,8 +17,12 @@ from .dom0_image import Dom0Image
 from .host import DAEMON_HOOK, DAEMON_HOOK_NOTES, DRIVERS, ENVIRONMENT, LIBVIRTD_CONF
 from .waiting import LabError, wait_for
 
-# A processor that Xen starts on and whose virtualization it can use; with XSAVE, programs of dom0 crash now and then.
+# A processor that Xen starts on and whose virtualization it can use. With XSAVE, programs of dom0 crash now and then;
+# with x2APIC, QEMU cannot count instructions.
 PROCESSOR = "max,-xsave,-x2apic"
+# A host's clock goes by what it has done: one instruction takes a nanosecond. However busy this machine is, libxl does
+# not run out of patience, which gives a device model ten seconds.
+CLOCK = "shift=0,sleep=on"
 # Room for two small guests beside dom0.
 MEMORY_MIB, DOM0_MIB = "2048", "896"
 BOOT_SECONDS = 180
@@ -33,12 +37,11 @@ NOWHERE = "root@dom0.invalid"
 class Dom0:
     """See the module. Made by XenLab.
 
-    directory: its own; shared: what all hosts see at SHARED, with the consoles of all guests in consoles/. link: its end
-    of the network to the other host, as QEMU's -netdev takes it.
+    directory: its own; shared: what all hosts see at SHARED, with the consoles of all guests in consoles/. link: its
+    end of the network to the other host, as QEMU's -netdev takes it.
     """
 
-    def __init__(self, directory: Path, name: str, address: str, image: Dom0Image, shared: Path,
-                 link: str) -> None:
+    def __init__(self, directory: Path, name: str, address: str, image: Dom0Image, shared: Path, link: str) -> None:
         self.name = name
         self.address = address
         self.directory = directory
@@ -92,8 +95,8 @@ class Dom0:
         """In the block, the daemon's first system call of this kind about a path fails, after some seconds."""
         daemon, traced = self.read("/run/libvirtd.pid").strip(), self.directory / "log" / "strace"
         traced.unlink(missing_ok=True)
-        self.shell(f"strace -f -o {LOGS}/strace -P {path} -e trace={call} -p {daemon}"
-                   f" -e inject={call}:error=EIO:delay_exit=3s </dev/null >{LOGS}/strace.out 2>&1 & echo $! >/run/strace.pid")
+        self.shell(f"strace -f -o {LOGS}/strace -P {path} -e trace={call} -e inject={call}:error=EIO:delay_exit=3s"
+                   f" -p {daemon} </dev/null >{LOGS}/strace.out 2>&1 & echo $! >/run/strace.pid")
         free = f"grep -q 'TracerPid:.0$' /proc/{daemon}/task/*/status"
         wait_for(lambda: self.shell(free, check=False).returncode != 0, 60, "strace to hold all threads of the daemon")
 
@@ -213,15 +216,15 @@ class Dom0:
 
     # Inside
 
-    def _boot(self, image: Dom0Image, shared: Path, link: str,
-              parameters: str) -> subprocess.Popen[bytes]:
+    def _boot(self, image: Dom0Image, shared: Path, link: str, parameters: str) -> subprocess.Popen[bytes]:
         """Starts QEMU. The kernel kills it when this process ends."""
-        xen = f"dom0_mem={DOM0_MIB}M,max:{DOM0_MIB}M dom0_max_vcpus=1 console=com1 com1=115200,8n1 noreboot guest_loglvl=all"
+        xen = f"dom0_mem={DOM0_MIB}M,max:{DOM0_MIB}M console=com1 com1=115200,8n1 noreboot guest_loglvl=all"
         linux = f"{image.kernel} console=hvc0 quiet loglevel=4 mitigations=off panic=0 {parameters}"
         argv = [
             "setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh",
-            "qemu-system-x86_64", "-name", self.name, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-machine", "q35", "-accel", "tcg,thread=single,tb-size=512", "-icount", "shift=0,sleep=on", "-cpu", PROCESSOR,
+            "qemu-system-x86_64", "-name", self.name, "-nodefaults", "-no-user-config", "-display", "none",
+            "-no-reboot", "-machine", "q35", "-accel", "tcg,thread=single,tb-size=512", "-icount", CLOCK,
+            "-cpu", PROCESSOR,
             "-m", MEMORY_MIB, "-serial", f"file:{self.directory}/machine.log",
             "-drive", f"file={image.disk},if=none,id=disk,format=raw,cache=unsafe,snapshot=on",
             "-device", "virtio-blk-pci,drive=disk",

@@ -1,8 +1,8 @@
 """What a Xen host boots from: the hypervisor, and Debian with Xen's tools and libvirt's Xen driver as its dom0.
 
-Made by debootstrap and apt from the mirror that this machine uses, and kept in target/cache until the lists below change.
-libvirt is that of the backports, as in tests/packages. None of the lab's own files are on the disk: dom0_init, the first
-process, brings them along.
+Made by debootstrap and apt from the mirror that this machine uses, and kept in target/cache until the lists below
+change. libvirt is that of the backports, as in tests/packages. None of the lab's own files are on the disk: dom0_init,
+the first process, brings them along.
 """
 
 import gzip

@@ -12,7 +12,7 @@ from .xen_lab import XenLab
 
 
 class PvGuest(Guest):
-    """Runs guest.c; its context drive is xvdc. Made, started and asked as a Guest; what hosts see of it lies below SHARED.
+    """Runs guest.c; its context drive is xvdc. Made, started and asked as a Guest.
 
     drive: the XML of its drive, if it is to be another one than a CD-ROM's.
     """
@@ -84,10 +84,12 @@ class HvmGuest(PvGuest):
     <disk type='file' device='disk'>
       <driver name='qemu' type='raw'/><source file={quoteattr(f"{SHARED}/{disk.name}")}/><target dev='hda' bus='ide'/>
     </disk>
-    <serial type='file'><source path={quoteattr(f"{SHARED}/consoles/{name}.serial")}/><target port='0'/></serial>""", **options)
+    <serial type='file'><source path={quoteattr(f"{SHARED}/consoles/{name}.serial")}/><target port='0'/></serial>""",
+                         **options)
 
     def _system(self) -> str:
-        return "<os><type arch='x86_64' machine='xenfv'>hvm</type><boot dev='hd'/></os><features><acpi/><apic/></features>"
+        return """<os><type arch='x86_64' machine='xenfv'>hvm</type><boot dev='hd'/></os>
+  <features><acpi/><apic/></features>"""
 
     def _boot_files(self) -> BootFiles:
         # Its disk is all that it needs.

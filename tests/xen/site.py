@@ -43,7 +43,7 @@ class XenSite(Site):
         return self._with_drive(PvGuest(self.lab, name, metadata=xen_metadata(PvGuest.target), **options))
 
     def pv_with_disk(self, name: str = "vm", **options) -> PvGuest:
-        """A paravirtualised VM whose context is on a disk that can be detached, which a CD-ROM drive of its kind cannot."""
+        """A paravirtualised VM whose context is on a disk: that can be detached while it runs, a CD-ROM cannot."""
         made = PvGuest(self.lab, name, metadata=xen_metadata(PvGuest.target), **options)
         made.drive = (f"<disk type='file' device='disk'><driver name='phy' type='raw'/><source file='{made.image}'/>"
                       f"<target dev='xvdc' bus='xen'/><readonly/></disk>")

@@ -1,6 +1,4 @@
-"""libvirtd dies and comes back with a running guest, for which it calls the hook: a failing hook would have it killed."""
-
-
+"""libvirtd dies and comes back. For a guest that runs it calls the hook, whose failure would have the guest killed."""
 
 from live.site import CONFIG, IMAGES, STATE
 

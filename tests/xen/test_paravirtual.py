@@ -1,4 +1,4 @@
-"""A paravirtualised guest: its disc is right from every start and restore on; while it runs, no drive of it can change."""
+"""A paravirtualised guest: its disc is right from each start and restore on. While it runs, only a disk can change."""
 
 from lab.dom0 import SHARED
 from live.aftermath import wait_until_nothing_is_left
