@@ -80,8 +80,8 @@ pub fn run(end: Instant, is_whole: fn(&[u8]) -> bool, work: impl FnOnce(&mut Fil
 
 fn in_child(to_parent: OwnedFd, end: Instant, work: impl FnOnce(&mut File)) -> ! {
     set_hook(Box::new(|_| leave(PANICKED)));
-    // Ends this process when nobody watches it any more.
-    let left = end.saturating_duration_since(Instant::now()).as_secs() + 1;
+    // Ends this process when nobody watches it any more: a second after the parent would have, so that it never comes first.
+    let left = end.saturating_duration_since(Instant::now()).as_secs() + 2;
     alarm::set(u32::try_from(left).unwrap_or(u32::MAX));
     if stdio_to_null().is_err() {
         leave(102);
