@@ -1,6 +1,7 @@
 """The package on a machine with systemd, where nobody but systemd starts anything: what its units promise."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -60,11 +61,24 @@ class Machine:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._init = wait_for(self._find_init, 30, "the container's first process")
         wait_for(lambda: self.run("systemctl", "is-active", "libvirtd", check=False).returncode == 0, 60,
-                 "the container's libvirtd")
+                 "the container's libvirtd", self._evidence)
 
     def _find_init(self) -> str:
-        found = subprocess.run(["pgrep", "-P", str(self._container.pid)], capture_output=True, text=True, check=False)
-        return found.stdout.strip()
+        """The container's systemd; systemd-nspawn's own children, which come and go before it, are not it."""
+        children = subprocess.run(["pgrep", "-P", str(self._container.pid)], capture_output=True, text=True, check=False)
+        for child in children.stdout.split():
+            try:
+                status = Path(f"/proc/{child}/status").read_text("ascii")
+            except OSError:
+                continue
+            if status.startswith("Name:\tsystemd\n") and re.search(r"^NSpid:.*\t1$", status, re.M):
+                return child
+        return ""
+
+    def _evidence(self) -> str:
+        """What systemd says of the daemon and of all that waits or has failed."""
+        asked = (["status", "--no-pager", "libvirtd"], ["list-jobs"], ["--failed"])
+        return "\n".join(self.run("systemctl", *words, check=False).stdout for words in asked)
 
     def run(self, *argv: str, check: bool = True, **options) -> subprocess.CompletedProcess[str]:
         """Runs a program in it."""
