@@ -98,7 +98,7 @@ impl<'x> Domain<'x> {
         }
         let image = image_name(&self.uuid);
         let holds_image =
-            |drive: &&Drive| drive.path().is_some_and(|path| path.rsplit('/').next() == Some(image.as_str()));
+            |drive: &&Drive| drive.image().is_some_and(|path| path.rsplit('/').next() == Some(image.as_str()));
         if let Some(drive) = self.drives.iter().find(holds_image) {
             return Ok(drive);
         }

@@ -30,6 +30,8 @@ pub struct Drive {
     pub(super) span: Range<usize>,
     /// Where `<target>` begins.
     pub(super) target_at: usize,
+    /// The overlay in this drive, if libvirt has put one over the context disc.
+    pub(super) overlay: Option<Overlay>,
     /// What stands in the way of a raw image file in this drive.
     obstacle: Option<String>,
 }
@@ -44,6 +46,7 @@ impl Drive {
             _ => return None,
         };
         let target = disk.child("target")?;
+        let overlay = overlay(disk, image);
         Some(Drive {
             target: target.value("dev")?.to_owned(),
             bus: target.value("bus").unwrap_or_default().to_owned(),
@@ -55,7 +58,8 @@ impl Drive {
             source: disk.child("source").cloned(),
             span: disk.span.clone(),
             target_at: target.span.start,
-            obstacle: obstacle(disk),
+            obstacle: if overlay.is_some() { None } else { obstacle(disk) },
+            overlay,
         })
     }
 
@@ -72,6 +76,7 @@ impl Drive {
             source: None,
             span: 0..0,
             target_at: 0,
+            overlay: None,
             obstacle: None,
         }
     }
@@ -84,6 +89,11 @@ impl Drive {
     /// The file in the drive; `None` when it is empty or holds something else than a file.
     pub fn path(&self) -> Option<&str> {
         self.is_file().then(|| self.source.as_ref()?.value("file")).flatten()
+    }
+
+    /// The file that the guest reads: the one in the drive, or the context disc below the overlay that is in it.
+    pub fn image(&self) -> Option<&str> {
+        self.overlay.as_ref().map(|overlay| overlay.disc.as_str()).or_else(|| self.path())
     }
 
     /// Whether nothing is in the drive.
@@ -147,6 +157,31 @@ fn is_disk_of_context(disk: &Element, machine: Machine, image: &str) -> bool {
         && value("target", "bus") == Some("xen")
 }
 
+/// A qcow2 file over the VM's context disc, as libvirt 11.3 puts one over every medium when it goes back to an external
+/// snapshot. Nobody writes to it, so the guest reads the disc.
+#[derive(Debug, Clone)]
+pub(super) struct Overlay {
+    /// The context disc.
+    disc: String,
+    /// Where the drive's format stands.
+    pub(super) format: Range<usize>,
+    /// The whole `<backingStore>`.
+    pub(super) below: Range<usize>,
+}
+
+/// The overlay in the drive: it is called as the disc is but for its end, and has nothing else below it.
+fn overlay(disk: &Element, image: &str) -> Option<Overlay> {
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let stem = |path: &str| name(path).rsplit_once('.').map(|(stem, _)| stem.to_owned());
+    let format = disk.child("driver")?.attribute("type").filter(|format| format.value == "qcow2")?;
+    let over = disk.child("source")?.value("file")?;
+    let below = disk.child("backingStore")?;
+    let disc = below.child("source")?.value("file").filter(|disc| name(disc) == image)?;
+    let is_last = below.child("backingStore").is_none_or(|store| store.children.is_empty());
+    let is_overlay = stem(over) == stem(disc) && is_last;
+    is_overlay.then(|| Overlay { disc: disc.to_owned(), format: format.span.clone(), below: below.span.clone() })
+}
+
 /// What in a `<disk>` would be wrong, or dangerous, around a raw image file.
 fn obstacle(disk: &Element) -> Option<String> {
     let format = disk.child("driver").and_then(|driver| driver.value("type"));
@@ -191,5 +226,33 @@ mod tests {
             assert_eq!(change("linux", &ours.replace(old, new)), None, "{new}");
         }
         assert_eq!(change("linux", &ours.replace("'disk'", "'cdrom'")), Some(MediaChange::Never));
+    }
+
+    #[test]
+    fn an_overlay_over_the_context_disc_is_known() {
+        let drive = |disk: &str| {
+            let xml = format!(
+                "<domain type='kvm'><name>vm</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>\
+                 <devices><disk type='file' device='cdrom'>{disk}<target dev='sda' bus='sata'/></disk></devices></domain>"
+            );
+            Domain::read(&xml).unwrap().drives.first().cloned().unwrap()
+        };
+        let over = "<driver name='qemu' type='qcow2'/><source file='/dir/6695eb01-f6a4-8304-79aa-97f2502e193f.1795694051'/>\
+                    <backingStore type='file'><format type='raw'/>\
+                    <source file='/dir/6695eb01-f6a4-8304-79aa-97f2502e193f.iso'/><backingStore/></backingStore>";
+        let found = drive(over);
+        assert!(found.check().is_ok());
+        assert_eq!(found.image(), Some("/dir/6695eb01-f6a4-8304-79aa-97f2502e193f.iso"));
+        assert_eq!(found.path(), Some("/dir/6695eb01-f6a4-8304-79aa-97f2502e193f.1795694051"));
+        for (old, new) in [
+            ("'qcow2'", "'vmdk'"),
+            ("193f.iso", "193e.iso"),
+            ("/dir/6695eb01-f6a4-8304-79aa-97f2502e193f.1795694051", "/dir/other.qcow2"),
+            ("<backingStore/>", "<backingStore type='file'><source file='/x'/></backingStore>"),
+        ] {
+            let found = drive(&over.replace(old, new));
+            assert!(found.check().is_err(), "{new}");
+            assert_eq!(found.image(), found.path(), "{new}");
+        }
     }
 }

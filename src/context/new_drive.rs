@@ -88,7 +88,7 @@ fn fit<'d>(domain: &'d Domain, device: Device, path: &str) -> Option<&'d Drive> 
     let name = path.rsplit('/').next();
     let wanted = move |drive: &&Drive| device == Device::Cdrom || drive.device == device;
     let usable = || domain.drives.iter().filter(wanted).filter(|drive| drive.check().is_ok());
-    let ours = |drive: &&Drive| drive.path().is_some_and(|path| path.rsplit('/').next() == name);
+    let ours = |drive: &&Drive| drive.image().is_some_and(|path| path.rsplit('/').next() == name);
     usable().find(ours).or_else(|| usable().find(|drive| drive.is_empty()))
 }
 

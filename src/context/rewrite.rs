@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use quick_xml::escape::escape;
 
 use super::domain::Domain;
-use super::drive::Drive;
+use super::drive::{Drive, Overlay};
 
 /// The domain's XML with the file `path` in `drive`, or `None` when it is already there.
 ///
@@ -42,6 +42,7 @@ pub fn with_disc(domain: &Domain, drive: &Drive, path: &str) -> Result<Option<St
     if let Some(kind) = drive.kind.as_ref().filter(|_| !drive.is_file()) {
         edits.push((kind.span.clone(), "file".to_owned()));
     }
+    edits.extend(without_overlay(drive));
     let edited = apply(domain.xml, edits)?;
     ensure!(
         read_again(domain, drive, &edited)?.path() == Some(path),
@@ -91,8 +92,15 @@ pub fn may_be_missing(domain: &Domain, drive: &Drive) -> Result<Option<String>> 
 /// # Errors
 /// When the edit cannot be made.
 pub fn without_disc(domain: &Domain, drive: &Drive) -> Result<String> {
-    let edits = drive.source.iter().map(|source| (source.span.clone(), String::new())).collect();
-    apply(domain.xml, edits)
+    let source = drive.source.iter().map(|source| (source.span.clone(), String::new()));
+    apply(domain.xml, source.chain(without_overlay(drive)).collect())
+}
+
+/// What makes a drive with an overlay over its disc one that takes an image file again.
+fn without_overlay(drive: &Drive) -> impl Iterator<Item = (Range<usize>, String)> {
+    let edits =
+        |overlay: &Overlay| [(overlay.format.clone(), "raw".to_owned()), (overlay.below.clone(), String::new())];
+    drive.overlay.iter().flat_map(edits)
 }
 
 /// Replaces the given places, which must not overlap.
@@ -139,6 +147,20 @@ mod tests {
     fn one_value_changes_and_nothing_else() {
         let disk = "<disk  type=\"file\" device='cdrom'><!-- x --><source index='1' startupPolicy='requisite'   file = \"/old.iso\" /><target dev='sda' bus='sata'/></disk >";
         assert_eq!(edited(disk), domain(&disk.replace("/old.iso", "/new.iso")));
+    }
+
+    #[test]
+    fn an_overlay_over_the_disc_makes_way_for_it() {
+        let disk = |format: &str, source: &str, below: &str| {
+            format!(
+                "<disk type='file' device='cdrom'><driver name='qemu' type='{format}'/>\
+                 <source file='{source}' startupPolicy='optional'/>{below}<target dev='sda' bus='sata'/></disk>"
+            )
+        };
+        let below =
+            format!("<backingStore type='file'><format type='raw'/><source file='/d/{UUID}.iso'/></backingStore>");
+        let overlaid = disk("qcow2", &format!("/d/{UUID}.1795694051"), &below);
+        assert_eq!(edited(&overlaid), domain(&disk("raw", "/new.iso", "")));
     }
 
     #[test]

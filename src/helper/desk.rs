@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::libvirt::{Libvirt, Situation, Trouble};
+use super::saved;
 use super::swap::{Attempt, Swap};
 use super::worker::{Message, Task, work};
 use crate::context::driver::Driver;
@@ -37,6 +38,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// An arrival that has not even begun after so many seconds never will.
 const NEVER_CAME: u64 = 30;
+
+/// What is left of a VM that does not run here, in seconds, before it is removed.
+const LEFT_OVER: u64 = 60;
 
 /// So long the helper stays for a VM whose disc cannot be changed now; its job then waits for the next helper.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -135,7 +139,7 @@ impl<'a> Desk<'a> {
         // What the workers ended after the connection was lost counts as well.
         while let Ok(message) = messages.try_recv() {
             if let Message::Ended(job, attempt) = message {
-                self.note(job, attempt)?;
+                self.note(libvirt, job, attempt)?;
             }
         }
         for entry in self.entries.values_mut().filter(|entry| matches!(entry.step, Step::InWork(_))) {
@@ -167,7 +171,7 @@ impl<'a> Desk<'a> {
                     }
                 }
                 Ok(Message::Ended(_, Attempt::Lost)) => return Ok(Session::Lost),
-                Ok(Message::Ended(job, attempt)) => self.note(job, attempt)?,
+                Ok(Message::Ended(job, attempt)) => self.note(libvirt, job, attempt)?,
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
         }
@@ -208,7 +212,7 @@ impl<'a> Desk<'a> {
             Ok(Situation::Arriving) => {}
             Ok(Situation::Paused) if entry.held_paused => self.lose_patience(uuid)?,
             Ok(Situation::Running | Situation::Paused) => entry.step = Step::From(Instant::now()),
-            Ok(Situation::Gone) | Err(Trouble::Gone) => self.gone(uuid)?,
+            Ok(Situation::Gone) | Err(Trouble::Gone) => self.gone(libvirt, uuid)?,
             Err(Trouble::Lost) => return Ok(Connection::Lost),
             Err(trouble) => self.fail(uuid, &trouble.to_string())?,
         }
@@ -243,7 +247,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Notes how an attempt ended.
-    fn note(&mut self, job: Job, attempt: Attempt) -> Result<()> {
+    fn note(&mut self, libvirt: &Libvirt, job: Job, attempt: Attempt) -> Result<()> {
         let uuid = job.uuid.clone();
         let Some(entry) = self.entries.get_mut(&uuid) else { return Ok(()) };
         let begun = std::mem::replace(&mut entry.step, Step::Waiting);
@@ -278,7 +282,7 @@ impl<'a> Desk<'a> {
             // The next event, or the next look, tells.
             Attempt::NotYet => entry.tried = None,
             Attempt::Lost => {}
-            Attempt::Gone => return self.gone(&uuid),
+            Attempt::Gone => return self.gone(libvirt, &uuid),
             Attempt::Busy(message) => {
                 entry.step = Step::From(Instant::now() + PAUSE);
                 self.write_state(&job, Progress::Waiting, &format!("something else works on the VM: {message}"))?;
@@ -345,7 +349,7 @@ impl<'a> Desk<'a> {
 
     /// The VM does not run here. One that was to arrive may still come, unless the hook was told that it will not; of any
     /// other nothing is left to do here.
-    fn gone(&mut self, uuid: &Uuid) -> Result<()> {
+    fn gone(&mut self, libvirt: &Libvirt, uuid: &Uuid) -> Result<()> {
         let Some(entry) = self.entries.get_mut(uuid) else { return Ok(()) };
         let may_come = matches!(entry.job.reason, Reason::Migrate | Reason::Restore) && entry.tried.is_none();
         if may_come && entry.job.age() < NEVER_CAME && entry.job.is_newest(self.host)? {
@@ -353,33 +357,46 @@ impl<'a> Desk<'a> {
             return Ok(());
         }
         let Some(entry) = self.entries.remove(uuid) else { return Ok(()) };
+        let image = State::known(self.host, uuid)?.and_then(|state| state.image);
+        let wanted = image.is_some_and(|image| saved::names(libvirt, uuid, &image));
         let lock = VmLock::wait(self.host, uuid)?;
         if !entry.job.is_newest(self.host)? {
             return leftovers::give_back(self.host, lock);
+        }
+        if wanted {
+            return leftovers::leave(self.host, lock);
         }
         self.log.info(format_args!("{}: does not run here; its disc is removed", entry.job.name));
         leftovers::remove(self.host, lock)
     }
 
-    /// Removes what is left of VMs that ended without our noticing, for example while the hook was not installed.
+    /// Removes what is left of VMs that ended: without our noticing, for example while the hook was not installed, or with a
+    /// disc that was left for a snapshot or a saved state and that none of these names any more.
     fn sweep(&mut self, libvirt: &Libvirt) -> Result<()> {
         let Ok(running) = libvirt.running() else { return Ok(()) };
         let mut running: HashSet<Uuid> = running.iter().filter_map(|vm| vm.uuid().ok()).collect();
-        for state in State::all(self.host)? {
+        for state in State::all_known(self.host)? {
             // Of another driver's nothing is known here.
             if state.driver != self.driver {
                 running.insert(state.uuid);
                 continue;
             }
-            let is_past = !running.contains(&state.uuid) && state.age() > NEVER_CAME;
+            let is_past = !running.contains(&state.uuid) && state.age() > LEFT_OVER;
             // Xen's driver takes none for running that is just being restored, and that may take its time.
             let is_gone = || {
                 let situation = libvirt.domain(&state.uuid).and_then(|domain| domain.situation());
                 matches!(situation, Ok(Situation::Gone) | Err(Trouble::Gone))
             };
-            if is_past && is_gone() && Job::of(self.host, &state.uuid)?.is_none() {
+            if !is_past || !is_gone() || Job::of(self.host, &state.uuid)?.is_some() {
+                continue;
+            }
+            let wanted = state.image.as_deref().is_some_and(|image| saved::names(libvirt, &state.uuid, image));
+            let lock = VmLock::wait(self.host, &state.uuid)?;
+            if !wanted {
                 self.log.info(format_args!("{}: does not run here any more; its disc is removed", state.name));
-                leftovers::remove(self.host, VmLock::wait(self.host, &state.uuid)?)?;
+                leftovers::remove(self.host, lock)?;
+            } else if !state.left {
+                leftovers::leave(self.host, lock)?;
             }
         }
         Results::forget_old(self.host, &running)

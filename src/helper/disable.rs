@@ -8,6 +8,7 @@ use clap::Args;
 use super::exit::{DONE, WAITING};
 use super::libvirt::{Scope, Trouble};
 use super::media::device;
+use super::saved;
 use super::vm;
 use crate::context::domain::Domain;
 use crate::context::drive::Drive;
@@ -15,6 +16,7 @@ use crate::context::driver::{Device, MediaChange};
 use crate::context::new_drive;
 use crate::host::config::Config;
 use crate::host::image;
+use crate::host::leftovers;
 use crate::host::lock::VmLock;
 use crate::host::paths::Host;
 use crate::host::spool::Job;
@@ -59,10 +61,16 @@ pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u
         }
     }
     let uuid = handle.uuid()?;
+    let state = State::known(host, &uuid)?;
+    let wanted = state
+        .as_ref()
+        .and_then(|state| state.image.as_deref())
+        .is_some_and(|image| saved::names(&libvirt, &uuid, image));
     let lock = VmLock::wait(host, &uuid)?;
     Job::drop_of(host, &lock)?;
-    let state = State::of(host, &uuid)?;
-    State::forget(host, &lock)?;
+    if !wanted {
+        State::forget(host, &lock)?;
+    }
     if let Some(xml) = &live {
         let domain = Domain::read(xml)?;
         for drive in ours(&domain) {
@@ -89,16 +97,20 @@ pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u
             }
         }
     }
-    if let Some(State { image: Some(path), identity: Some(identity), .. }) = state {
-        image::remove(host, &path, identity)?;
+    match state {
+        _ if wanted => leftovers::leave(host, lock)?,
+        Some(State { image: Some(path), identity: Some(identity), .. }) => {
+            image::remove(host, &path, identity)?;
+            lock.retire()?;
+        }
+        _ => lock.retire()?,
     }
-    lock.retire()?;
     writeln!(out, "{name}: takes part no more")?;
     Ok(DONE)
 }
 
 /// The drives that hold the VM's context disc.
 fn ours<'d>(domain: &'d Domain) -> impl Iterator<Item = &'d Drive> {
-    let holds = |drive: &&Drive| drive.path().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
+    let holds = |drive: &&Drive| drive.image().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
     domain.drives.iter().filter(holds)
 }

@@ -107,7 +107,7 @@ pub fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8>
     let live = Domain::read(&live)?;
     match live.drives.iter().find(|drive| drive.target == target) {
         None => writeln!(out, "{name}: runs without that drive now: no disc before it is shut down and started again")?,
-        Some(drive) if drive.is_empty() || drive.path().is_some_and(|path| image::is_called_ours(path, uuid)) => {
+        Some(drive) if drive.is_empty() || drive.image().is_some_and(|path| image::is_called_ours(path, uuid)) => {
             let job = Job::new(uuid.clone(), name, Reason::Refresh, false).with(live.machine.driver());
             drop(handle);
             drop(libvirt);

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use quick_xml::escape::escape;
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::{Error, ErrorNumber};
@@ -358,6 +359,30 @@ impl Handle<'_> {
         let kind = sys::VIR_DOMAIN_METADATA_ELEMENT as i32;
         let done = self.domain.set_metadata(kind, xml, Some(METADATA_KEY), Some(NAMESPACE), flags);
         done.map(drop).map_err(|error| self.libvirt.trouble(&error))
+    }
+
+    /// Whether a snapshot or the saved state of it on this host names `path`, so that libvirt may look for that file.
+    ///
+    /// # Errors
+    /// When libvirt cannot tell.
+    pub fn is_named_by_saved(&self, path: &str) -> Result<bool, Trouble> {
+        let saved = || -> Result<bool, Error> {
+            if self.domain.has_managed_save(0)? {
+                return Ok(true);
+            }
+            for snapshot in self.domain.list_all_snapshots(0)? {
+                let xml = snapshot.get_xml_desc(0)?;
+                if xml.contains(path) || xml.contains(escape(path).as_ref()) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        match saved() {
+            // A driver that has none of both.
+            Err(error) if error.code() == ErrorNumber::NoSupport => Ok(false),
+            saved => saved.map_err(|error| self.libvirt.trouble(&error)),
+        }
     }
 
     fn is_active(&self) -> bool {

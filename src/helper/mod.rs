@@ -18,6 +18,7 @@ mod phases;
 mod preview;
 mod programs;
 mod refresh;
+mod saved;
 mod status;
 mod swap;
 mod vm;

@@ -91,8 +91,8 @@ pub fn deliver_and_watch(host: &Host, config: &Config, jobs: Vec<Job>, out: &mut
     for job in &jobs {
         job.note(host, &VmLock::wait(host, &job.uuid)?)?;
     }
-    // Also for jobs that an earlier helper left.
-    if !Job::all(host)?.is_empty() {
+    // Also for jobs that an earlier helper left, and for discs that were left when their VMs ended.
+    if !Job::all(host)?.is_empty() || State::all_known(host)?.iter().any(|state| state.left) {
         start_helper()?;
     }
     let mut progress = ProgressLine::new();

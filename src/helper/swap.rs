@@ -131,7 +131,7 @@ impl Swap<'_> {
             return Ok(if nothing_to_say { Attempt::Unchanged } else { done(SAME.to_owned()) });
         }
         // A disc that somebody else put in is only taken out of a guest's hands when a person asks for it.
-        let ours = drive.path().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
+        let ours = drive.image().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
         match media::change(self.host, &handle, drive, path, force && (ours || job.force)) {
             Err(Attempt::Failed(message)) => Err(Attempt::Failed(self.after_failure(message, last, &handle, drive))),
             changed => changed.map(|line| done(format!("{line}; before that {phases}, {}", update.phases))),

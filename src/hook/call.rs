@@ -21,16 +21,18 @@ pub enum Operation {
     Reconnect,
     /// The VM is gone from here; nothing can be held up any more.
     Stopped,
-    /// Its resources are given back.
+    /// Its resources are given back, and it is gone from here.
     Release,
+    /// The same, but a snapshot or a saved state that names its disc may be what comes next, or nobody says why.
+    Leave,
     /// The same, on the way back to a snapshot: if that is of a running VM, a `Prepare` follows and its guest goes on.
     Revert,
 }
 
 /// A call that concerns us.
 struct Row {
-    /// The operation, its second word, and its third if that matters.
-    words: (&'static str, &'static str, Option<&'static str>),
+    /// The operation, its second word, and the third words that it is for; for any if there are none.
+    words: (&'static str, &'static str, &'static [&'static str]),
     operation: Operation,
     /// Who calls it.
     drivers: &'static [Driver],
@@ -39,7 +41,7 @@ struct Row {
 }
 
 const fn row(
-    words: (&'static str, &'static str, Option<&'static str>),
+    words: (&'static str, &'static str, &'static [&'static str]),
     operation: Operation,
     drivers: &'static [Driver],
     may_refuse: bool,
@@ -50,17 +52,22 @@ const fn row(
 /// Every driver.
 const ALL: &[Driver] = &Driver::ALL;
 
-/// All of them; the first that fits counts. Xen's driver restores a VM like one that starts: by `prepare` and `started`.
-const CALLS: [Row; 8] = [
-    row(("prepare", "begin", None), Operation::Prepare, ALL, true),
-    row(("migrate", "begin", None), Operation::Migrate, ALL, true),
-    row(("restore", "begin", None), Operation::Restore, &[Driver::Qemu], true),
-    row(("started", "begin", None), Operation::Started, ALL, false),
-    row(("reconnect", "begin", None), Operation::Reconnect, ALL, false),
-    row(("stopped", "end", None), Operation::Stopped, ALL, false),
-    // libvirt tells so since 10.5.
-    row(("release", "end", Some("from snapshot")), Operation::Revert, &[Driver::Qemu], false),
-    row(("release", "end", None), Operation::Release, ALL, false),
+/// Why a VM of QEMU's driver is released that is gone from here for good; libvirt tells so since 10.5.
+const GONE: &[&str] = &["migrated", "destroyed", "shutdown", "crashed", "failed"];
+
+/// All of them; the first that fits counts. Xen's driver restores a VM like one that starts, by `prepare` and `started`, and
+/// says no reason at `release`; it has no snapshots.
+const CALLS: [Row; 10] = [
+    row(("prepare", "begin", &[]), Operation::Prepare, ALL, true),
+    row(("migrate", "begin", &[]), Operation::Migrate, ALL, true),
+    row(("restore", "begin", &[]), Operation::Restore, &[Driver::Qemu], true),
+    row(("started", "begin", &[]), Operation::Started, ALL, false),
+    row(("reconnect", "begin", &[]), Operation::Reconnect, ALL, false),
+    row(("stopped", "end", &[]), Operation::Stopped, ALL, false),
+    row(("release", "end", &["from snapshot"]), Operation::Revert, &[Driver::Qemu], false),
+    row(("release", "end", GONE), Operation::Release, &[Driver::Qemu], false),
+    row(("release", "end", &[]), Operation::Leave, &[Driver::Qemu], false),
+    row(("release", "end", &[]), Operation::Release, &[Driver::Xen], false),
 ];
 
 /// One call of the hook.
@@ -79,7 +86,7 @@ impl HookCall {
         let args: Vec<OsString> = args.take(4).collect();
         let [name, operation, sub_operation, more @ ..] = args.as_slice() else { return None };
         let is_it = |Row { words: (first, second, third), drivers, .. }: &&Row| {
-            let fits = third.is_none_or(|third| more.first().is_some_and(|word| word == third));
+            let fits = third.is_empty() || more.first().is_some_and(|word| third.iter().any(|third| word == third));
             operation == first && sub_operation == second && fits && drivers.contains(&driver)
         };
         let operation = CALLS.iter().find(is_it)?.operation;
@@ -125,7 +132,9 @@ mod tests {
     fn only_the_calls_of_the_table_concern_us() {
         assert_eq!(parse("vm migrate begin -"), Some(Operation::Migrate));
         assert_eq!(parse("vm release end migrated"), Some(Operation::Release));
-        assert_eq!(parse("vm release end"), Some(Operation::Release));
+        for word in ["", " -", " saved", " daemon", " unknown"] {
+            assert_eq!(parse(&format!("vm release end{word}")), Some(Operation::Leave), "{word}");
+        }
         let reverted = ["vm", "release", "end", "from snapshot"].map(OsString::from);
         assert_eq!(
             HookCall::parse(Driver::Qemu, reverted.into_iter()).map(|call| call.operation),
@@ -142,9 +151,10 @@ mod tests {
     fn xens_driver_has_no_restore() {
         assert_eq!(parse("vm restore begin -"), Some(Operation::Restore));
         assert_eq!(parse_of(Driver::Xen, "vm restore begin -"), None);
-        for line in ["vm prepare begin -", "vm migrate begin -", "vm release end -"] {
+        for line in ["vm prepare begin -", "vm migrate begin -"] {
             assert_eq!(parse_of(Driver::Xen, line), parse(line), "{line}");
         }
+        assert_eq!(parse_of(Driver::Xen, "vm release end -"), Some(Operation::Release));
     }
 
     #[test]

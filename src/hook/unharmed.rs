@@ -38,7 +38,7 @@ pub fn let_go_on(host: &Host, operation: Operation, xml: &str) -> Result<Reply> 
         image::is_called_ours(path, &domain.uuid) || image::may_be_made_at(&config, Path::new(path), &domain.uuid)
     };
     let is_missing = |path: &str| is_ours(path) && !image::exists(host, Path::new(path));
-    let is_in_need = |drive: &&Drive| !drive.may_be_missing() && drive.path().is_some_and(is_missing);
+    let is_in_need = |drive: &&Drive| !drive.may_be_missing() && drive.image().is_some_and(is_missing);
     let Some(drive) = domain.drives.iter().find(is_in_need).filter(|_| domain.takes_part()) else {
         return Ok(Reply::Nothing);
     };
@@ -58,7 +58,7 @@ pub fn let_go_on(host: &Host, operation: Operation, xml: &str) -> Result<Reply> 
 /// Puts a disc with nothing but its marker where the drive looks for it. Whatever the VM asks for, it is neither a seed
 /// of cloud-init nor called like one: an empty one would make a guest at its first boot believe that it has no settings.
 fn empty_disc(host: &Host, config: &Config, domain: &Domain, drive: &Drive) -> Result<()> {
-    let path = drive.path().map(Path::new).filter(|path| image::may_be_made_at(config, path, &domain.uuid));
+    let path = drive.image().map(Path::new).filter(|path| image::may_be_made_at(config, path, &domain.uuid));
     let path = path.context("the file in the drive is missing, and not ours to make")?;
     let lock = VmLock::wait(host, &domain.uuid)?;
     let request = Request::default();

@@ -45,7 +45,7 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     let mut afterwards = Afterwards::default();
     // What only tidies up, or starts the helper, does so under a broken configuration too.
     let needs_config =
-        !matches!(call.operation, Operation::Stopped | Operation::Release | Operation::Revert | Operation::Reconnect);
+        matches!(call.operation, Operation::Prepare | Operation::Migrate | Operation::Restore | Operation::Started);
     let config = if needs_config { Config::load(host) } else { Ok(Config::default()) };
     let done = match config {
         Ok(config) => tell_early(out, config.on_error).and_then(|told| {
@@ -141,6 +141,7 @@ impl Call<'_> {
             Operation::Reconnect => self.reconnect(&domain).map(|()| Reply::Nothing),
             Operation::Stopped => self.stopped(&domain).map(|()| Reply::Nothing),
             Operation::Release => self.release(&domain).map(|()| Reply::Nothing),
+            Operation::Leave => self.leave(&domain).map(|()| Reply::Nothing),
             Operation::Revert => self.revert(&domain).map(|()| Reply::Nothing),
         }
     }
@@ -178,7 +179,7 @@ impl Call<'_> {
         let mut state = self.state(domain, arriving.unwrap_or(Reason::Start))?;
         let made = self.drive(domain).and_then(|(request, drive)| {
             let path =
-                drive.path().map(Path::new).filter(|path| image::may_be_made_at(self.config, path, &domain.uuid));
+                drive.image().map(Path::new).filter(|path| image::may_be_made_at(self.config, path, &domain.uuid));
             let Some(path) = path else { return Ok(None) };
             self.check_that_nobody_else_has(path, domain)?;
             self.make(&lock, domain, request, path, &mut state).map(Some)
@@ -277,14 +278,22 @@ impl Call<'_> {
     }
 
     fn release(&mut self, domain: &Domain) -> Result<()> {
+        // A revert to one of them looks for the disc before it calls us.
+        if self.host.has_snapshots(&domain.name) {
+            return self.leave(domain);
+        }
         leftovers::remove(self.host, VmLock::wait(self.host, &domain.uuid)?)
+    }
+
+    fn leave(&mut self, domain: &Domain) -> Result<()> {
+        leftovers::leave(self.host, VmLock::wait(self.host, &domain.uuid)?)
     }
 
     /// The guest of a running VM's snapshot goes on from where it was, as a restored one does: `prepare` makes its disc, and
     /// the helper tells it. If the snapshot is of a VM that did not run, the helper finds that none comes.
     fn revert(&mut self, domain: &Domain) -> Result<()> {
+        self.leave(domain)?;
         let lock = VmLock::wait(self.host, &domain.uuid)?;
-        leftovers::clear(self.host, &lock)?;
         self.job(domain, Reason::Restore).note(self.host, &lock)?;
         drop(lock);
         self.start_helper()
@@ -333,7 +342,7 @@ impl Call<'_> {
 
     /// The VM's last state with a new name and reason.
     fn state(&self, domain: &Domain, reason: Reason) -> Result<State> {
-        let last = State::of(self.host, &domain.uuid)?;
+        let last = State::known(self.host, &domain.uuid)?;
         let state = last.unwrap_or_else(|| State::new(domain.uuid.clone(), &domain.name, reason));
         Ok(State { name: domain.name.clone(), driver: domain.machine.driver(), detached: None, reason, ..state })
     }

@@ -98,7 +98,7 @@ impl<'a> Sources<'a> {
     /// # Errors
     /// When it cannot be made; what was at `path` is still there then.
     pub fn make(&self, lock: &VmLock, path: &Path, reason: Reason) -> Result<Made> {
-        let last = State::of(self.host, lock.uuid())?.and_then(|state| state.edition);
+        let last = State::known(self.host, lock.uuid())?.and_then(|state| state.edition);
         let generation = Generation::next(last.map(|last| last.generation), clock::now());
         let edition = Edition { generation, reason };
         let content = self.content(edition)?;

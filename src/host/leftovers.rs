@@ -27,10 +27,25 @@ pub fn remove(host: &Host, lock: VmLock) -> Result<()> {
 /// When something stays that should not.
 pub fn clear(host: &Host, lock: &VmLock) -> Result<()> {
     Job::drop_of(host, lock)?;
-    if let Some(State { image: Some(path), identity: Some(identity), .. }) = State::of(host, lock.uuid())? {
+    if let Some(State { image: Some(path), identity: Some(identity), .. }) = State::known(host, lock.uuid())? {
         image::remove(host, &path, identity)?;
     }
     State::forget(host, lock)
+}
+
+/// Removes the VM's job, and leaves its disc: a snapshot or a saved state may name it, and libvirt may look for the file
+/// before it calls the hook again. The helper removes the disc when nothing on this host wants it any more.
+///
+/// # Errors
+/// When the job stays, or the state cannot be read or written.
+pub fn leave(host: &Host, lock: VmLock) -> Result<()> {
+    Job::drop_of(host, &lock)?;
+    let state = State::known(host, lock.uuid())?;
+    match state.filter(|state| state.image.as_deref().is_some_and(|image| image::exists(host, image))) {
+        Some(state) if state.left => Ok(()),
+        Some(mut state) => state.leave(host, &lock),
+        None => remove(host, lock),
+    }
 }
 
 /// Gives the lock back, and removes its file if `release` has removed all else of the VM meanwhile.
@@ -38,7 +53,7 @@ pub fn clear(host: &Host, lock: &VmLock) -> Result<()> {
 /// # Errors
 /// When the spool or a state cannot be read, or the file stays.
 pub fn give_back(host: &Host, lock: VmLock) -> Result<()> {
-    let nothing_is_left = Job::of(host, lock.uuid())?.is_none() && State::of(host, lock.uuid())?.is_none();
+    let nothing_is_left = Job::of(host, lock.uuid())?.is_none() && State::known(host, lock.uuid())?.is_none();
     if nothing_is_left { lock.retire() } else { Ok(()) }
 }
 

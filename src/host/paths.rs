@@ -20,6 +20,7 @@ pub const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
 //  <root>/run/libvirt/recontext/helper.lock      held by the one helper
 //  <root>/usr/sbin/virt-recontext              the helper
 //  <root>/dev/log                              the log
+//  <root>/var/lib/libvirt/qemu/snapshot/VM/    libvirt's snapshots of a VM
 //  <root>/etc/libvirt/hooks/{qemu,qemu.d/*}    where libvirtd looks for hooks
 //  <root>/etc/libvirt/hooks/{libxl,libxl.d/*}  the same for VMs of Xen
 //  <root>/run/{libvirtd,virtqemud,virtxend}.pid  libvirt's daemon; <root>/proc tells more of it
@@ -117,6 +118,12 @@ impl Host {
     /// The helper program.
     pub fn helper(&self) -> PathBuf {
         self.root.join("usr/sbin/virt-recontext")
+    }
+
+    /// Whether libvirt keeps snapshots of the VM called `name`. Its QEMU driver has a file for each in a directory of that name.
+    pub fn has_snapshots(&self, name: &str) -> bool {
+        let directory = self.root.join("var/lib/libvirt/qemu/snapshot").join(name);
+        std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
     }
 
     /// The socket of the system log.

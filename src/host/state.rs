@@ -45,6 +45,9 @@ pub struct State {
     /// Whether it waits for the VM's next start, restore or arrival, so that nothing can be done before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub until_next_start: bool,
+    /// Whether the VM has ended here and its disc is left, for a snapshot or a saved state that may name it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left: bool,
     /// The disk that was taken from the running VM and is to be given back, if one is away just now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detached: Option<String>,
@@ -71,6 +74,7 @@ impl State {
             driver: Driver::Qemu,
             progress: Progress::Waiting,
             until_next_start: false,
+            left: false,
             detached: None,
             since: 0,
             reason,
@@ -81,11 +85,19 @@ impl State {
         }
     }
 
-    /// The VM's state; `None` when there is none or its file is damaged (the next disc writes it anew).
+    /// The VM's state; `None` when it has ended here, there is none, or its file is damaged (the next disc writes it anew).
     ///
     /// # Errors
     /// When the file is there and cannot be read.
     pub fn of(host: &Host, uuid: &Uuid) -> Result<Option<State>> {
+        Ok(State::known(host, uuid)?.filter(|state| !state.left))
+    }
+
+    /// The same, also of a VM that has ended here.
+    ///
+    /// # Errors
+    /// As [`State::of`].
+    pub fn known(host: &Host, uuid: &Uuid) -> Result<Option<State>> {
         match file::read_text(&host.state_file(uuid)) {
             Ok(text) => Ok(serde_json::from_str(&text).ok().filter(|state: &State| state.uuid == *uuid)),
             Err(error) if file::is_missing(&error) => Ok(None),
@@ -93,14 +105,22 @@ impl State {
         }
     }
 
-    /// The states of all VMs, by name.
+    /// The states of all VMs that have not ended here, by name.
     ///
     /// # Errors
     /// When the directory or a file is there and cannot be read.
     pub fn all(host: &Host) -> Result<Vec<State>> {
+        Ok(State::all_known(host)?.into_iter().filter(|state| !state.left).collect())
+    }
+
+    /// The same, also of VMs that have ended here.
+    ///
+    /// # Errors
+    /// As [`State::all`].
+    pub fn all_known(host: &Host) -> Result<Vec<State>> {
         let mut states = Vec::new();
         for uuid in spool::listed(&host.state_dir())? {
-            states.extend(State::of(host, &uuid)?);
+            states.extend(State::known(host, &uuid)?);
         }
         states.sort_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
         Ok(states)
@@ -129,9 +149,23 @@ impl State {
         self.write_as_it_is(host, Progress::Waiting, message)
     }
 
+    /// Writes down, as of now, that the VM has ended here and its disc is left.
+    ///
+    /// # Errors
+    /// When its file cannot be written.
+    pub fn leave(&mut self, host: &Host, _lock: &VmLock) -> Result<()> {
+        self.left = true;
+        self.put(host)
+    }
+
     fn write_as_it_is(&mut self, host: &Host, progress: Progress, message: impl Into<String>) -> Result<()> {
+        self.left = false;
         self.progress = progress;
         self.message = message.into().chars().take(MAX_MESSAGE).collect();
+        self.put(host)
+    }
+
+    fn put(&mut self, host: &Host) -> Result<()> {
         self.since = clock::now().0;
         file::make_dir(&host.state_dir(), 0o700)?;
         let text = serde_json::to_string(self).context("writing a state")?;

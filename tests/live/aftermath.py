@@ -19,6 +19,14 @@ def let_half_a_minute_pass(site: Site, host: Host) -> None:
         aged.rename(job)
 
 
+def let_a_minute_pass(site: Site, host: Host) -> None:
+    """Makes what was left of VMs that do not run here so old that a helper removes it, if nothing names it."""
+    for state in [path for path in site.files_of_ours(host) if path.parent.name == "state"]:
+        written = json.loads(state.read_text(encoding="utf-8"))
+        written["since"] -= 61 * 100
+        state.write_text(json.dumps(written), encoding="utf-8")
+
+
 def wait_until_nothing_is_left(site: Site, host: Host, vm: Guest, seconds: float = CLEANED_UP) -> None:
     """Waits until a host has no file of the VM's and no helper, and status knows nothing of it."""
     def left() -> list[str]:

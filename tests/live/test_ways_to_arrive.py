@@ -3,7 +3,8 @@
 import time
 
 from lab import Cdrom
-from live.aftermath import let_half_a_minute_pass, wait_until_delivered, wait_until_nothing_is_left
+from live.aftermath import (CLEANED_UP, helper_runs, jobs, let_a_minute_pass, let_half_a_minute_pass,
+                            wait_until_delivered, wait_until_nothing_is_left)
 from live.site import IMAGES
 from live.test_arrival import source_in_live_xml
 
@@ -118,7 +119,7 @@ def test_a_managed_save_comes_back_with_fresh_data(site, lab):
     a, _ = lab.hosts
     vm = running_on(site, a)
     a.virsh("managedsave", vm.name)
-    wait_until_nothing_is_left(site, a, vm)
+    site.lab.wait_for(lambda: site.status(a, vm) == {}, 10, "status to know nothing of a VM that does not run")
     site.set_endpoint(a, "https://moved.example")
     mark = vm.mark()
     a.virsh("start", vm.name)
@@ -147,10 +148,50 @@ def test_a_snapshot_comes_back_with_fresh_data_and_its_guest_is_told(site, lab):
         assert not [seen for seen in vm.said()[mark:] if seen.kind == "booted"], "it went on, it did not boot"
         a.virsh("snapshot-revert", vm.name, "off")
         let_half_a_minute_pass(site, a)
-        wait_until_nothing_is_left(site, a, vm)
+        lab.wait_for(lambda: not helper_runs(a), CLEANED_UP, "the helper to give up waiting for a VM that stays off")
+        assert site.status(a, vm) == {} and jobs(site, a) == []
+        assert a.path(vm.image).exists(), "the other snapshot names it"
     finally:
         for snapshot in ("running", "off"):
             a.virsh("snapshot-delete", vm.name, snapshot, "--metadata", check=False)
+    let_a_minute_pass(site, a)
+    site.recontext(a, "refresh", "--all")
+    wait_until_nothing_is_left(site, a, vm)
+
+
+def test_an_external_snapshot_comes_back_with_fresh_data_whether_or_not_the_vm_ran(site, lab):
+    a, _ = lab.hosts
+    disk = lab.shared / "external.qcow2"
+    a.run("qemu-img", "create", "-q", "-f", "qcow2", str(disk), "64M")
+    disk.chmod(0o666)
+    vm = running_on(site, a, devices=f"""
+        <disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+        <source file='{disk}'/><target dev='vda' bus='virtio'/></disk>""")
+    a.virsh("snapshot-create-as", vm.name, "running", "--memspec", f"file={lab.shared}/memory,snapshot=external")
+    try:
+        site.set_endpoint(a, "https://moved.example")
+        mark = vm.mark()
+        a.virsh("snapshot-revert", vm.name, "running")
+        vm.wait_for_text("monitoring endpoint: https://moved.example", since=mark)
+        # libvirt has put an overlay over the disc, and changes its medium only when it has been restarted.
+        a.restart_libvirtd()
+        wait_until_delivered(site, a, vm)
+        assert source_in_live_xml(vm) == vm.image
+        a.virsh("destroy", vm.name)
+        assert site.status(a, vm) == {}
+        mark = vm.mark()
+        a.virsh("snapshot-revert", vm.name, "running")
+        vm.wait_for_text("monitoring endpoint: https://moved.example", since=mark)
+        assert not [seen for seen in vm.said()[mark:] if seen.kind == "booted"], "it went on, it did not boot"
+        a.virsh("destroy", vm.name)
+    finally:
+        a.virsh("snapshot-delete", vm.name, "running", "--metadata", check=False)
+    # No snapshot names the disc any more. The overlays are libvirt's own, and it keeps them.
+    for overlay in a.path(IMAGES).glob(f"{vm.uuid}.[0-9]*"):
+        overlay.unlink()
+    let_a_minute_pass(site, a)
+    site.recontext(a, "refresh", "--all")
+    wait_until_nothing_is_left(site, a, vm)
 
 
 def test_a_reset_guest_finds_its_disc_again(site, lab):

@@ -9,7 +9,7 @@ use super::situation::usual_vm;
 const IMAGE: &str = "var/lib/libvirt/recontext/6695eb01-f6a4-8304-79aa-97f2502e193f.iso";
 const MIGRATE: [&str; 4] = ["vm", "migrate", "begin", "-"];
 const PREPARE: [&str; 4] = ["vm", "prepare", "begin", "-"];
-const RELEASE: [&str; 4] = ["vm", "release", "end", "-"];
+const RELEASE: [&str; 4] = ["vm", "release", "end", "destroyed"];
 
 /// Which fail, and how: as on a disk that is full, read-only or broken, and on a host that has run out of something.
 const FAULTS: [(&str, &str); 10] = [

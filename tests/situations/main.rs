@@ -101,6 +101,7 @@ situations! {
     an_image_directory_of_any_name_is_escaped_in_the_answer
     an_image_directory_that_is_a_file_stops_nothing
     an_image_of_many_mib_is_whole
+    an_overlay_over_the_disc_is_known
     answer_keeps_every_other_byte
     any_name_of_a_vm_is_only_data
     arrival_fills_an_empty_drive
@@ -147,7 +148,9 @@ situations! {
     release_after_a_failed_arrival_cleans_up
     release_leaves_an_image_that_another_host_put_there
     release_leaves_other_vms_alone
+    release_leaves_the_disc_to_a_snapshot
     release_removes_all_of_the_vm
+    release_without_a_reason_leaves_the_disc
     restore_fills_an_empty_drive
     restore_from_another_image_directory_changes_one_value
     restore_with_the_right_path_is_not_answered
