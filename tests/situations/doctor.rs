@@ -75,7 +75,12 @@ impl Patient {
 
     /// The daemon started so many seconds ago.
     fn daemon_started(&self, ago: u64) {
-        let ticks = (1000 - ago) * 100;
+        self.daemon_started_at(1000 - ago);
+    }
+
+    /// The daemon started so many seconds after the boot.
+    fn daemon_started_at(&self, uptime: u64) {
+        let ticks = uptime * 100;
         let fields = format!("812 (libvirtd) S 1 {}{ticks} 0 0\n", "0 ".repeat(17));
         self.site.write("proc/812/stat", &fields);
     }
@@ -346,8 +351,10 @@ fn a_daemon_that_systemd_has_reloaded_since_has_seen_the_hook() {
     patient.sh("mkdir -p run/systemd/system");
     let systemctl = patient.site.beside("bin/systemctl");
     let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap());
-    let told = |pid: u32, ago: u64| {
-        let changed = (now - Duration::from_secs(ago)).as_micros();
+    // The oldest moment that every machine has, however young it is.
+    let boot = Duration::from_micros(1);
+    let told = |pid: u32, changed: Duration| {
+        let changed = changed.as_micros();
         let script = patient.site.beside("script");
         let answer = format!("echo MainPID={pid}\necho StateChangeTimestampMonotonic={changed}\n");
         let asked = "[ \"$*\" = 'show --property=MainPID,StateChangeTimestampMonotonic libvirtd.service' ] || exit 1";
@@ -358,9 +365,34 @@ fn a_daemon_that_systemd_has_reloaded_since_has_seen_the_hook() {
         findings(&run(&mut doctor, b""))
     };
     let before = "was started before the hook appeared";
-    assert_finds(&told(812, 800), "daemon", "warning", before, "systemctl reload libvirtd");
-    assert_finds(&told(813, 0), "daemon", "warning", before, "systemctl reload libvirtd");
-    assert_finds(&told(812, 0), "daemon", "good", "was reloaded by systemd when ", "");
+    assert_finds(&told(812, boot), "daemon", "warning", before, "systemctl reload libvirtd");
+    assert_finds(&told(813, now), "daemon", "warning", before, "systemctl reload libvirtd");
+    assert_finds(&told(812, now), "daemon", "good", "was reloaded by systemd when ", "");
+}
+
+#[test]
+fn a_daemon_that_started_when_the_machine_did_is_older_than_the_hook() {
+    let patient = Patient::new();
+    patient.site.write("proc/uptime", "60.00 40.00\n");
+    patient.daemon_started_at(0);
+    assert_finds(&patient.examine(), "daemon", "warning", "was started before the hook appeared", "reload");
+    patient.daemon_started_at(60);
+    assert_finds(&patient.examine(), "daemon", "good", "libvirtd (process 812) started when ", "");
+}
+
+#[test]
+fn a_start_that_the_uptime_contradicts_is_not_taken_for_one_just_now() {
+    // As in a container: its own uptime, and the daemon's start since the boot of the machine below.
+    let patient = Patient::new();
+    patient.site.write("proc/uptime", "60.00 40.00\n");
+    patient.daemon_started_at(900);
+    assert_finds(
+        &patient.examine(),
+        "daemon",
+        "warning",
+        "when libvirtd (process 812) started cannot be read",
+        "reload",
+    );
 }
 
 #[test]

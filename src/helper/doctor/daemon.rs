@@ -91,7 +91,8 @@ fn started(host: &Host, process: PathBuf) -> Option<SystemTime> {
     let ticks: f64 = stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
     let per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten()?;
     let uptime: f64 = fs::read_to_string(host.uptime_file()).ok()?.split(' ').next()?.parse().ok()?;
-    let age = Duration::try_from_secs_f64(uptime - ticks / per_second as f64).unwrap_or_default();
+    // In a container the uptime can be its own, and less than the start since the boot: then neither tells the age.
+    let age = Duration::try_from_secs_f64(uptime - ticks / per_second as f64).ok()?;
     SystemTime::now().checked_sub(age)
 }
 
