@@ -16,8 +16,8 @@ use super::site::{Site, install, make_dir, run};
 use super::snapshot::Snapshot;
 
 const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
-const IMAGES: &str = "var/lib/libvirt/recontext";
-const DRIVE: &str = "<disk type='file' device='cdrom'><source file='IMAGE' startupPolicy='optional'/>\
+pub const IMAGES: &str = "var/lib/libvirt/recontext";
+pub const DRIVE: &str = "<disk type='file' device='cdrom'><source file='IMAGE' startupPolicy='optional'/>\
                      <target dev='hdc' bus='ide'/><readonly/></disk>";
 const CHECKS: [&str; 14] = [
     "hook",
@@ -37,20 +37,26 @@ const CHECKS: [&str; 14] = [
 ];
 
 /// A host on which all is well: the hook is linked, a daemon started after that, and one VM runs with its disc.
-struct Patient {
-    site: Site,
+pub struct Patient {
+    /// The host.
+    pub site: Site,
 }
 
 /// What doctor found.
-struct Found {
-    check: String,
-    level: String,
-    message: String,
-    remedy: Option<String>,
+pub struct Found {
+    /// By which check.
+    pub check: String,
+    /// How it is.
+    pub level: String,
+    /// What.
+    pub message: String,
+    /// What to do, unless it is good.
+    pub remedy: Option<String>,
 }
 
 impl Patient {
-    fn new() -> Patient {
+    /// In a directory of its own.
+    pub fn new() -> Patient {
         let patient = Patient { site: Site::usual() };
         make_dir(&patient.path("etc/libvirt/hooks"));
         symlink(patient.hook_program(), patient.path("etc/libvirt/hooks/qemu")).unwrap();
@@ -65,7 +71,8 @@ impl Patient {
         patient
     }
 
-    fn path(&self, path: &str) -> PathBuf {
+    /// A place on it.
+    pub fn path(&self, path: &str) -> PathBuf {
         self.site.root().join(path)
     }
 
@@ -74,7 +81,7 @@ impl Patient {
     }
 
     /// The daemon started so many seconds ago.
-    fn daemon_started(&self, ago: u64) {
+    pub fn daemon_started(&self, ago: u64) {
         self.daemon_started_at(1000 - ago);
     }
 
@@ -86,7 +93,7 @@ impl Patient {
     }
 
     /// The VM runs with these drives; `options` is more of its configuration file.
-    fn vm(&self, drives: &str, options: &str) {
+    pub fn vm(&self, drives: &str, options: &str) {
         self.vms(&domain("web", drives, "<r:context xmlns:r='urn:virt-recontext:1' target='hdc'/>", ""), options);
     }
 
@@ -109,13 +116,13 @@ impl Patient {
     }
 
     /// Does something to the host, in its root, with a shell.
-    fn sh(&self, script: &str) {
+    pub fn sh(&self, script: &str) {
         let done = Command::new("sh").arg("-ec").arg(script).current_dir(self.site.root()).status().unwrap();
         assert!(done.success(), "{script}");
     }
 
     /// Doctor's findings; its exit code is checked.
-    fn examine(&self) -> Vec<Found> {
+    pub fn examine(&self) -> Vec<Found> {
         findings(&run(&mut self.site.recontext(&["doctor", "--json"]), b""))
     }
 
@@ -130,7 +137,7 @@ impl Patient {
     }
 
     /// What a person reads.
-    fn told(&self) -> String {
+    pub fn told(&self) -> String {
         String::from_utf8(run(&mut self.site.recontext(&["doctor"]), b"").stdout).unwrap()
     }
 }
