@@ -24,6 +24,7 @@ pub const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
 //  <root>/etc/libvirt/hooks/{qemu,qemu.d/*}    where libvirtd looks for hooks
 //  <root>/etc/libvirt/hooks/{libxl,libxl.d/*}  the same for VMs of Xen
 //  <root>/run/{libvirtd,virtqemud,virtxend}.pid  libvirt's daemon; <root>/proc tells more of it
+//  <root>/sys/                                 what AppArmor and SELinux let the daemon do
 /// This host, as the programs see it.
 #[derive(Debug, Clone)]
 pub struct Host {
@@ -165,6 +166,21 @@ impl Host {
     pub fn is_run_by_xen(&self) -> bool {
         let told = std::fs::read_to_string(self.root.join("proc/xen/capabilities"));
         told.is_ok_and(|told| told.contains("control_d"))
+    }
+
+    /// Says whether AppArmor is in use.
+    pub fn apparmor_enabled_file(&self) -> PathBuf {
+        self.root.join("sys/module/apparmor/parameters/enabled")
+    }
+
+    /// Where AppArmor is asked what a profile allows.
+    pub fn apparmor_question_file(&self) -> PathBuf {
+        self.root.join("sys/kernel/security/apparmor/.access")
+    }
+
+    /// What SELinux tells, and where it is asked; not there where it is not in use.
+    pub fn selinux_dir(&self) -> PathBuf {
+        self.root.join("sys/fs/selinux")
     }
 
     /// For how long the kernel has run.

@@ -16,8 +16,8 @@ use super::site::{Site, install, make_dir, run};
 use super::snapshot::Snapshot;
 
 const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
-const IMAGES: &str = "var/lib/libvirt/recontext";
-const DRIVE: &str = "<disk type='file' device='cdrom'><source file='IMAGE' startupPolicy='optional'/>\
+pub const IMAGES: &str = "var/lib/libvirt/recontext";
+pub const DRIVE: &str = "<disk type='file' device='cdrom'><source file='IMAGE' startupPolicy='optional'/>\
                      <target dev='hdc' bus='ide'/><readonly/></disk>";
 const CHECKS: [&str; 14] = [
     "hook",
@@ -37,20 +37,26 @@ const CHECKS: [&str; 14] = [
 ];
 
 /// A host on which all is well: the hook is linked, a daemon started after that, and one VM runs with its disc.
-struct Patient {
-    site: Site,
+pub struct Patient {
+    /// The host.
+    pub site: Site,
 }
 
 /// What doctor found.
-struct Found {
-    check: String,
-    level: String,
-    message: String,
-    remedy: Option<String>,
+pub struct Found {
+    /// By which check.
+    pub check: String,
+    /// How it is.
+    pub level: String,
+    /// What.
+    pub message: String,
+    /// What to do, unless it is good.
+    pub remedy: Option<String>,
 }
 
 impl Patient {
-    fn new() -> Patient {
+    /// In a directory of its own.
+    pub fn new() -> Patient {
         let patient = Patient { site: Site::usual() };
         make_dir(&patient.path("etc/libvirt/hooks"));
         symlink(patient.hook_program(), patient.path("etc/libvirt/hooks/qemu")).unwrap();
@@ -65,7 +71,8 @@ impl Patient {
         patient
     }
 
-    fn path(&self, path: &str) -> PathBuf {
+    /// A place on it.
+    pub fn path(&self, path: &str) -> PathBuf {
         self.site.root().join(path)
     }
 
@@ -74,14 +81,19 @@ impl Patient {
     }
 
     /// The daemon started so many seconds ago.
-    fn daemon_started(&self, ago: u64) {
-        let ticks = (1000 - ago) * 100;
+    pub fn daemon_started(&self, ago: u64) {
+        self.daemon_started_at(1000 - ago);
+    }
+
+    /// The daemon started so many seconds after the boot.
+    fn daemon_started_at(&self, uptime: u64) {
+        let ticks = uptime * 100;
         let fields = format!("812 (libvirtd) S 1 {}{ticks} 0 0\n", "0 ".repeat(17));
         self.site.write("proc/812/stat", &fields);
     }
 
     /// The VM runs with these drives; `options` is more of its configuration file.
-    fn vm(&self, drives: &str, options: &str) {
+    pub fn vm(&self, drives: &str, options: &str) {
         self.vms(&domain("web", drives, "<r:context xmlns:r='urn:virt-recontext:1' target='hdc'/>", ""), options);
     }
 
@@ -104,13 +116,13 @@ impl Patient {
     }
 
     /// Does something to the host, in its root, with a shell.
-    fn sh(&self, script: &str) {
+    pub fn sh(&self, script: &str) {
         let done = Command::new("sh").arg("-ec").arg(script).current_dir(self.site.root()).status().unwrap();
         assert!(done.success(), "{script}");
     }
 
     /// Doctor's findings; its exit code is checked.
-    fn examine(&self) -> Vec<Found> {
+    pub fn examine(&self) -> Vec<Found> {
         findings(&run(&mut self.site.recontext(&["doctor", "--json"]), b""))
     }
 
@@ -125,7 +137,7 @@ impl Patient {
     }
 
     /// What a person reads.
-    fn told(&self) -> String {
+    pub fn told(&self) -> String {
         String::from_utf8(run(&mut self.site.recontext(&["doctor"]), b"").stdout).unwrap()
     }
 }
@@ -346,8 +358,10 @@ fn a_daemon_that_systemd_has_reloaded_since_has_seen_the_hook() {
     patient.sh("mkdir -p run/systemd/system");
     let systemctl = patient.site.beside("bin/systemctl");
     let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap());
-    let told = |pid: u32, ago: u64| {
-        let changed = (now - Duration::from_secs(ago)).as_micros();
+    // The oldest moment that every machine has, however young it is.
+    let boot = Duration::from_micros(1);
+    let told = |pid: u32, changed: Duration| {
+        let changed = changed.as_micros();
         let script = patient.site.beside("script");
         let answer = format!("echo MainPID={pid}\necho StateChangeTimestampMonotonic={changed}\n");
         let asked = "[ \"$*\" = 'show --property=MainPID,StateChangeTimestampMonotonic libvirtd.service' ] || exit 1";
@@ -358,9 +372,34 @@ fn a_daemon_that_systemd_has_reloaded_since_has_seen_the_hook() {
         findings(&run(&mut doctor, b""))
     };
     let before = "was started before the hook appeared";
-    assert_finds(&told(812, 800), "daemon", "warning", before, "systemctl reload libvirtd");
-    assert_finds(&told(813, 0), "daemon", "warning", before, "systemctl reload libvirtd");
-    assert_finds(&told(812, 0), "daemon", "good", "was reloaded by systemd when ", "");
+    assert_finds(&told(812, boot), "daemon", "warning", before, "systemctl reload libvirtd");
+    assert_finds(&told(813, now), "daemon", "warning", before, "systemctl reload libvirtd");
+    assert_finds(&told(812, now), "daemon", "good", "was reloaded by systemd when ", "");
+}
+
+#[test]
+fn a_daemon_that_started_when_the_machine_did_is_older_than_the_hook() {
+    let patient = Patient::new();
+    patient.site.write("proc/uptime", "60.00 40.00\n");
+    patient.daemon_started_at(0);
+    assert_finds(&patient.examine(), "daemon", "warning", "was started before the hook appeared", "reload");
+    patient.daemon_started_at(60);
+    assert_finds(&patient.examine(), "daemon", "good", "libvirtd (process 812) started when ", "");
+}
+
+#[test]
+fn a_start_that_the_uptime_contradicts_is_not_taken_for_one_just_now() {
+    // As in a container: its own uptime, and the daemon's start since the boot of the machine below.
+    let patient = Patient::new();
+    patient.site.write("proc/uptime", "60.00 40.00\n");
+    patient.daemon_started_at(900);
+    assert_finds(
+        &patient.examine(),
+        "daemon",
+        "warning",
+        "when libvirtd (process 812) started cannot be read",
+        "reload",
+    );
 }
 
 #[test]

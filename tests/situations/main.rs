@@ -32,10 +32,14 @@
 )]
 
 mod cli;
+mod denied;
 mod difference;
 mod doctor;
+mod doctor_apparmor;
+mod doctor_selinux;
 mod faults;
 mod harm;
+mod kernel;
 mod normal;
 mod site;
 mod situation;

@@ -5,7 +5,9 @@
 //! it started, when systemd last reloaded it, and that it has called us since. A SIGHUP that somebody else sent leaves no
 //! trace.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
@@ -30,6 +32,8 @@ pub struct Daemon {
     pub pid: u32,
     /// How AppArmor or SELinux confine it, in their words.
     pub label: Option<String>,
+    /// Where it, and so the hooks, look for programs.
+    pub search_path: Vec<PathBuf>,
     started: Option<SystemTime>,
     reloaded: Option<SystemTime>,
 }
@@ -48,8 +52,16 @@ impl Daemon {
         read("comm").filter(|comm| comm == name)?;
         let label = read("attr/apparmor/current").or_else(|| read("attr/current"));
         let label = label.map(|label| label.trim_end_matches('\0').to_owned()).filter(|label| !label.is_empty());
-        Some(Daemon { name, pid, label, started: started(host, process), reloaded: reloaded(host, name, pid) })
+        let search_path = search_path(&fs::read(process.join("environ")).unwrap_or_default());
+        let (started, reloaded) = (started(host, process), reloaded(host, name, pid));
+        Some(Daemon { name, pid, label, search_path, started, reloaded })
     }
+}
+
+/// The directories of PATH in a process's environment.
+fn search_path(environment: &[u8]) -> Vec<PathBuf> {
+    let path = environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(b"PATH="));
+    path.map(|path| std::env::split_paths(OsStr::from_bytes(path)).collect()).unwrap_or_default()
 }
 
 /// The daemon that has this driver alone.
@@ -91,7 +103,8 @@ fn started(host: &Host, process: PathBuf) -> Option<SystemTime> {
     let ticks: f64 = stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
     let per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten()?;
     let uptime: f64 = fs::read_to_string(host.uptime_file()).ok()?.split(' ').next()?.parse().ok()?;
-    let age = Duration::try_from_secs_f64(uptime - ticks / per_second as f64).unwrap_or_default();
+    // In a container the uptime can be its own, and less than the start since the boot: then neither tells the age.
+    let age = Duration::try_from_secs_f64(uptime - ticks / per_second as f64).ok()?;
     SystemTime::now().checked_sub(age)
 }
 

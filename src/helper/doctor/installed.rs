@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use memchr::memmem;
 
+use super::script;
 use crate::context::driver::Driver;
 use crate::host::file;
 use crate::host::paths::Host;
@@ -54,8 +55,8 @@ pub enum Program {
     Hook(String),
     /// Our helper, which is no hook.
     Helper,
-    /// A script whose text names our hook.
-    Script,
+    /// A script whose text names our hook, by these places or its mere name.
+    Script(Vec<PathBuf>),
     /// Somebody else's, or none.
     Other,
 }
@@ -89,7 +90,7 @@ impl Installed {
 
     /// Whether it is our hook, or calls it.
     pub fn is_ours(&self) -> bool {
-        matches!(self.program, Program::Hook(_) | Program::Script)
+        matches!(self.program, Program::Hook(_) | Program::Script(_))
     }
 
     /// Whether it is meant to be our hook, though nothing is there.
@@ -107,7 +108,7 @@ fn program(host: &Host, path: &Path) -> Program {
     let bytes = file::read(path, MAX_PROGRAM).unwrap_or_default();
     if bytes.starts_with(b"#!") {
         let names_us = memmem::find(&bytes, NAME.trim_end().as_bytes()).is_some();
-        return if names_us { Program::Script } else { Program::Other };
+        return if names_us { Program::Script(script::named(&bytes, NAME.trim_end())) } else { Program::Other };
     }
     version(&bytes).map_or(Program::Other, Program::Hook)
 }

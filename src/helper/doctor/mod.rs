@@ -1,15 +1,19 @@
 //! `doctor`: is all as it must be for VMs to get their context? It looks and changes nothing; a fault ends no check but
 //! its own.
 
-mod confinement;
+mod apparmor;
 mod content;
 mod daemon;
+mod denial;
 mod hook;
 mod installed;
 mod jobs;
 mod machine;
 mod mount;
+mod question;
 mod report;
+mod script;
+mod selinux;
 mod survey;
 mod vm;
 
@@ -72,8 +76,8 @@ fn examine(host: &Host) -> Report {
     // Behind the survey, whose call may have started it.
     let daemons = Daemon::running(host, driver);
     daemon::check(host, driver, &daemons, &installed, &mut report);
-    confinement::check_apparmor(host, &assumed, &daemons, &installed, &mut report);
-    confinement::check_selinux(host, &assumed, &daemons, &installed, &mut report);
+    apparmor::check(host, &assumed, &daemons, &installed, &mut report);
+    selinux::check(host, &assumed, &daemons, &installed, &mut report);
 
     machine::check_log(host, &mut report);
     machine::check_run_dir(host, &mut report);

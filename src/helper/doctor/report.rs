@@ -28,10 +28,12 @@ struct Finding {
     remedy: Option<String>,
 }
 
-/// All that was found, in the order of the checks.
+/// All that was found, in the order of the checks, but that what stops all VMs comes first.
 #[derive(Debug, Default)]
 pub struct Report {
     findings: Vec<Finding>,
+    /// How many of them, the first ones, stop all VMs.
+    stopping: usize,
 }
 
 impl Report {
@@ -109,10 +111,21 @@ impl Check<'_> {
         self.found(Level::Bad, message, Some(remedy.to_string()));
     }
 
+    /// VMs do not start, ours or not: it is the first thing to read.
+    pub fn stops_all(&mut self, message: impl Display, remedy: impl Display) {
+        let finding = self.finding(Level::Bad, message, Some(remedy.to_string()));
+        self.report.findings.insert(self.report.stopping, finding);
+        self.report.stopping += 1;
+    }
+
     fn found(&mut self, level: Level, message: impl Display, remedy: Option<String>) {
-        self.clean &= level == Level::Good;
-        let finding = Finding { check: self.check, vm: self.vm.clone(), level, message: message.to_string(), remedy };
+        let finding = self.finding(level, message, remedy);
         self.report.findings.push(finding);
+    }
+
+    fn finding(&mut self, level: Level, message: impl Display, remedy: Option<String>) -> Finding {
+        self.clean &= level == Level::Good;
+        Finding { check: self.check, vm: self.vm.clone(), level, message: message.to_string(), remedy }
     }
 }
 
@@ -144,6 +157,19 @@ mod tests {
             String::from_utf8(text).unwrap(),
             "good: log: there is one\nbad: vm a b: no drive -> add one\n1 good, 0 warning, 1 bad\n"
         );
+        assert!(report.has_bad());
+    }
+
+    #[test]
+    fn what_stops_all_vms_comes_first_in_the_order_in_which_it_was_found() {
+        let mut report = Report::default();
+        report.check("hook").good("there is one");
+        let mut check = report.check("apparmor");
+        check.stops_all("a", "mend a");
+        check.stops_all("b", "mend b");
+        assert!(!check.is_clean());
+        let found: Vec<&str> = report.findings.iter().map(|finding| finding.message.as_str()).collect();
+        assert_eq!(found, ["a", "b", "there is one"]);
         assert!(report.has_bad());
     }
 
