@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -60,15 +61,29 @@ def programs() -> Programs:
     return found
 
 
-@pytest.fixture
-def site(lab: Lab, programs: Programs, guest: Callable[..., Guest]) -> Iterator[Site]:
-    """Our programs and each host's data on both hosts, fresh for each test."""
-    made = Site(lab, guest)
+@contextmanager
+def fresh_site(lab: Lab, programs: Programs, make_guest: Callable[..., Guest]) -> Iterator[Site]:
+    """Our programs and each host's data on both hosts; afterwards nothing of them, and no guest."""
+    made = Site(lab, make_guest)
     made.install(programs)
     yield made
     for left in list(lab.guests):
         left.remove()
     made.remove()
+
+
+@pytest.fixture
+def site(lab: Lab, programs: Programs, guest: Callable[..., Guest]) -> Iterator[Site]:
+    """Our programs and each host's data on both hosts, fresh for each test."""
+    with fresh_site(lab, programs, guest) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def lasting_site(lab: Lab, programs: Programs) -> Iterator[Site]:
+    """The same for all tests of a file, whose guest outlives them: to boot one takes longer than most of these tests."""
+    with fresh_site(lab, programs, lambda name="vm", **options: Guest(lab, name, **options)) as made:
+        yield made
 
 
 @pytest.hookimpl(hookwrapper=True)

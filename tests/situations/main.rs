@@ -16,7 +16,7 @@
 //! differs from what was asked (`-` asked, `+` answered); lines of the log; files that are new (`+`), gone (`-`), new
 //! in place of an old one (`>`) or written over (`~`), with their content; how the helper was started. What differs
 //! from run to run is replaced by a word (see `normal`): `G1` is the first disc's number, `{PATH}` the identity of that
-//! file. Checked at each call and so not told: that libvirt's schema takes the answer, that no secret of the VM is
+//! file. A sentence for people is only `…`; the file `sentences` has the words of all (see `sentences.rs`). Checked at each call and so not told: that libvirt's schema takes the answer, that no secret of the VM is
 //! written or logged, and that the helper keeps nothing of its caller.
 //!
 //! `UPDATE=1 cargo test --test situations` writes `expected` anew: read every line of the difference before you commit.
@@ -41,6 +41,7 @@ mod faults;
 mod harm;
 mod kernel;
 mod normal;
+mod sentences;
 mod site;
 mod situation;
 mod snapshot;

@@ -39,7 +39,7 @@ impl Normal {
         let text = after(&text, "\"noted\":", is_digit, time);
         // The moment of making as text: 2026-11-23T04:05:06.78Z.
         let text = after(&text, "\"built_at\":\"", |c| is_digit(c) || "-T:.Z".contains(c), |_| "NOW".to_owned());
-        let mut generation = |digits: &str| match digits.parse() {
+        let generation = |digits: &str| match digits.parse() {
             Ok(number) if window.contains(&number) => {
                 let known = self.generations.iter().position(|known| *known == number);
                 let at = known.unwrap_or_else(|| {
@@ -50,8 +50,7 @@ impl Normal {
             }
             _ => digits.to_owned(),
         };
-        let text = after(&text, "\"generation\":", is_digit, &mut generation);
-        after(&text, "disc ", is_digit, &mut generation)
+        after(&text, "\"generation\":", is_digit, generation)
     }
 
     /// A line of the log as `severity: message`; its form is checked.

@@ -1,44 +1,68 @@
 //! One folder, one situation: runs its calls and compares what happened with what is promised.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::difference::{changes, side_by_side};
 use super::normal::Normal;
+use super::sentences::Sentences;
 use super::site::{HelperCall, Site, here, run};
 use super::snapshot::Snapshot;
 
 /// The password in the usual VM's XML. It may show up in its own XML and nowhere else.
 const SECRET: &str = "T0p-Secret";
 
-/// Runs the situation called `name`.
+/// What happened in a situation.
+pub struct Happened {
+    /// As `expected` promises it.
+    transcript: String,
+    /// The words for people, which `expected` leaves out.
+    pub sentences: Sentences,
+}
+
+/// Compares what happens in the situation called `name` with what is promised.
 pub fn check(name: &str) {
+    let transcript = &happened(name).transcript;
+    let promised = here().join(name).join("expected");
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&promised, transcript).unwrap();
+    }
+    let promise = fs::read_to_string(&promised).unwrap_or_default();
+    assert!(promise == *transcript, "{name}: - is promised, + happened\n{}", side_by_side(&promise, transcript));
+}
+
+/// What happens in the situation called `name`. It is run once for all tests that ask.
+pub fn happened(name: &str) -> Arc<Happened> {
+    static RUNS: Mutex<BTreeMap<String, Arc<OnceLock<Arc<Happened>>>>> = Mutex::new(BTreeMap::new());
+    let once = Arc::clone(RUNS.lock().unwrap().entry(name.to_owned()).or_default());
+    Arc::clone(once.get_or_init(|| Arc::new(run_all(name))))
+}
+
+/// Runs the situation's calls.
+fn run_all(name: &str) -> Happened {
     let folder = here().join(name);
     let mut trees = vec![here().join("host")];
     trees.extend(Some(folder.join("root")).filter(|root| root.is_dir()));
     let site = Site::new(&trees);
     let mut normal = Normal::new(&site.root());
-    let mut transcript = String::new();
+    let mut happened = Happened { transcript: String::new(), sentences: Sentences::default() };
     for line in fs::read_to_string(folder.join("call")).unwrap().lines() {
         if let Some(command) = line.strip_prefix("! ") {
             let done = Command::new("/bin/sh").args(["-euc", command]).current_dir(site.root()).output().unwrap();
             assert!(done.status.success(), "{name}: {command}: {}", String::from_utf8_lossy(&done.stderr));
         } else if !line.is_empty() && !line.starts_with('#') {
-            transcript += &format!("$ {line}\n");
-            for happened in call(&site, &folder, &Call::parse(line), &mut normal) {
-                transcript += format!("  {happened}").trim_end();
-                transcript.push('\n');
+            happened.transcript += &format!("$ {line}\n");
+            for line in call(&site, &folder, &Call::parse(line), &mut normal, &mut happened.sentences) {
+                happened.transcript += format!("  {line}").trim_end();
+                happened.transcript.push('\n');
             }
         }
     }
-    let promised = folder.join("expected");
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(&promised, &transcript).unwrap();
-    }
-    let promise = fs::read_to_string(&promised).unwrap_or_default();
-    assert!(promise == transcript, "{name}: - is promised, + happened\n{}", side_by_side(&promise, &transcript));
+    happened
 }
 
 /// A line of `call`.
@@ -114,7 +138,7 @@ pub fn usual_vm(folder: &Path, document: &str, name: &str) -> String {
 }
 
 /// Makes one call and tells what happened; nothing, if nothing did.
-fn call(site: &Site, folder: &Path, call: &Call, normal: &mut Normal) -> Vec<String> {
+fn call(site: &Site, folder: &Path, call: &Call, normal: &mut Normal, sentences: &mut Sentences) -> Vec<String> {
     let stdin = call.stdin(folder);
     let before = Snapshot::of(&site.root());
     let output =
@@ -134,11 +158,14 @@ fn call(site: &Site, folder: &Path, call: &Call, normal: &mut Normal) -> Vec<Str
         }
     };
     section("exit", status(&output));
-    section("stderr", String::from_utf8(output.stderr.clone()).unwrap().lines().map(|l| normal.text(l)).collect());
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+    section("stderr", stderr.lines().map(|line| sentences.take_from_stderr(&normal.text(line))).collect());
     let answer = answer(&stdin, &output.stdout);
     section("answer", answer.iter().map(|line| normal.text(line)).collect());
-    section("log", log.iter().map(|line| normal.log_line(line)).collect());
-    section("files", after.changes_since(&before, normal));
+    let logged = log.iter().map(|line| sentences.take_from_log(&normal.log_line(line), &call.arguments));
+    section("log", logged.collect());
+    let files = after.changes_since(&before, normal);
+    section("files", files.iter().map(|line| sentences.take_from_state(line)).collect());
     for helper in &helpers {
         section("helper", started(helper, normal));
     }
