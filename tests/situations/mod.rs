@@ -1,4 +1,4 @@
-//! The built programs from the outside, on a host in a temporary directory: one folder, one situation.
+//! What libvirtd calls the hook for, and what comes of it: one folder, one situation.
 //!
 //!     NAME/call          what happens, line by line:
 //!                          vm migrate begin -              the hook is called so; 'my vm' has a space
@@ -19,17 +19,8 @@
 //! file. Checked at each call and so not told: that libvirt's schema takes the answer, that no secret of the VM is
 //! written or logged, and that the helper keeps nothing of its caller.
 //!
-//! `UPDATE=1 cargo test --test situations` writes `expected` anew: read every line of the difference before you commit.
-//! `VIRT_RECONTEXT_DIST=target/dist` tests the programs in that directory instead of Cargo's. Root alone can run these
-//! tests, with bsdtar, strace, virt-xml-validate and unshare.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "helpers of tests fail as loudly as tests; clippy.toml covers only the tests themselves"
-)]
+//! `UPDATE=1 cargo test --test programs situations::` writes `expected` anew: read every line of the difference before
+//! you commit. These tests need bsdtar, strace, virt-xml-validate and unshare.
 
 mod cli;
 mod difference;
@@ -37,9 +28,10 @@ mod doctor;
 mod faults;
 mod harm;
 mod normal;
-mod site;
 mod situation;
 mod snapshot;
+
+use crate::site;
 
 /// Makes a test of each name; the names are those of the folders.
 macro_rules! situations {
