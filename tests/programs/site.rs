@@ -97,6 +97,11 @@ impl Site {
         self.install_program(script, "usr/sbin/virt-recontext");
     }
 
+    /// Puts the helper itself in its place, or as good as that.
+    pub fn install_real_helper(&self) {
+        self.install_helper(&format!("#!/bin/sh\nexec '{}' \"$@\"\n", program("virt-recontext").display()));
+    }
+
     /// Makes a shell script a program below the root.
     pub fn install_program(&self, script: &str, path: &str) {
         let source = self.beside("script");

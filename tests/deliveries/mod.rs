@@ -1,0 +1,22 @@
+//! The helper's heart: jobs, states and discs, by way of libvirt's test driver, which ejects and inserts as others do.
+//!
+//! The daemon of the host is a node file (`node`). Each process that opens it has VMs of its own, as the file tells of
+//! them, so what a helper has done shows in the files of this host, in the log and in its exit code, never in a VM.
+//!
+//! What this driver cannot show, and tests/live does:
+//!   - a guest that holds its disc: the grace, the force after it, a paused guest's disc, `disable` that leaves it there;
+//!   - force at all: the driver refuses it, which stands here for any refusal;
+//!   - a VM that is still arriving, or that something else works on, and the events that end that;
+//!   - a daemon that goes away, comes back or falls silent while a helper is at work;
+//!   - the helper's patience of ten minutes;
+//!   - what `disable` takes out of a VM's metadata and drive, and what a second look at the drive would find there;
+//!   - that no other driver's VMs wait for Xen's, as it is the last in order, and all that is Xen's own.
+
+mod disable;
+mod facts;
+mod full;
+mod helpers;
+mod jobs;
+mod left;
+mod node;
+mod refresh;
