@@ -32,12 +32,12 @@ fn what_a_program_prints_is_on_the_disc_that_is_delivered() {
 #[test]
 fn a_program_that_fails_or_is_slow_keeps_its_last_result_and_that_is_told() {
     let (node, web) = served();
-    node.configure("[limits]\nprogram_time = '1s'\n");
-    for (script, why) in [
-        ("echo 'no such sensor' >&2; exit 3", "no such sensor"),
-        ("echo nonsense", ""),
-        ("sleep 1000", "limits.program_time = 1 s"),
+    for (script, options, why) in [
+        ("echo 'no such sensor' >&2; exit 3", "", "no such sensor"),
+        ("echo nonsense", "", ""),
+        ("sleep 1000", "[limits]\nprogram_time = '1s'\n", "limits.program_time = 1 s"),
     ] {
+        node.configure(options);
         node.program("facts.d/probe", script);
         node.note(&web, "restore");
         node.deliver();
@@ -50,6 +50,7 @@ fn a_program_that_fails_or_is_slow_keeps_its_last_result_and_that_is_told() {
         }
     }
     // A refresh that would have nothing to say otherwise says it too.
+    node.configure("");
     node.program("facts.d/probe", "exit 3");
     let (code, said) = node.say(&["refresh", "web"]);
     assert_eq!(code, 0);

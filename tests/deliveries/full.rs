@@ -5,9 +5,9 @@ use std::fs;
 use super::node::{Node, Vm, said, told};
 use crate::site::run;
 
-/// Lets helpers run on a host one directory of which is a small file system: first full, then not any more. What the full
-/// one held after the first helper is left in `beside("full")`.
-fn deliver_in_full(node: &Node, dir: &str) -> [(i32, String); 2] {
+/// Runs a command twice on a host one directory of which is a small file system: first full, then not any more. What the
+/// full one held after the first time is left in `beside("full")`.
+fn without_room(node: &Node, dir: &str, arguments: &[&str]) -> [(i32, String); 2] {
     let beside = |name: &str| node.site.beside(name).display().to_string();
     let commands = format!(
         "cp -a {dir} {kept}; mount -t tmpfs -o size=256k,mode=\"$(stat -c %a {dir})\" tmpfs {dir}; cp -a {kept}/. {dir}
@@ -19,7 +19,7 @@ fn deliver_in_full(node: &Node, dir: &str) -> [(i32, String); 2] {
         full = beside("full"),
         said = beside("said"),
     );
-    let second = run(&mut node.site.in_mounts(&commands, &node.site.recontext(&["deliver"])), b"");
+    let second = run(&mut node.site.in_mounts(&commands, &node.site.recontext(arguments)), b"");
     let first = fs::read_to_string(beside("said")).unwrap();
     let (text, code) = first.trim_end().rsplit_once('\n').unwrap_or(("", first.trim_end()));
     // The host has what the small file system had at last.
@@ -38,7 +38,7 @@ fn a_full_image_directory_keeps_the_old_disc_and_the_job() {
     node.site.write("etc/virt-recontext/domains/web/context/large", &"x".repeat(100_000));
     node.note(&web, "restore");
     node.note(&same, "restore");
-    let [(first, _), (second, _)] = deliver_in_full(&node, "var/lib/libvirt/recontext");
+    let [(first, _), (second, _)] = without_room(&node, "var/lib/libvirt/recontext", &["deliver"]);
     // The job is given up for now, which is no failure of the helper.
     assert_eq!([first, second], [0, 0]);
     let full = |vm: &Vm| node.site.beside("full").join(format!("{}.iso", vm.uuid));
@@ -65,7 +65,7 @@ fn a_full_run_directory_keeps_the_job_and_the_state() {
     node.site.write("etc/virt-recontext/context/motd", "moved\n");
     node.note(&web, "restore");
     let (job, state) = (fs::read(node.job(&web)).unwrap(), fs::read(node.state_file(&web)).unwrap());
-    let [(first, said), (second, _)] = deliver_in_full(&node, "run/libvirt/recontext");
+    let [(first, said), (second, _)] = without_room(&node, "run/libvirt/recontext", &["deliver"]);
     assert_eq!([first, second], [1, 0]);
     assert!(said.contains("No space left on device"), "{said}");
     let full = |dir: &str| fs::read(node.site.beside("full").join(format!("{dir}/{}.json", web.uuid))).unwrap();
@@ -77,4 +77,17 @@ fn a_full_run_directory_keeps_the_job_and_the_state() {
     );
     assert_eq!(node.progress(&web), told("delivered", "restore"));
     assert!(node.generation(&web) > generation && node.is_on_disc(&web, "moved\n") && !node.job(&web).exists());
+}
+
+#[test]
+fn a_refresh_without_room_for_its_job_is_told_and_ends_with_1() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    node.serve(&web);
+    let state = fs::read(node.state_file(&web)).unwrap();
+    let [(first, said), second] = without_room(&node, "run/libvirt/recontext", &["refresh", "web"]);
+    assert!(first == 1 && said.contains("No space left on device"), "{first}: {said}");
+    let full = |path: &str| node.site.beside("full").join(format!("{path}/{}.json", web.uuid));
+    assert!(!full("jobs").exists() && fs::read(full("state")).unwrap() == state);
+    assert_eq!(second, (0, "web: the content is the same; the disc stays\n".to_owned()));
 }

@@ -92,6 +92,8 @@ fn what_libvirt_refuses_is_tried_again_and_a_newer_job_takes_its_place() {
     assert!(finish(helper).status.success());
     assert_eq!(node.progress(&web), told("delivered", "restore"));
     assert!(!node.job(&web).exists());
+    let log = node.site.messages();
+    assert!(log.iter().all(|line| !line.contains("given up")), "it waited until the older one was given up: {log:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //!   - force at all: the driver refuses it, which stands here for any refusal;
 //!   - a VM that is still arriving, or that something else works on, and the events that end that;
 //!   - a daemon that goes away, comes back or falls silent while a helper is at work;
-//!   - the helper's patience of ten minutes;
+//!   - the helper's patience of ten minutes, and `refresh` that ends with 3 after half a minute;
 //!   - what `disable` takes out of a VM's metadata and drive, and what a second look at the drive would find there;
 //!   - that no other driver's VMs wait for Xen's, as it is the last in order, and all that is Xen's own.
 

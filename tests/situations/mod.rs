@@ -19,7 +19,7 @@
 //! file. Checked at each call and so not told: that libvirt's schema takes the answer, that no secret of the VM is
 //! written or logged, and that the helper keeps nothing of its caller.
 //!
-//! `UPDATE=1 cargo test --test programs situations::` writes `expected` anew: read every line of the difference before
+//! `UPDATE=1 cargo test --test tests situations::` writes `expected` anew: read every line of the difference before
 //! you commit. These tests need bsdtar, strace, virt-xml-validate and unshare.
 
 mod cli;
