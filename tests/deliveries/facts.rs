@@ -23,9 +23,8 @@ fn what_a_program_prints_is_on_the_disc_that_is_delivered() {
     node.deliver();
     assert!(node.is_on_disc(&web, "probe=second\n"));
     // The hook, which runs no programs, has it from there.
-    let xml = web.xml();
     node.site.write("etc/virt-recontext/context/motd", "moved\n");
-    crate::site::run(&mut node.site.hook(&["web", "prepare", "begin", "-"]), xml.as_bytes());
+    node.hook(&web, "prepare");
     assert!(node.is_on_disc(&web, "probe=second\n") && node.is_on_disc(&web, "moved\n"));
 }
 

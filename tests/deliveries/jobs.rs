@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 
 use super::node::{Node, OFF, PAUSED, SECOND, Vm, told};
-use crate::site::{finish, now, run, wait_for};
+use crate::site::{finish, now, wait_for};
 
 #[test]
 fn a_job_is_delivered() {
@@ -31,8 +31,7 @@ fn what_the_hook_notes_at_a_start_its_helper_delivers() {
     let web = Vm { medium: None, ..Vm::called("web") };
     let node = Node::with(&[&web]);
     node.site.install_real_helper();
-    assert!(run(&mut node.site.hook(&["web", "started", "begin", "-"]), web.xml().as_bytes()).status.success());
-    wait_for("the helper to end", || node.progress(&web).0 == "delivered" && node.site.processes().is_empty());
+    node.hook(&web, "started");
     assert_eq!(node.progress(&web), told("delivered", "start"));
     assert_eq!(node.all_of(&web), ["state", "disc", "lock"]);
 }
@@ -41,7 +40,7 @@ fn what_the_hook_notes_at_a_start_its_helper_delivers() {
 fn the_disc_that_the_hook_made_is_the_one_that_is_delivered() {
     let web = Vm::called("web");
     let node = Node::with(&[&web]);
-    assert!(run(&mut node.site.hook(&["web", "migrate", "begin", "-"]), web.xml().as_bytes()).status.success());
+    node.hook(&web, "migrate");
     let (generation, disc) = (node.generation(&web), fs::read(node.image(&web)).unwrap());
     assert!(node.job(&web).exists());
     node.deliver();
@@ -159,7 +158,7 @@ fn a_job_for_a_vm_that_is_gone_goes_with_all_that_is_left_of_it() {
 fn an_arrival_that_has_not_begun_is_waited_for_until_it_is_30_seconds_old() {
     let web = Vm::called("web");
     let node = Node::with(&[]);
-    assert!(run(&mut node.site.hook(&["web", "migrate", "begin", "-"]), web.xml().as_bytes()).status.success());
+    node.hook(&web, "migrate");
     assert_eq!(node.all_of(&web), ["job", "state", "disc", "lock"]);
     let end = now() + 2 * SECOND;
     node.edit(&node.job(&web), |job| job["noted"] = json!(end - 30 * SECOND));

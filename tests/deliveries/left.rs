@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::node::{Node, OFF, Vm};
+use super::node::{Node, OFF, Vm, told};
 
 /// Older than a VM can be that is still to arrive, in seconds.
 const OLD: u64 = 31;
@@ -40,14 +40,16 @@ fn what_is_left_of_a_vm_stays_when_it_is_young_or_another_drivers() {
 
 #[test]
 fn what_is_left_of_a_vm_stays_while_it_has_a_job() {
-    let web = Vm::called("web");
-    let node = Node::with(&[&web]);
+    let (web, stays) = (Vm::called("web"), Vm::called("stays"));
+    let node = Node::with(&[&web, &stays]);
     node.serve(&web);
     node.age(&web, OLD);
-    // One that this helper cannot do.
+    // One that this helper cannot do, and one that brings it to the driver of the state.
     node.note_with(&web, json!({"driver": "xen"}));
-    node.has(&[]);
+    node.note(&stays, "start");
+    node.has(&[&stays]);
     assert_eq!(node.say(&["deliver"]).0, 1);
+    assert_eq!(node.progress(&stays), told("delivered", "start"));
     assert_eq!(node.all_of(&web), ["job", "state", "disc", "lock"]);
 }
 

@@ -6,7 +6,7 @@ use std::process::{Child, Output};
 
 use serde_json::{Value, json};
 
-use crate::site::{Site, now, run};
+use crate::site::{Site, make_dir, now, run, wait_for};
 
 /// How old a job or a state can be, in hundredths of a second.
 pub const SECOND: u64 = 100;
@@ -124,7 +124,7 @@ impl Node {
         // As a whole, or a helper that is at work reads a part.
         let new = self.site.beside("job");
         fs::write(&new, job.to_string()).unwrap();
-        crate::site::make_dir(&self.site.path(&format!("{RUN}/jobs")));
+        make_dir(&self.site.path(&format!("{RUN}/jobs")));
         fs::rename(new, self.job(vm)).unwrap();
     }
 
@@ -207,6 +207,13 @@ impl Node {
         self.deliver();
         assert_eq!(self.progress(vm), told("delivered", "start"));
         self.site.log_lines();
+    }
+
+    /// libvirtd calls the hook for the VM; until that, and the helper that it may have started, have ended.
+    pub fn hook(&self, vm: &Vm, operation: &str) {
+        let mut hook = self.site.hook(&[&vm.name, operation, "begin", "-"]);
+        assert!(run(&mut hook, vm.xml().as_bytes()).status.success());
+        wait_for("the hook and its helper to end", || self.site.processes().is_empty());
     }
 
     /// A helper that is still at work when this returns.
