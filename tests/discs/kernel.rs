@@ -4,9 +4,10 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::programs::run;
-use crate::read_back::ReadBack;
-use crate::samples;
+use crate::reader::run;
+
+use super::read_back::ReadBack;
+use super::samples;
 
 #[test]
 fn the_linux_kernel_reads_every_tree_back_by_rock_ridge_and_joliet() {

@@ -1,12 +1,13 @@
 //! The programs, one promise each.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 
-use crate::read_back::ReadBack;
-use crate::samples;
+use crate::reader::run;
+
+use super::read_back::ReadBack;
+use super::samples;
 
 /// A command in a UTF-8 locale, with the administrator's programs on the path.
 fn program(name: &str) -> Command {
@@ -14,20 +15,6 @@ fn program(name: &str) -> Command {
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
     command.env("LC_ALL", "C.UTF-8").env("PATH", path);
     command
-}
-
-/// Runs `command`, which must succeed; `package` has it on Debian. Returns what it printed.
-pub fn run(command: &mut Command, package: &str) -> Vec<u8> {
-    let output = match command.output() {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            panic!("{:?} is not installed: apt-get install {package}", command.get_program())
-        }
-        output => output.unwrap(),
-    };
-    let said = String::from_utf8_lossy(&output.stderr);
-    let printed = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{command:?}: {}\n{said}\n{printed}", output.status);
-    output.stdout
 }
 
 #[test]

@@ -8,7 +8,7 @@ use virt_recontext::context::iso9660::label::Label;
 use virt_recontext::context::iso9660::unrepresentable::Unrepresentable;
 use virt_recontext::context::tree::{File, Tree};
 
-use crate::samples;
+use super::samples;
 
 const MIB: u64 = 1 << 20;
 

@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::samples::Sample;
+use super::samples::Sample;
 
 /// What a program found: paths, contents and permission bits.
 #[derive(Default)]

@@ -224,7 +224,7 @@ proptest! {
 
 #[test]
 fn the_samples_keep_the_rules_that_few_readers_check() {
-    for sample in crate::samples::all() {
+    for sample in super::samples::all() {
         check(&sample.tree);
     }
 }

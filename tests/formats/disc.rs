@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 
@@ -18,7 +17,8 @@ use virt_recontext::context::marker::{Edition, Generation, Reason};
 use virt_recontext::context::tree::File;
 use virt_recontext::host::config::Limits;
 
-pub const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
+use crate::reader::run;
+use crate::site::UUID;
 
 /// What a host says about itself, and the files that it has for guests.
 #[derive(Debug, Clone, Default)]
@@ -75,20 +75,6 @@ pub fn written(composed: &Composed, format: Format) -> tempfile::NamedTempFile {
     let image = Image::new(composed.tree(), &format.label().parse().unwrap(), date).unwrap().to_bytes();
     fs::write(disc.path(), image).unwrap();
     disc
-}
-
-/// Runs `command`, which must succeed; `package` has it on Debian. Returns what it printed.
-pub fn run(command: &mut Command, package: &str) -> Vec<u8> {
-    let output = match command.env("LC_ALL", "C.UTF-8").output() {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            panic!("{:?} is not installed: apt-get install {package}", command.get_program())
-        }
-        output => output.unwrap(),
-    };
-    let said = String::from_utf8_lossy(&output.stderr);
-    let printed = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{command:?}: {}\n{said}\n{printed}", output.status);
-    output.stdout
 }
 
 pub fn read(dir: &Path, path: &str) -> Vec<u8> {

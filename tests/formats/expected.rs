@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::disc::UUID;
+use crate::site::UUID;
 
 /// `metadata` of a NoCloud seed, apart from what cloud-init adds by itself.
 pub fn nocloud(facts: &Value) -> Value {

@@ -8,10 +8,13 @@ use serde_json::{Value, json};
 use virt_recontext::context::composed::Origin;
 use virt_recontext::context::format::Format;
 
-use crate::cloud_init::{CloudInit, schema};
-use crate::disc::{Given, UUID, extracted, read, run, written};
-use crate::shells::{self, SHELLS};
-use crate::{expected, samples};
+use crate::reader::run;
+use crate::site::UUID;
+
+use super::cloud_init::{CloudInit, schema};
+use super::disc::{Given, extracted, read, written};
+use super::shells::{self, SHELLS};
+use super::{expected, samples};
 
 const ALL: [Format; 4] = Format::ALL;
 

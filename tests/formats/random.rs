@@ -11,11 +11,13 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use virt_recontext::context::format::Format;
 
-use crate::cloud_init::CloudInit;
-use crate::disc::{Given, UUID, extracted, read};
-use crate::expected;
-use crate::samples;
-use crate::shells::{self, SHELLS};
+use crate::site::UUID;
+
+use super::cloud_init::CloudInit;
+use super::disc::{Given, extracted, read};
+use super::expected;
+use super::samples;
+use super::shells::{self, SHELLS};
 
 /// Discs for each format.
 const CASES: u32 = 100;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use crate::disc::run;
+use crate::reader::run;
 
 /// The shells of common guests, with the packages that have them.
 pub const SHELLS: [(&[&str], &str); 4] =

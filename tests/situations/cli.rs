@@ -4,10 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use super::site::{Site, here, install, run};
+use super::site::{Site, UUID, here, install, run};
 use super::situation::usual_vm;
 
-const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
 const VERBS: [&str; 8] = ["enable", "disable", "preview", "build", "refresh", "status", "doctor", "deliver"];
 
 /// A host with the usual VM's XML in `vm.xml`.

@@ -6,16 +6,15 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 
 use super::normal::Normal;
-use super::site::{Site, install, make_dir, run};
+use super::site::{Site, UUID, install, make_dir, now, run};
 use super::snapshot::Snapshot;
 
-const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
 pub const IMAGES: &str = "var/lib/libvirt/recontext";
 pub const DRIVE: &str = "<disk type='file' device='cdrom'><source file='IMAGE' startupPolicy='optional'/>\
                      <target dev='hdc' bus='ide'/><readonly/></disk>";
@@ -128,22 +127,13 @@ impl Patient {
 
     /// The same on file systems mounted for it alone: `mount OPTIONS`, in the host's root.
     fn examine_with(&self, mount: &str) -> Vec<Found> {
-        let doctor = self.site.recontext(&["doctor", "--json"]);
-        let script =
-            format!("cd {} && {mount} && exec {:?} doctor --json", self.site.root().display(), doctor.get_program());
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-ec", &script]).env("VIRT_RECONTEXT_ROOT", self.site.root());
-        findings(&command.output().unwrap())
+        findings(&run(&mut self.site.in_mounts(mount, &self.site.recontext(&["doctor", "--json"])), b""))
     }
 
     /// What a person reads.
     pub fn told(&self) -> String {
         String::from_utf8(run(&mut self.site.recontext(&["doctor"]), b"").stdout).unwrap()
     }
-}
-
-fn now() -> u64 {
-    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() / 10).unwrap()
 }
 
 fn domain(name: &str, drives: &str, metadata: &str, more: &str) -> String {

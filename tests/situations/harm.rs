@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 use fs2::FileExt;
@@ -12,10 +12,9 @@ use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::site::{Site, finish, here, run, wait_for};
+use super::site::{Site, UUID, finish, here, run, wait_for};
 use super::situation::usual_vm;
 
-const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
 const IMAGE: &str = "var/lib/libvirt/recontext/6695eb01-f6a4-8304-79aa-97f2502e193f.iso";
 const MIGRATE: [&str; 4] = ["vm", "migrate", "begin", "-"];
 const STARTED: [&str; 4] = ["vm", "started", "begin", "-"];
@@ -43,9 +42,7 @@ fn assert_harmless(output: &Output) {
 }
 
 fn messages(site: &Site) -> String {
-    let lines = site.log_lines();
-    let messages = lines.iter().map(|line| line.split_once("]: ").unwrap().1);
-    messages.collect::<Vec<&str>>().join("\n")
+    site.messages().join("\n")
 }
 
 /// Starts the hook on the VM's arrival while somebody holds the VM's lock: its child waits.
@@ -311,13 +308,7 @@ fn who_has_the_old_disc_open_keeps_it() {
 
 /// The hook, in a mount namespace of its own that `commands` have changed. They run in the root.
 fn in_mounts(site: &Site, commands: &str, arguments: &[&str]) -> Command {
-    let hook = site.hook(arguments);
-    let mut shell = Command::new("unshare");
-    shell.args(["--mount", "--propagation", "private", "/bin/sh", "-euc"]);
-    shell.arg(format!("cd \"$VIRT_RECONTEXT_ROOT\"; {commands}\ncd /; exec \"$0\" \"$@\""));
-    shell.arg(hook.get_program()).args(arguments).env("VIRT_RECONTEXT_ROOT", site.root());
-    shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    shell
+    site.in_mounts(commands, &site.hook(arguments))
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What differs from run to run, replaced by a word for it: times, numbers of discs, process ids, the temporary root.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::site::{UUID, now};
 
 /// Replaces what differs from run to run. One for each situation: it remembers the numbers of the discs, so that the
 /// first that is seen is always G1, wherever it shows up again.
@@ -9,14 +10,6 @@ pub struct Normal {
     root: String,
     begin: u64,
     generations: Vec<u64>,
-}
-
-/// The usual VM's.
-const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
-
-/// Hundredths of a second since 1970, as discs, jobs and states count them.
-fn now() -> u64 {
-    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() / 10).unwrap()
 }
 
 impl Normal {

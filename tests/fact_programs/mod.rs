@@ -1,26 +1,22 @@
 //! Executables in `facts.d`, run by the built command line: what they are given, what they may do, and what is made of
 //! what they print.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so")]
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
-const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
+use crate::site::{Site, UUID, run};
 
 /// A host with one program for facts.
 struct Host {
-    root: TempDir,
+    site: Site,
 }
 
 impl Host {
     fn with_program(script: &str) -> Host {
-        let host = Host { root: TempDir::new().unwrap() };
+        let host = Host { site: Site::new(&[]) };
         host.write("etc/virt-recontext/facts.d/probe", &format!("#!/bin/sh\n{script}\n"), 0o755);
         host.write("etc/virt-recontext/context/probe.j2", "{{ facts.probe }}\n", 0o644);
         host.write("vm.xml", &format!("<domain><name>web 1</name><uuid>{UUID}</uuid></domain>"), 0o644);
@@ -28,16 +24,14 @@ impl Host {
     }
 
     fn write(&self, path: &str, text: &str, mode: u32) {
-        let path = self.root.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        self.site.write(path, text);
+        fs::set_permissions(self.site.path(path), Permissions::from_mode(mode)).unwrap();
     }
 
     fn preview(&self) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_virt-recontext"));
-        command.env("VIRT_RECONTEXT_ROOT", self.root.path()).env("SECRET", "x");
-        command.args(["preview", "--file", "/probe", "--xml"]).arg(self.root.path().join("vm.xml")).output().unwrap()
+        let xml = self.site.path("vm.xml");
+        let mut preview = self.site.recontext(&["preview", "--file", "/probe", "--xml", xml.to_str().unwrap()]);
+        run(preview.env("SECRET", "x"), b"")
     }
 
     /// What the template shows.
@@ -50,7 +44,7 @@ impl Host {
     /// With this mode, a file or directory is named as the reason for there being no disc.
     fn assert_refused_with_mode(&self, path: &str, mode: u32) {
         // Without the slash at the end that joining "" gives.
-        let path: PathBuf = self.root.path().join("etc/virt-recontext").join(path).components().collect();
+        let path: PathBuf = self.site.path("etc/virt-recontext").join(path).components().collect();
         let before = fs::metadata(&path).unwrap().permissions();
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         let complaint = self.complaint();
@@ -110,7 +104,7 @@ fn a_program_that_takes_too_long_ends_with_all_its_children() {
     let begin = Instant::now();
     assert!(host.complaint().contains("limits.program_time = 1 s"));
     assert!(begin.elapsed() < Duration::from_secs(30));
-    let child = fs::read_to_string(host.root.path().join("etc/virt-recontext/child")).unwrap();
+    let child = fs::read_to_string(host.site.path("etc/virt-recontext/child")).unwrap();
     let alive = || {
         let stat = fs::read_to_string(Path::new("/proc").join(child.trim()).join("stat"));
         stat.is_ok_and(|stat| !stat.contains(") Z "))
@@ -134,7 +128,7 @@ fn a_program_that_others_can_write_is_not_run() {
     for (path, mode) in [("facts.d/probe", 0o775), ("facts.d/probe", 0o757), ("facts.d", 0o777), ("", 0o775)] {
         host.assert_refused_with_mode(path, mode);
     }
-    assert!(!host.root.path().join("etc/virt-recontext/ran").exists());
+    assert!(!host.site.path("etc/virt-recontext/ran").exists());
 }
 
 #[test]

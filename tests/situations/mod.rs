@@ -1,4 +1,4 @@
-//! The built programs from the outside, on a host in a temporary directory: one folder, one situation.
+//! What libvirtd calls the hook for, and what comes of it: one folder, one situation.
 //!
 //!     NAME/call          what happens, line by line:
 //!                          vm migrate begin -              the hook is called so; 'my vm' has a space
@@ -16,20 +16,12 @@
 //! differs from what was asked (`-` asked, `+` answered); lines of the log; files that are new (`+`), gone (`-`), new
 //! in place of an old one (`>`) or written over (`~`), with their content; how the helper was started. What differs
 //! from run to run is replaced by a word (see `normal`): `G1` is the first disc's number, `{PATH}` the identity of that
-//! file. A sentence for people is only `…`; the file `sentences` has the words of all (see `sentences.rs`). Checked at each call and so not told: that libvirt's schema takes the answer, that no secret of the VM is
-//! written or logged, and that the helper keeps nothing of its caller.
+//! file. A sentence for people is only `…`; the file `sentences` has the words of all (see `sentences.rs`). Checked at
+//! each call and so not told: that libvirt's schema takes the answer, that no secret of the VM is written or logged, and
+//! that the helper keeps nothing of its caller.
 //!
-//! `UPDATE=1 cargo test --test situations` writes `expected` anew: read every line of the difference before you commit.
-//! `VIRT_RECONTEXT_DIST=target/dist` tests the programs in that directory instead of Cargo's. Root alone can run these
-//! tests, with bsdtar, strace, virt-xml-validate and unshare.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "helpers of tests fail as loudly as tests; clippy.toml covers only the tests themselves"
-)]
+//! `UPDATE=1 cargo test --test tests situations::` writes `expected` anew: read every line of the difference before
+//! you commit. These tests need bsdtar, strace, virt-xml-validate and unshare.
 
 mod cli;
 mod denied;
@@ -42,9 +34,10 @@ mod harm;
 mod kernel;
 mod normal;
 mod sentences;
-mod site;
 mod situation;
 mod snapshot;
+
+use crate::site;
 
 /// Makes a test of each name; the names are those of the folders.
 macro_rules! situations {

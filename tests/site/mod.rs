@@ -10,12 +10,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use tempfile::TempDir;
+
+/// The usual VM's.
+pub const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
 
 /// The host's name, whatever the machine is called.
 pub const HOST: &str = "host-b";
@@ -72,6 +75,11 @@ impl Site {
         self.dir.path().join("root")
     }
 
+    /// A place below the root.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root().join(path)
+    }
+
     /// A place of the test's own, which the programs do not see.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -79,16 +87,26 @@ impl Site {
 
     /// Writes a file below the root.
     pub fn write(&self, path: &str, text: &str) {
-        let path = self.root().join(path);
+        let path = self.path(path);
         make_dir(path.parent().unwrap());
         fs::write(path, text).unwrap();
     }
 
     /// Puts a shell script in the helper's place.
     pub fn install_helper(&self, script: &str) {
+        self.install_program(script, "usr/sbin/virt-recontext");
+    }
+
+    /// Puts the helper itself in its place, or as good as that.
+    pub fn install_real_helper(&self) {
+        self.install_helper(&format!("#!/bin/sh\nexec '{}' \"$@\"\n", program("virt-recontext").display()));
+    }
+
+    /// Makes a shell script a program below the root.
+    pub fn install_program(&self, script: &str, path: &str) {
         let source = self.beside("script");
         fs::write(&source, script).unwrap();
-        install(&source, &self.root().join("usr/sbin/virt-recontext"));
+        install(&source, &self.path(path));
     }
 
     /// The hook with the environment and the working directory that libvirtd gives it.
@@ -135,6 +153,17 @@ impl Site {
         unsafe { command.pre_exec(become_the_host) };
     }
 
+    /// The command on this host, in a mount namespace of its own that `commands` have changed. They run in the root, and
+    /// have the command as `"$0" "$@"`.
+    pub fn in_mounts(&self, commands: &str, command: &Command) -> Command {
+        let mut shell = Command::new("unshare");
+        shell.args(["--mount", "--propagation", "private", "/bin/sh", "-euc"]);
+        shell.arg(format!("cd \"$VIRT_RECONTEXT_ROOT\"; {commands}\ncd /; exec \"$0\" \"$@\""));
+        shell.arg(command.get_program()).args(command.get_args());
+        self.on_this_host(&mut shell, 0);
+        shell
+    }
+
     /// The program, where the user `uid` can surely reach it.
     fn reachable(&self, program: &Path, uid: u32) -> PathBuf {
         if uid == 0 {
@@ -156,6 +185,12 @@ impl Site {
                 Err(error) => panic!("reading the log: {error}"),
             }
         }
+    }
+
+    /// The same without what stands before the message in each.
+    pub fn messages(&self) -> Vec<String> {
+        let message = |line: String| line.split_once("]: ").unwrap().1.to_owned();
+        self.log_lines().into_iter().map(message).collect()
     }
 
     /// The helpers that were started since this was last asked for, once all of them have ended.
@@ -274,6 +309,11 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(begin.elapsed() < PATIENCE, "waited in vain for {what}");
         thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Hundredths of a second since 1970, as discs, jobs and states count them.
+pub fn now() -> u64 {
+    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() / 10).unwrap()
 }
 
 /// Where the situations lie.

@@ -1,28 +1,21 @@
 //! The built hook against input that means harm, and files that mean harm: it ends in time, with bounded memory and 0, and
-//! answers a whole domain or nothing. Root alone can run these tests.
+//! answers a whole domain or nothing.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "helpers of tests fail as loudly as tests; clippy.toml covers only the tests themselves"
-)]
-
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::libc::RLIM_INFINITY;
 use nix::sys::resource::{Resource, setrlimit};
-use tempfile::TempDir;
 
-const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
+use crate::site::{Site, UUID};
+
 const SECRET: &str = "T0p-Secret";
 
 /// The hook's deadline is 10 s; a busy machine needs some more.
@@ -33,7 +26,7 @@ const LATEST: Duration = Duration::from_secs(30);
 const MOST_MEMORY: u64 = 300 << 20;
 
 /// A host in a temporary directory.
-struct Host(TempDir);
+struct Host(Site);
 
 /// What the hook did.
 struct Done {
@@ -44,23 +37,17 @@ struct Done {
 
 impl Host {
     fn new() -> Host {
-        let host = Host(TempDir::with_prefix("recontext-").unwrap());
-        fs::set_permissions(host.0.path(), Permissions::from_mode(0o755)).unwrap();
-        for dir in ["dev", "run/libvirt", "var/lib/libvirt"] {
-            fs::create_dir_all(host.path(dir)).unwrap();
-        }
+        let host = Host(Site::new(&[]));
         host.write("etc/virt-recontext/context/motd", "hello\n");
         host
     }
 
     fn path(&self, path: &str) -> PathBuf {
-        self.0.path().join(path)
+        self.0.path(path)
     }
 
     fn write(&self, path: &str, text: &str) {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        self.0.write(path, text);
     }
 
     fn image(&self) -> PathBuf {
@@ -69,9 +56,9 @@ impl Host {
 
     /// The hook, given what `feed` writes.
     fn fed(&self, arguments: &[&[u8]], feed: impl FnOnce(&mut dyn Write) -> std::io::Result<()> + Send) -> Done {
-        let mut hook = Command::new(program());
-        hook.args(arguments.iter().map(|argument| std::ffi::OsStr::from_bytes(argument)));
-        hook.env_clear().env("VIRT_RECONTEXT_ROOT", self.0.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let arguments: Vec<&OsStr> = arguments.iter().map(|argument| OsStr::from_bytes(argument)).collect();
+        let mut hook = self.0.hook(&arguments);
+        hook.stderr(Stdio::inherit());
         // SAFETY: between fork and exec it makes one system call, and allocates nothing.
         unsafe {
             hook.pre_exec(|| Ok(setrlimit(Resource::RLIMIT_AS, MOST_MEMORY, RLIM_INFINITY)?));
@@ -106,12 +93,6 @@ impl Done {
         let (start, end) = (&asked[..20.min(asked.len())], asked.trim_end().ends_with("</domain>"));
         assert!(answer.is_empty() || (answer.starts_with(start) && end && answer.trim_end().ends_with("</domain>")));
     }
-}
-
-/// The static hook of packaging/build if there is one, as libvirtd would run it; otherwise Cargo's.
-fn program() -> PathBuf {
-    let dist = std::env::var_os("VIRT_RECONTEXT_DIST").map(|dist| PathBuf::from(dist).join("virt-recontext-hook"));
-    dist.map_or_else(|| env!("CARGO_BIN_EXE_virt-recontext-hook").into(), |dist| dist.canonicalize().unwrap())
 }
 
 /// A VM with this metadata, this drive's file and something more below `<domain>`.
@@ -351,6 +332,7 @@ fn everything(host: &Host) -> Vec<String> {
         }
     }
     let mut found = Vec::new();
-    walk(host.0.path(), host.0.path(), &mut found);
+    let root = host.0.root();
+    walk(&root, &root, &mut found);
     found
 }

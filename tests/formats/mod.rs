@@ -3,14 +3,6 @@
 //! Facts and files are composed, written as a disc, taken off it by bsdtar and given to those readers, which must find
 //! every fact and every file unchanged. A program that isn't there is a failure that names its Debian package.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "helpers of tests fail as loudly as tests; clippy.toml covers only the tests themselves"
-)]
-
 mod cloud_init;
 mod disc;
 mod expected;

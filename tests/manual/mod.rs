@@ -1,15 +1,7 @@
 //! The manual pages and the shells' completions say what the programs do: every command and option, every configuration
 //! key with its default, every call of the hook. Other people's programs judge their form.
 //!
-//! `UPDATE=1 cargo test --test manual` writes packaging/completions anew from the command line's own definition.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "helpers of tests fail as loudly as tests; clippy.toml covers only the tests themselves"
-)]
+//! `UPDATE=1 cargo test --test tests manual::` writes packaging/completions anew from the command line's own definition.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -292,7 +284,7 @@ fn the_completions_are_those_of_the_command_line() {
             fs::write(&path, completion(shell)).unwrap();
         }
         let there = fs::read_to_string(&path).unwrap_or_default();
-        assert!(there == completion(shell), "{name} is old: UPDATE=1 cargo test --test manual");
+        assert!(there == completion(shell), "{name} is old: UPDATE=1 cargo test --test tests manual::");
     }
 }
 

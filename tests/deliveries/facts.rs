@@ -1,0 +1,85 @@
+//! Programs for facts in a delivery.
+
+use super::node::{Node, Vm, told};
+
+const SHOWN: &str = "etc/virt-recontext/context/probe.j2";
+
+/// A VM that was delivered what its program printed first.
+fn served() -> (Node, Vm) {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    node.site.write(SHOWN, "probe={{ facts.probe }}\n");
+    node.program("facts.d/probe", "echo '{\"probe\": \"first\"}'");
+    node.serve(&web);
+    assert!(node.is_on_disc(&web, "probe=first\n"));
+    (node, web)
+}
+
+#[test]
+fn what_a_program_prints_is_on_the_disc_that_is_delivered() {
+    let (node, web) = served();
+    node.program("facts.d/probe", "echo '{\"probe\": \"second\"}'");
+    node.note(&web, "refresh");
+    node.deliver();
+    assert!(node.is_on_disc(&web, "probe=second\n"));
+    // The hook, which runs no programs, has it from there.
+    node.site.write("etc/virt-recontext/context/motd", "moved\n");
+    node.hook(&web, "prepare");
+    assert!(node.is_on_disc(&web, "probe=second\n") && node.is_on_disc(&web, "moved\n"));
+}
+
+#[test]
+fn a_program_that_fails_or_is_slow_keeps_its_last_result_and_that_is_told() {
+    let (node, web) = served();
+    for (script, options, why) in [
+        ("echo 'no such sensor' >&2; exit 3", "", "no such sensor"),
+        ("echo nonsense", "", ""),
+        ("sleep 1000", "[limits]\nprogram_time = '1s'\n", "limits.program_time = 1 s"),
+    ] {
+        node.configure(options);
+        node.program("facts.d/probe", script);
+        node.note(&web, "restore");
+        node.deliver();
+        assert_eq!(node.progress(&web), told("delivered", "restore"), "{script}");
+        assert!(node.is_on_disc(&web, "probe=first\n"), "{script}");
+        let log = node.site.messages();
+        for said in [&node.message(&web), log.last().unwrap()] {
+            assert!(said.contains("facts.d/probe: ") && said.contains(why), "{script}: {said}");
+            assert!(said.ends_with(" s ago are used"), "{script}: {said}");
+        }
+    }
+    // A refresh that would have nothing to say otherwise says it too.
+    node.configure("");
+    node.program("facts.d/probe", "exit 3");
+    let (code, said) = node.say(&["refresh", "web"]);
+    assert_eq!(code, 0);
+    assert!(said.starts_with("web: the content is the same; the disc stays; running "), "{said}");
+}
+
+#[test]
+fn a_program_that_never_worked_makes_no_disc_and_is_named() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    node.program("facts.d/probe", "echo 'no such sensor' >&2; exit 3");
+    node.note(&web, "start");
+    node.deliver();
+    assert_eq!(node.progress(&web), told("failed", "start"));
+    let message = node.message(&web);
+    assert!(message.contains("facts.d/probe") && message.contains("no such sensor"), "{message}");
+    assert!(node.job(&web).exists() && !node.image(&web).exists());
+    node.program("facts.d/probe", "echo '{}'");
+    node.deliver();
+    assert_eq!(node.progress(&web), told("delivered", "start"));
+}
+
+#[test]
+fn a_program_of_one_vm_is_run_for_no_other() {
+    let (web, db) = (Vm::called("web"), Vm::called("db"));
+    let node = Node::with(&[&web, &db]);
+    node.program("domains/web/facts.d/own", "touch \"$(dirname \"$0\")/../$VIRT_RECONTEXT_DOMAIN_NAME\"; echo '{}'");
+    node.note(&web, "start");
+    node.note(&db, "start");
+    node.deliver();
+    let ran_for = |name: &str| node.site.path(&format!("etc/virt-recontext/domains/web/{name}")).exists();
+    assert_eq!(["web", "db"].map(ran_for), [true, false]);
+}

@@ -1,0 +1,84 @@
+//! Helpers among themselves, and with the daemon.
+
+use serde_json::json;
+
+use super::node::{Node, Vm, told};
+use crate::site::{finish, wait_for};
+
+#[test]
+fn a_second_helper_leaves_its_work_to_the_first() {
+    let (web, later) = (Vm::called("web"), Vm::called("later"));
+    let node = Node::with(&[&web, &later]);
+    node.gate(&web);
+    node.note(&web, "start");
+    let mut first = node.helper();
+    wait_for("the first helper to be at work", || node.is_at_gate(&web));
+    node.note(&later, "start");
+    node.deliver();
+    assert!(first.try_wait().unwrap().is_none(), "the second has waited for the first");
+    // The first finds it by itself, while it is still busy with another.
+    wait_for("the later job", || node.progress(&later) == told("delivered", "start"));
+    assert!(first.try_wait().unwrap().is_none());
+    node.open_gate(&web);
+    assert!(finish(first).status.success());
+    assert_eq!(node.progress(&web), told("delivered", "start"));
+    assert!(!node.job(&web).exists() && !node.job(&later).exists());
+    let pid = |line: &String| line.split_once('[').unwrap().1.split_once(']').unwrap().0.to_owned();
+    let pids: Vec<String> = node.site.log_lines().iter().map(pid).collect();
+    assert!(pids.len() == 2 && pids[0] == pids[1], "both jobs are the first helper's: {pids:?}");
+}
+
+#[test]
+fn without_its_daemon_a_helper_leaves_the_jobs_to_the_next() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    node.note(&web, "start");
+    let file = node.site.beside("node.xml");
+    std::fs::rename(&file, node.site.beside("away")).unwrap();
+    let (code, said) = node.say(&["deliver"]);
+    assert_eq!(code, 1);
+    assert!(said.contains(&format!("connecting to libvirt at test://{}: ", file.display())), "{said}");
+    let log = node.site.messages();
+    assert!(log.len() == 1 && log[0].ends_with("; the jobs stay for the next helper"), "{log:?}");
+    assert_eq!(node.all_of(&web), ["job"]);
+    std::fs::rename(node.site.beside("away"), &file).unwrap();
+    node.deliver();
+    assert_eq!(node.progress(&web), told("delivered", "start"));
+}
+
+#[test]
+fn a_vm_of_a_driver_that_cannot_be_reached_waits_and_keeps_no_other_waiting() {
+    let (guest, web) = (Vm::called("guest"), Vm::called("web"));
+    let node = Node::with(&[&web]);
+    // The older one, and of a VM that the other driver does not know.
+    node.note_with(&guest, json!({"driver": "xen"}));
+    node.note(&web, "start");
+    let (code, said) = node.say(&["deliver"]);
+    assert_eq!(code, 1);
+    assert!(said.contains("connecting to libvirt at xen:///system: "), "{said}");
+    assert_eq!(node.progress(&web), told("delivered", "start"));
+    assert!(node.job(&guest).exists() && !node.job(&web).exists());
+}
+
+#[test]
+fn a_broken_configuration_leaves_the_jobs_until_it_is_mended() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    node.note(&web, "start");
+    node.configure("image_dir = 7\n");
+    let (code, said) = node.say(&["deliver"]);
+    assert!(code == 1 && said.contains("config.toml"), "{code}: {said}");
+    assert_eq!(node.all_of(&web), ["job"]);
+    node.configure("");
+    node.deliver();
+    assert_eq!(node.progress(&web), told("delivered", "start"));
+}
+
+#[test]
+fn without_jobs_a_helper_does_nothing_and_ends_well() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    node.deliver();
+    assert_eq!(node.all_of(&web), [""; 0]);
+    assert_eq!(node.site.messages(), [""; 0]);
+}

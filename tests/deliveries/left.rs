@@ -1,0 +1,90 @@
+//! What is left of VMs that ended without our noticing, for example while the hook was not installed.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::node::{Node, OFF, Vm, told};
+
+/// Older than a VM can be that is still to arrive, in seconds.
+const OLD: u64 = 31;
+
+#[test]
+fn what_is_left_of_a_vm_that_runs_here_no_more_is_removed() {
+    let (web, db, stays) = (Vm::called("web"), Vm::called("db"), Vm::called("stays"));
+    let node = Node::with(&[&web, &db, &stays]);
+    [&web, &db, &stays].iter().for_each(|vm| node.serve(vm));
+    [&web, &db, &stays].iter().for_each(|vm| node.age(vm, OLD));
+    node.has(&[&stays, &Vm { more: OFF, ..db.clone() }]);
+    node.deliver();
+    assert_eq!([&web, &db].map(|vm| node.all_of(vm).len()), [0, 0]);
+    assert_eq!(node.all_of(&stays), ["state", "disc", "lock"]);
+    let mut log = node.site.messages();
+    log.sort();
+    let line = |name: &str| format!("{name}: does not run here any more; its disc is removed");
+    assert_eq!(log, [line("db"), line("web")]);
+}
+
+#[test]
+fn what_is_left_of_a_vm_stays_when_it_is_young_or_another_drivers() {
+    let (young, xen) = (Vm::called("young"), Vm::called("xen"));
+    let node = Node::with(&[&young, &xen]);
+    [&young, &xen].iter().for_each(|vm| node.serve(vm));
+    node.age(&xen, OLD);
+    node.edit(&node.state_file(&xen), |state| state["driver"] = json!("xen"));
+    node.has(&[]);
+    node.deliver();
+    assert_eq!([&young, &xen].map(|vm| node.all_of(vm)), [["state", "disc", "lock"]; 2]);
+    assert_eq!(node.site.messages(), [""; 0]);
+}
+
+#[test]
+fn what_is_left_of_a_vm_stays_while_it_has_a_job() {
+    let (web, stays) = (Vm::called("web"), Vm::called("stays"));
+    let node = Node::with(&[&web, &stays]);
+    node.serve(&web);
+    node.age(&web, OLD);
+    // One that this helper cannot do, and one that brings it to the driver of the state.
+    node.note_with(&web, json!({"driver": "xen"}));
+    node.note(&stays, "start");
+    node.has(&[&stays]);
+    assert_eq!(node.say(&["deliver"]).0, 1);
+    assert_eq!(node.progress(&stays), told("delivered", "start"));
+    assert_eq!(node.all_of(&web), ["job", "state", "disc", "lock"]);
+}
+
+#[test]
+fn a_disc_that_another_host_put_there_stays() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    node.serve(&web);
+    node.age(&web, OLD);
+    let theirs = node.site.beside("theirs");
+    fs::write(&theirs, "theirs").unwrap();
+    fs::rename(&theirs, node.image(&web)).unwrap();
+    node.has(&[]);
+    node.deliver();
+    assert_eq!(node.all_of(&web), ["disc"]);
+    assert_eq!(fs::read(node.image(&web)).unwrap(), b"theirs");
+}
+
+#[test]
+fn what_programs_printed_for_a_vm_is_kept_for_a_day_after_it_left() {
+    const DAY: u64 = 24 * 60 * 60 * super::node::SECOND;
+    let (web, db) = (Vm::called("web"), Vm::called("db"));
+    let node = Node::with(&[&web, &db]);
+    node.program("facts.d/probe", "echo '{\"probe\": 1}'");
+    let facts = |vm: &Vm| node.site.path(&format!("run/libvirt/recontext/facts/{}.json", vm.uuid));
+    for (vm, age) in [(&web, DAY + super::node::SECOND * 60), (&db, DAY / 2)] {
+        node.serve(vm);
+        node.age(vm, OLD);
+        node.edit(&facts(vm), |results| {
+            for result in results["programs"].as_object_mut().unwrap().values_mut() {
+                result["at"] = json!(result["at"].as_u64().unwrap() - age);
+            }
+        });
+    }
+    node.has(&[]);
+    node.deliver();
+    assert_eq!([&web, &db].map(|vm| facts(vm).exists()), [false, true]);
+}
