@@ -2,15 +2,24 @@
 //!
 //! The zones, from the inside out:
 
-// Pure: facts, templates and layers to files, files to an image; a domain's XML in, the edited XML out.
+// Pure: a domain's XML in, the edited XML out; facts, templates and layers to files, files to an image.
 pub mod context;
-// The machine: paths, configuration, files, locks, jobs and states, the log.
+// The machine: paths, configuration, files, programs, the log, and what there is of each VM.
 pub mod host;
 // What runs while libvirtd waits.
 pub mod hook;
-// What runs later: libvirt, waiting, trying again; the command line.
+// The connection to libvirt.
 #[cfg(feature = "libvirt")]
-pub mod helper;
+mod libvirt;
+// The helper, which runs by itself: it waits, changes media, tries again.
+#[cfg(feature = "libvirt")]
+mod delivery;
+// What looks at the host and its VMs and says what is wrong.
+#[cfg(feature = "libvirt")]
+mod doctor;
+// What a person types.
+#[cfg(feature = "libvirt")]
+pub mod commands;
 
 #[cfg(all(feature = "libvirt", target_feature = "crt-static"))]
 compile_error!("libvirt can only be linked dynamically: build the static hook with --no-default-features");

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use virt_recontext::helper::cli::Cli;
-use virt_recontext::helper::exit::FAILED;
+use virt_recontext::commands::cli::Cli;
+use virt_recontext::commands::exit::FAILED;
 use virt_recontext::host::paths::Host;
 
 fn main() -> ExitCode {

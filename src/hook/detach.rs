@@ -12,9 +12,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, setsid};
 
-use crate::host::lock::HelperLock;
 use crate::host::log::Log;
 use crate::host::paths::{Host, ROOT_VARIABLE};
+use crate::host::vm::lock::HelperLock;
 
 /// Starts `virt-recontext deliver` and does not wait for it, unless a helper is at work: that one looks at the spool once
 /// more before it ends, and so finds the job that the caller has noted. A program that turns out not to be one is told

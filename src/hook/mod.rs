@@ -3,12 +3,12 @@
 //! The process that libvirtd started reads the XML and hands the work to a supervised child. Whatever becomes of the
 //! child, it answers a whole document or nothing and exits with 0, unless the administrator wants a refusal.
 
-pub mod call;
 mod detach;
+mod fallback;
+pub mod operation;
 mod reply;
 mod stdin;
 mod supervise;
-mod unharmed;
 mod work;
 
 use std::ffi::{OsStr, OsString};
@@ -18,11 +18,11 @@ use std::time::Instant;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::geteuid;
 
-use crate::context::driver::Driver;
-use crate::context::request::NAMESPACE;
+use crate::context::domain::driver::Driver;
+use crate::context::domain::request::NAMESPACE;
 use crate::host::log::Log;
 use crate::host::paths::Host;
-use call::HookCall;
+use operation::HookCall;
 use reply::Reply;
 
 /// What the hook says of itself. It stands in the program as it stands here, by which `virt-recontext doctor` knows the

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use super::call::HookCall;
+use super::operation::HookCall;
 use super::supervise::Outcome;
 use crate::host::config::OnError;
 

@@ -7,27 +7,27 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use super::call::{HookCall, Operation};
 use super::detach;
+use super::fallback;
+use super::operation::{HookCall, Operation};
 use super::reply::{Reply, policy};
 use super::supervise::{MEMORY, set_memory_limit};
-use super::unharmed;
+use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
-use crate::context::drive::Drive;
-use crate::context::marker::Reason;
-use crate::context::request::Request;
-use crate::context::rewrite;
+use crate::context::domain::drive::Drive;
+use crate::context::domain::request::Request;
+use crate::context::domain::rewrite;
 use crate::context::uuid::Uuid;
 use crate::host::config::{Config, OnError};
 use crate::host::disc::{Sources, Subject};
-use crate::host::image;
-use crate::host::leftovers;
-use crate::host::lock::VmLock;
 use crate::host::log::Log;
 use crate::host::paths::Host;
 use crate::host::programs::{NotRunYet, Results};
-use crate::host::spool::Job;
-use crate::host::state::{Progress, State};
+use crate::host::vm::image;
+use crate::host::vm::job::Job;
+use crate::host::vm::leftovers;
+use crate::host::vm::lock::VmLock;
+use crate::host::vm::state::{Progress, State};
 
 /// For so long, in seconds, a job from `migrate` or `restore` explains the `prepare` that follows it in the same
 /// arrival. One that is older is left over from an arrival that never came.
@@ -71,7 +71,7 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
         if refuse {
             return Reply::Refuse(format!("{error:#}"));
         }
-        unharmed::let_go_on(host, call.operation, xml).unwrap_or_else(|error| {
+        fallback::let_go_on(host, call.operation, xml).unwrap_or_else(|error| {
             log.error(format_args!("{}: {}: letting the VM go on: {error:#}", call.domain, call.operation));
             Reply::Nothing
         })

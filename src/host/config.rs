@@ -8,9 +8,9 @@ use serde::{Deserialize, Deserializer, de::Error};
 
 use super::file;
 use super::paths::Host;
-use crate::context::compose;
-use crate::context::driver::Driver;
-use crate::context::format::Format;
+use crate::context::disc::compose;
+use crate::context::disc::format::Format;
+use crate::context::domain::driver::Driver;
 use crate::context::toml_fault;
 
 /// What the administrator wants.

@@ -7,19 +7,19 @@ use anyhow::{Context, Result};
 use super::clock;
 use super::config::Config;
 use super::identity;
-use super::image::{self, Identity};
 use super::layers;
-use super::lock::VmLock;
 use super::paths::Host;
 use super::programs::ProgramFacts;
-use super::state::State;
-use crate::context::compose::{Layer, Occasion, compose};
-use crate::context::composed::Composed;
+use super::vm::image::{self, Identity};
+use super::vm::lock::VmLock;
+use super::vm::state::State;
+use crate::context::disc::compose::{Layer, Occasion, compose};
+use crate::context::disc::composed::Composed;
+use crate::context::disc::marker::{Edition, Generation, Reason};
+use crate::context::domain::request::Request;
 use crate::context::iso9660::Image;
 use crate::context::iso9660::date::VolumeDate;
 use crate::context::iso9660::label::Label;
-use crate::context::marker::{Edition, Generation, Reason};
-use crate::context::request::Request;
 use crate::context::uuid::Uuid;
 
 /// Whose disc.
@@ -62,7 +62,7 @@ impl<'a> Sources<'a> {
         programs: &mut dyn ProgramFacts,
     ) -> Result<Sources<'a>> {
         let mut layers = layers::read(host, &config.limits, subject.name, subject.uuid, programs)?;
-        layers.push(Layer::carried(subject.request)?);
+        layers.push(subject.request.layer()?);
         Ok(Sources { host, config, subject, layers })
     }
 
@@ -116,6 +116,11 @@ impl<'a> Sources<'a> {
         let Some(edition) = state.edition.filter(|_| state.image.as_deref() == Some(path)) else { return Ok(false) };
         image::holds(self.host, path, &self.content(edition)?.image()?)
     }
+}
+
+/// The edition of a disc that is only looked at.
+pub fn next_edition() -> Edition {
+    Edition { generation: Generation::next(None, clock::now()), reason: Reason::Refresh }
 }
 
 impl Content {

@@ -15,9 +15,9 @@ use super::config::Limits;
 use super::file;
 use super::paths::Host;
 use super::programs::ProgramFacts;
-use crate::context::compose::{Layer, Owner};
-use crate::context::facts::{self, Facts};
-use crate::context::tree::File;
+use crate::context::disc::compose::{Layer, Owner};
+use crate::context::disc::facts::{self, Facts};
+use crate::context::disc::tree::File;
 use crate::context::uuid::Uuid;
 
 /// Deepest nesting of directories; a disc holds no deeper one.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::context::driver::Driver;
+use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
 
 /// The variable that moves the root, for tests. libvirtd passes it to no hook.

@@ -6,9 +6,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use virt_recontext::context::disc::tree::{File, Tree};
 use virt_recontext::context::iso9660::Image;
 use virt_recontext::context::iso9660::date::VolumeDate;
-use virt_recontext::context::tree::{File, Tree};
 
 fn main() {
     let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();

@@ -2,11 +2,11 @@
 
 use std::io::{self, IoSlice, Write};
 
+use virt_recontext::context::disc::tree::{File, Tree};
 use virt_recontext::context::iso9660::Image;
 use virt_recontext::context::iso9660::date::VolumeDate;
 use virt_recontext::context::iso9660::label::Label;
 use virt_recontext::context::iso9660::unrepresentable::Unrepresentable;
-use virt_recontext::context::tree::{File, Tree};
 
 use super::samples;
 

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use virt_recontext::context::disc::tree::{File, Tree};
 use virt_recontext::context::iso9660::Image;
 use virt_recontext::context::iso9660::date::VolumeDate;
-use virt_recontext::context::tree::{File, Tree};
 
 /// How many random trees there are, with the seeds 0, 1, 2 and so on.
 const RANDOM: u64 = 30;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use virt_recontext::context::disc::tree::{File, Tree};
 use virt_recontext::context::iso9660::Image;
 use virt_recontext::context::iso9660::date::VolumeDate;
-use virt_recontext::context::tree::{File, Tree};
 
 const BLOCK: usize = 2048;
 const DATE: [u8; 7] = [126, 11, 23, 1, 2, 56, 0];

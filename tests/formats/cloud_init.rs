@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
-use virt_recontext::context::format::Format;
+use virt_recontext::context::disc::format::Format;
 
 const CODE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/cache/cloud-init/usr/lib/python3/dist-packages");
 

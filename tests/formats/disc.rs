@@ -8,13 +8,13 @@ use std::process::Command;
 use anyhow::Result;
 use serde_json::Value;
 use tempfile::TempDir;
-use virt_recontext::context::compose::{Layer, Occasion, Owner, compose};
-use virt_recontext::context::composed::Composed;
-use virt_recontext::context::format::Format;
+use virt_recontext::context::disc::compose::{Layer, Occasion, Owner, compose};
+use virt_recontext::context::disc::composed::Composed;
+use virt_recontext::context::disc::format::Format;
+use virt_recontext::context::disc::marker::{Edition, Generation, Reason};
+use virt_recontext::context::disc::tree::File;
 use virt_recontext::context::iso9660::Image;
 use virt_recontext::context::iso9660::date::VolumeDate;
-use virt_recontext::context::marker::{Edition, Generation, Reason};
-use virt_recontext::context::tree::File;
 use virt_recontext::host::config::Limits;
 
 use crate::reader::run;

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use virt_recontext::context::composed::Origin;
-use virt_recontext::context::format::Format;
+use virt_recontext::context::disc::composed::Origin;
+use virt_recontext::context::disc::format::Format;
 
 use crate::reader::run;
 use crate::site::UUID;

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
-use virt_recontext::context::format::Format;
+use virt_recontext::context::disc::format::Format;
 
 use crate::site::UUID;
 

@@ -7,26 +7,26 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use tempfile::TempDir;
-use virt_recontext::context::compose::{Layer, Limits, Occasion, compose};
+use virt_recontext::context::disc::compose::{Layer, Limits, Occasion, compose};
+use virt_recontext::context::disc::facts;
+use virt_recontext::context::disc::format::Format;
+use virt_recontext::context::disc::marker::{Edition, Generation, Reason};
+use virt_recontext::context::disc::tree::File;
 use virt_recontext::context::domain::Domain;
-use virt_recontext::context::drive::Drive;
-use virt_recontext::context::driver::Driver;
-use virt_recontext::context::facts;
-use virt_recontext::context::format::Format;
+use virt_recontext::context::domain::drive::Drive;
+use virt_recontext::context::domain::driver::Driver;
+use virt_recontext::context::domain::request::{NAMESPACE, Request};
+use virt_recontext::context::domain::rewrite;
 use virt_recontext::context::iso9660::{Image, date::VolumeDate};
-use virt_recontext::context::marker::{Edition, Generation, Reason};
-use virt_recontext::context::request::{NAMESPACE, Request};
-use virt_recontext::context::rewrite;
-use virt_recontext::context::tree::File;
 use virt_recontext::context::uuid::Uuid;
-use virt_recontext::hook::call::HookCall;
+use virt_recontext::hook::operation::HookCall;
 use virt_recontext::host::config::Config;
-use virt_recontext::host::image;
-use virt_recontext::host::lock::VmLock;
 use virt_recontext::host::paths::Host;
 use virt_recontext::host::programs::Results;
-use virt_recontext::host::spool::Job;
-use virt_recontext::host::state::{Progress, State};
+use virt_recontext::host::vm::image;
+use virt_recontext::host::vm::job::Job;
+use virt_recontext::host::vm::lock::VmLock;
+use virt_recontext::host::vm::state::{Progress, State};
 
 /// The VM of all job and state files.
 pub const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
@@ -122,7 +122,7 @@ fn metadata(data: &[u8]) {
             files: vec![("motd".to_owned(), File { bytes: b"hello\n".to_vec().into(), mode: 0o444 })],
             ..Layer::default()
         };
-        compose(&[host, Layer::carried(request)?], &occasion, limits)
+        compose(&[host, request.layer()?], &occasion, limits)
     };
     let disc = match disc() {
         Ok(composed) => composed,
@@ -193,7 +193,7 @@ fn state_files(data: &[u8]) {
     state.write(&host, &lock, Progress::Waiting, message).expect("the next one is written");
     let next = State::of(&host, &uuid).expect("and can be read").expect("and is there");
     assert_eq!((next.uuid, next.edition), (uuid, state.edition));
-    virt_recontext::host::leftovers::remove(&host, lock).expect("all of the VM goes");
+    virt_recontext::host::vm::leftovers::remove(&host, lock).expect("all of the VM goes");
     assert!(bystander.exists(), "a state had a file removed that is not the VM's");
 }
 

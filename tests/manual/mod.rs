@@ -11,9 +11,9 @@ use std::process::{Command, Stdio};
 
 use clap::{Arg, CommandFactory};
 use clap_complete::{Shell, generate};
-use virt_recontext::context::driver::Driver;
-use virt_recontext::helper::cli::Cli;
-use virt_recontext::hook::call::HookCall;
+use virt_recontext::commands::cli::Cli;
+use virt_recontext::context::domain::driver::Driver;
+use virt_recontext::hook::operation::HookCall;
 use virt_recontext::host::config::Config;
 
 const PAGES: [&str; 3] = ["virt-recontext.8", "virt-recontext-hook.8", "virt-recontext.toml.5"];

@@ -1,9 +1,9 @@
 //! The contents of files, in the order of the tree, each from a block of its own on.
 
-use super::MAX_LEVELS;
 use super::block::blocks;
+use super::limits::MAX_LEVELS;
 use super::unrepresentable::Unrepresentable;
-use crate::context::tree::{File, Tree};
+use crate::context::disc::tree::{File, Tree};
 
 /// A file and where its content is.
 #[derive(Debug, Clone, Copy)]

@@ -54,8 +54,8 @@ fn unit(character: char) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::distinct::distinct;
     use super::*;
+    use crate::context::iso9660::distinct::distinct;
 
     fn shown(names: &[&str]) -> Vec<String> {
         let names = distinct(names.iter().map(|name| JolietName::wanted(name)).collect());

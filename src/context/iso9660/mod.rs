@@ -19,10 +19,12 @@ pub mod unrepresentable;
 mod block;
 mod contents;
 mod distinct;
+mod entry;
 mod field;
 mod hierarchy;
 mod joliet_name;
 mod layout;
+pub mod limits;
 mod path_table;
 mod primary_name;
 mod record;
@@ -36,11 +38,7 @@ use self::block::{filler, system_area};
 use self::date::VolumeDate;
 use self::label::Label;
 use self::unrepresentable::Unrepresentable;
-use super::tree::Tree;
-
-/// Most names in a path: ECMA-119, 6.8.2.1 allows eight levels of directories, and the root, which is the first, holds
-/// the first name.
-pub const MAX_LEVELS: usize = 8;
+use crate::context::disc::tree::Tree;
 
 /// Sizes are multiples of this, so that small changes of content seldom change the size of the disc.
 const SIZE_STEP: u64 = 1 << 20;

@@ -3,9 +3,6 @@
 use super::field::block_number;
 use super::hierarchy::Directory;
 
-/// Most directories: their numbers have 16 bits.
-pub const MAX_DIRECTORIES: u16 = u16::MAX;
-
 /// Which of the two copies: all numbers in one are little-endian, in the other big-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {

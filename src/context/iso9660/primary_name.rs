@@ -5,7 +5,7 @@
 //! of its stem replaced by a number in base 36.
 
 use super::distinct::{ShortName, Wanted};
-use super::hierarchy::Kind;
+use super::entry::Kind;
 
 const STEM: usize = 8;
 const EXTENSION: usize = 3;
@@ -77,8 +77,8 @@ fn base36(mut number: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::distinct::distinct;
     use super::*;
+    use crate::context::iso9660::distinct::distinct;
 
     fn files(names: &[&str]) -> Vec<String> {
         let names = distinct(names.iter().map(|name| PrimaryName::wanted(name, Kind::File)).collect());

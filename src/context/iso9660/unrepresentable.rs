@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use super::MAX_LEVELS;
-use super::path_table::MAX_DIRECTORIES;
-use crate::context::disc_path::DiscPath;
+use super::limits::{MAX_DIRECTORIES, MAX_LEVELS};
+use crate::context::disc::path::DiscPath;
 
 /// A tree that ISO 9660 has no way to hold, or that readers would not read back.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The two trees of a disc: what they call things, how they order them, and what Rock Ridge adds.
 
 use super::distinct::distinct;
-use super::hierarchy::{Entry, Sibling};
+use super::entry::{Entry, Sibling};
 use super::joliet_name::JolietName;
 use super::primary_name::PrimaryName;
 use super::rock_ridge::{ContinuationArea, Name, SystemUse};

@@ -1,0 +1,46 @@
+//! `build`: a disc as a file.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::exit::DONE;
+use super::preview::gather;
+use super::vm;
+use crate::context::domain::Domain;
+use crate::host::config::Config;
+use crate::host::disc::Subject;
+use crate::host::disc::next_edition;
+use crate::host::file;
+use crate::host::paths::Host;
+
+/// Write the disc of a domain's XML to a file.
+#[derive(Debug, Args)]
+pub struct Build {
+    /// The file with the domain's XML.
+    #[arg(long, value_name = "FILE")]
+    pub xml: PathBuf,
+    /// The image to write.
+    #[arg(long, value_name = "FILE.iso")]
+    pub output: PathBuf,
+}
+
+/// Writes the disc of the domain whose XML is given.
+///
+/// # Errors
+/// When it cannot be made or written.
+pub fn build(host: &Host, options: &Build) -> Result<u8> {
+    let config = Config::load(host)?;
+    let xml = vm::xml_file(&options.xml)?;
+    let domain = Domain::read(&xml)?;
+    let request = domain.request()?.cloned().unwrap_or_default();
+    let subject = Subject { name: &domain.name, uuid: &domain.uuid, request: &request };
+    let content = gather(host, &config, subject)?.content(next_edition())?;
+    let image = content.image()?;
+    file::replace(&options.output, config.image_mode, |file| {
+        image.write_to(file)?;
+        Ok(file.set_len(image.len())?)
+    })?;
+    Ok(DONE)
+}

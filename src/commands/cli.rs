@@ -1,0 +1,66 @@
+//! The command line: one options struct per verb.
+
+use std::io::{self, Write};
+
+use anyhow::{Result, ensure};
+use clap::{Parser, Subcommand};
+use nix::unistd::geteuid;
+
+use super::build::{self, Build};
+use super::disable::{self, Disable};
+use super::doctor::{self, Doctor};
+use super::enable::{self, Enable};
+use super::exit::DONE;
+use super::preview::{self, Preview};
+use super::refresh::{self, Refresh};
+use super::status::{self, Status};
+use crate::delivery;
+use crate::host::paths::Host;
+
+/// Gives running VMs the settings of their new host, through their CD-ROM drive.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed, the message says at what; 2 wrong usage;
+            3 a guest has not let go of its old disc yet.
+Configuration: /etc/virt-recontext/config.toml";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Enable(Enable),
+    Disable(Disable),
+    Preview(Preview),
+    Build(Build),
+    Refresh(Refresh),
+    Status(Status),
+    Doctor(Doctor),
+    /// Do what waits in the spool; the hook starts this.
+    Deliver,
+}
+
+impl Cli {
+    /// Does what the command line says; the result is the exit code.
+    ///
+    /// # Errors
+    /// When it fails; the message says at what, and what to do.
+    pub fn run(self, host: &Host) -> Result<u8> {
+        ensure!(geteuid().is_root(), "only root can look after the discs of this host's VMs; try with sudo");
+        let mut out = io::stdout().lock();
+        let code = match self.verb {
+            Verb::Enable(options) => enable::enable(host, &options, &mut out),
+            Verb::Disable(options) => disable::disable(host, &options, &mut out),
+            Verb::Preview(options) => preview::preview(host, &options, &mut out),
+            Verb::Build(options) => build::build(host, &options),
+            Verb::Refresh(options) => refresh::refresh(host, &options, &mut out),
+            Verb::Status(options) => status::status(host, &options, &mut out),
+            Verb::Doctor(options) => doctor::doctor(host, &options, &mut out),
+            Verb::Deliver => delivery::deliver(host).map(|()| DONE),
+        }?;
+        out.flush()?;
+        Ok(code)
+    }
+}

@@ -1,0 +1,119 @@
+//! `disable`: the VM takes part no more, and what is ours is taken back.
+
+use std::io::Write;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::exit::{DONE, WAITING};
+use super::vm;
+use crate::context::domain::Domain;
+use crate::context::domain::disk_xml::with_medium;
+use crate::context::domain::drive::Drive;
+use crate::context::domain::driver::{Device, MediaChange};
+use crate::context::domain::new_drive;
+use crate::host::config::Config;
+use crate::host::paths::Host;
+use crate::host::vm::image;
+use crate::host::vm::job::Job;
+use crate::host::vm::leftovers;
+use crate::host::vm::lock::VmLock;
+use crate::host::vm::state::State;
+use crate::libvirt::domain::Scope;
+use crate::libvirt::saved;
+use crate::libvirt::trouble::Trouble;
+
+/// Let a VM take part no more, and take our disc out of its drive.
+#[derive(Debug, Args)]
+pub struct Disable {
+    /// The VM's name or UUID.
+    pub vm: String,
+}
+
+/// Lets the VM take part no more: its wish, our disc in its drive, and our files of it are removed. A disc that the guest
+/// holds stays with it until it stops.
+///
+/// # Errors
+/// When the VM does not exist, or libvirt refuses the change.
+pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u8> {
+    let config = Config::load(host)?;
+    let libvirt = vm::connect(host, &config)?;
+    let handle = libvirt.find(&options.vm)?;
+    let live = vm::runs(&handle)?.then(|| vm::current_xml(&handle)).transpose()?;
+    let defined = handle.is_persistent()?.then(|| handle.xml(Scope::Config)).transpose()?;
+    let name = handle.name()?;
+
+    for (scope, xml) in [(Scope::Config, &defined), (Scope::Live, &live)] {
+        let Some(xml) = xml else { continue };
+        if Domain::read(xml)?.takes_part() {
+            handle.set_request(None, &[scope]).context("removing the VM's metadata")?;
+        }
+    }
+    if let Some(xml) = &defined {
+        let domain = Domain::read(xml)?;
+        for drive in ours(&domain) {
+            if drive.device == Device::Disk {
+                handle
+                    .remove_device(&with_medium(drive, None), Scope::Config)
+                    .context("removing the disk's definition")?;
+                continue;
+            }
+            if let Some(disk) = new_drive::emptied(&domain, &drive.target)? {
+                handle.update_device(&disk, Scope::Config, false).context("emptying the drive in the definition")?;
+            }
+        }
+    }
+    let uuid = handle.uuid()?;
+    let state = State::known(host, &uuid)?;
+    let wanted = state
+        .as_ref()
+        .and_then(|state| state.image.as_deref())
+        .is_some_and(|image| saved::names(&libvirt, &uuid, image));
+    let lock = VmLock::wait(host, &uuid)?;
+    Job::drop_of(host, &lock)?;
+    if !wanted {
+        State::forget(host, &lock)?;
+    }
+    if let Some(xml) = &live {
+        let domain = Domain::read(xml)?;
+        for drive in ours(&domain) {
+            if drive.media_change() == MediaChange::Never {
+                let target = &drive.target;
+                writeln!(out, "{name}: takes part no more; its disc in {target} cannot be taken out before it stops")?;
+                return Ok(DONE);
+            }
+            let taken_out = match drive.device {
+                Device::Cdrom => handle.update_device(&with_medium(drive, None), Scope::Live, false),
+                Device::Disk => handle.remove_device(&with_medium(drive, None), Scope::Live),
+            };
+            match taken_out {
+                Ok(()) | Err(Trouble::Gone) => {}
+                Err(Trouble::Refused(_)) => {
+                    writeln!(
+                        out,
+                        "{name}: takes part no more; its guest holds the disc in {} and keeps it until it stops",
+                        drive.target
+                    )?;
+                    return Ok(WAITING);
+                }
+                Err(trouble) => return Err(trouble).context("taking the disc out of its drive"),
+            }
+        }
+    }
+    match state {
+        _ if wanted => leftovers::leave(host, lock)?,
+        Some(State { image: Some(path), identity: Some(identity), .. }) => {
+            image::remove(host, &path, identity)?;
+            lock.retire()?;
+        }
+        _ => lock.retire()?,
+    }
+    writeln!(out, "{name}: takes part no more")?;
+    Ok(DONE)
+}
+
+/// The drives that hold the VM's context disc.
+fn ours<'d>(domain: &'d Domain) -> impl Iterator<Item = &'d Drive> {
+    let holds = |drive: &&Drive| drive.image().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
+    domain.drives.iter().filter(holds)
+}

@@ -1,0 +1,37 @@
+//! `doctor`: what is wrong on this host, and what to do about it.
+
+use std::io::Write;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::exit::{DONE, FAILED};
+use crate::doctor::examine;
+use crate::host::paths::Host;
+
+/// Check that all is as it must be for VMs to get their context.
+///
+/// One line a check: good, warning or bad, and what to do. Nothing is changed.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct Doctor {
+    /// As a JSON array, one object a finding.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 nothing is bad, though there may be warnings; 1 something is bad.";
+
+/// Checks the host and its VMs.
+///
+/// # Errors
+/// When the report cannot be written.
+pub fn doctor(host: &Host, options: &Doctor, out: &mut impl Write) -> Result<u8> {
+    let report = examine(host);
+    if options.json {
+        report.write_json(out)?
+    } else {
+        report.write_text(out)?
+    }
+    Ok(if report.has_bad() { FAILED } else { DONE })
+}

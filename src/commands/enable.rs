@@ -1,0 +1,123 @@
+//! `enable`: the VM's own XML says that it wants context, and where.
+
+use std::io::Write;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use super::exit::DONE;
+use super::refresh;
+use super::vm;
+use crate::context::disc::format::Format;
+use crate::context::disc::marker::Reason;
+use crate::context::domain::Domain;
+use crate::context::domain::driver::Device;
+use crate::context::domain::new_drive::{self, Plan};
+use crate::context::domain::request::{self, Request};
+use crate::context::iso9660::label::Label;
+use crate::host::config::Config;
+use crate::host::paths::Host;
+use crate::host::vm::image;
+use crate::host::vm::job::Job;
+use crate::libvirt::domain::Scope;
+
+/// Let a VM take part: mark its XML, and find or add its CD-ROM drive.
+#[derive(Debug, Args)]
+pub struct Enable {
+    /// The VM's name or UUID.
+    pub vm: String,
+    /// The drive for the disc, such as sda; else an empty one.
+    #[arg(long, value_name = "DEV", value_parser = request::target)]
+    pub target: Option<String>,
+    /// On a read-only disk, for a paravirtual guest of Xen.
+    #[arg(long)]
+    pub disk: bool,
+    /// files, nocloud, configdrive or opennebula.
+    #[arg(long, value_parser = formats(), hide_possible_values = true)]
+    pub format: Option<Format>,
+    /// The disc's volume label; else that of the format.
+    #[arg(long)]
+    pub label: Option<Label>,
+}
+
+/// The formats by their names, which shells complete.
+fn formats() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::ALL.map(Format::name)).try_map(|name| name.parse::<Format>())
+}
+
+/// Lets the VM take part. Everything is checked before the first change; running it again changes nothing.
+///
+/// # Errors
+/// When the VM does not exist, has no fit drive, or libvirt refuses the change.
+pub fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8> {
+    let config = Config::load(host)?;
+    let libvirt = vm::connect(host, &config)?;
+    let handle = libvirt.find(&options.vm)?;
+    let (persistent, running) = (handle.is_persistent()?, vm::runs(&handle)?);
+    let live = running.then(|| vm::current_xml(&handle)).transpose()?;
+    let definition =
+        if persistent { handle.xml(Scope::Config)? } else { live.clone().context("the VM does not exist any more")? };
+    let defined = Domain::read(&definition)?;
+    let (name, uuid) = (&defined.name, &defined.uuid);
+    let path = image::path(&config, uuid);
+    let path = path.to_str().context("image_dir is not UTF-8")?;
+
+    let mut request = defined.request()?.cloned().unwrap_or_default();
+    let device = if options.disk { Device::Disk } else { Device::Cdrom };
+    // Whoever wants a disk from now on does not want the drive from before.
+    let before = request.target.take().filter(|_| !options.disk);
+    let target = options.target.clone().or(before);
+    let plan = new_drive::plan(&defined, target.as_deref(), device, path)?;
+    let no_drive = !persistent && matches!(plan, Plan::Add(..));
+    ensure!(!no_drive, "the VM {name} has no drive {}, and a VM that is not persistent gets none", plan.target());
+    let request = Request {
+        target: Some(plan.target().to_owned()),
+        format: options.format.or(request.format),
+        label: options.label.clone().or(request.label),
+        ..request
+    };
+    let scopes: Vec<Scope> = [(persistent, Scope::Config), (running, Scope::Live)]
+        .into_iter()
+        .filter(|scope| scope.0)
+        .map(|scope| scope.1)
+        .collect();
+    if persistent {
+        match &plan {
+            Plan::Ready(_) => {}
+            Plan::Change(_, disk) => handle.update_device(disk, Scope::Config, false)?,
+            Plan::Add(_, disk) => handle.add_device(disk, Scope::Config)?,
+        }
+    }
+    handle.set_request(Some(&request.to_xml()), &scopes).context("writing the VM's metadata")?;
+
+    let target = plan.target();
+    match (&plan, persistent) {
+        (_, false) => {
+            writeln!(out, "{name}: takes part for as long as it runs, with the drive {target}; it is not persistent")?
+        }
+        (Plan::Ready(_), true) => writeln!(out, "{name}: takes part, with the drive {target}")?,
+        (Plan::Change(..), true) => {
+            writeln!(out, "{name}: takes part; the drive {target} holds the disc from its next start on")?
+        }
+        (Plan::Add(..), true) => {
+            writeln!(out, "{name}: takes part; it has the new drive {target} with the disc from its next start on")?
+        }
+    }
+    let Some(live) = live else { return Ok(DONE) };
+    let live = Domain::read(&live)?;
+    match live.drives.iter().find(|drive| drive.target == target) {
+        None => writeln!(out, "{name}: runs without that drive now: no disc before it is shut down and started again")?,
+        Some(drive) if drive.is_empty() || drive.image().is_some_and(|path| image::is_called_ours(path, uuid)) => {
+            let job = Job::new(uuid.clone(), name, Reason::Refresh, false).with(live.machine.driver());
+            drop(handle);
+            drop(libvirt);
+            return refresh::deliver_and_watch(host, &config, vec![job], out);
+        }
+        Some(_) => writeln!(
+            out,
+            "{name}: runs with another disc in {target}; it is changed when the VM migrates, or now by: virt-recontext refresh {name}"
+        )?,
+    }
+    Ok(DONE)
+}

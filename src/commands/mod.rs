@@ -1,0 +1,13 @@
+//! What a person types: one file a verb. Nothing in here waits for a guest; the helper does.
+
+pub mod cli;
+pub mod exit;
+
+mod build;
+mod disable;
+mod doctor;
+mod enable;
+mod preview;
+mod refresh;
+mod status;
+mod vm;

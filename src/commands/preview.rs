@@ -1,0 +1,117 @@
+//! `preview`: what would be on a disc.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::{ArgGroup, Args};
+
+use super::exit::DONE;
+use super::vm;
+use crate::context::disc::composed::{Composed, Origin};
+use crate::context::disc::explain::explain;
+use crate::context::disc::path::DiscPath;
+use crate::context::domain::Domain;
+use crate::host::config::Config;
+use crate::host::disc::{Sources, Subject, next_edition};
+use crate::host::paths::Host;
+use crate::host::programs::run::Runner;
+
+/// Show what would be on a VM's disc, made now on this host.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("whose").required(true).args(["vm", "xml"])))]
+pub struct Preview {
+    /// The VM's name or UUID.
+    pub vm: Option<String>,
+    /// A file with a domain's XML, instead of a VM.
+    #[arg(long, value_name = "FILE")]
+    pub xml: Option<PathBuf>,
+    /// Show this file of the disc, instead of a list of all.
+    #[arg(long, value_name = "PATH")]
+    pub file: Option<String>,
+    /// Tell for each file and fact which layer it is from.
+    #[arg(long, conflicts_with = "file")]
+    pub explain: bool,
+}
+
+/// Shows the files of the disc that would be made now, or one of them.
+///
+/// # Errors
+/// When the disc could not be made, with the reason; or has no such file.
+pub fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> Result<u8> {
+    let config = Config::load(host)?;
+    let xml = match (&options.xml, &options.vm) {
+        (Some(file), _) => vm::xml_file(file)?,
+        (None, Some(name)) => vm::current_xml(&vm::connect(host, &config)?.find(name)?)?,
+        (None, None) => bail!("name a VM, or give a file with --xml"),
+    };
+    let domain = Domain::read(&xml)?;
+    let request = domain.request()?.cloned().unwrap_or_default();
+    let subject = Subject { name: &domain.name, uuid: &domain.uuid, request: &request };
+    let sources = gather(host, &config, subject)?;
+    let content = sources.content(next_edition())?;
+    match &options.file {
+        Some(path) => {
+            let path: DiscPath = path.strip_prefix('/').unwrap_or(path).parse()?;
+            let file = content.files.tree().get(&path);
+            out.write_all(&file.with_context(|| format!("the disc would have no file /{path}"))?.bytes)?;
+        }
+        None if options.explain => out.write_all(explain(sources.layers(), &content.files)?.as_bytes())?,
+        None => {
+            content.image()?;
+            list(&content.files, out)?;
+        }
+    }
+    Ok(DONE)
+}
+
+/// One line for each file: mode, size, path, and what we have done to it.
+fn list(files: &Composed, out: &mut impl Write) -> Result<()> {
+    for (path, file) in files.tree().iter() {
+        let origin = match files.origin(path) {
+            Some(Origin::Generated) => "  (generated)",
+            Some(Origin::Merged) => "  (merged with the facts)",
+            Some(Origin::Given) | None => "",
+        };
+        writeln!(out, "{:04o} {:>9}  /{path}{origin}", file.mode, file.bytes.len())?;
+    }
+    Ok(())
+}
+
+/// All that a disc made now would be made of; what went wrong with programs is told on stderr.
+///
+/// # Errors
+/// When something cannot be read or trusted.
+pub fn gather<'a>(host: &'a Host, config: &'a Config, subject: Subject<'a>) -> Result<Sources<'a>> {
+    let mut programs = Runner::new(host, subject.name, subject.uuid, &config.limits)?;
+    let sources = Sources::gather(host, config, subject, &mut programs)?;
+    for warning in programs.warnings() {
+        let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {warning}");
+    }
+    Ok(sources)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::disc::tree::File;
+
+    #[test]
+    fn each_file_shows_where_it_came_from() {
+        let mut files = Composed::default();
+        for path in ["given", "merged"] {
+            files.give(path.parse().unwrap(), File { bytes: b"x".to_vec().into(), mode: 0o400 }).unwrap();
+        }
+        for path in ["generated", "merged"] {
+            files.make(path, |given| Ok([given.unwrap_or_default(), b"y"].concat())).unwrap();
+        }
+        let mut out = Vec::new();
+        list(&files, &mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "0444         1  /generated  (generated)\n\
+             0400         1  /given\n\
+             0400         2  /merged  (merged with the facts)\n"
+        );
+    }
+}

@@ -1,0 +1,193 @@
+//! `refresh`: brings the discs of running VMs up to date. The helper does the work; this only asks and watches.
+
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::{ArgGroup, Args};
+
+use super::exit::{DONE, FAILED, WAITING};
+use super::vm;
+use crate::context::disc::marker::Reason;
+use crate::context::domain::Domain;
+use crate::delivery::attempt::SAME;
+use crate::host::config::{Config, ForceAfter};
+use crate::host::paths::Host;
+use crate::host::vm::job::Job;
+use crate::host::vm::lock::VmLock;
+use crate::host::vm::state::{Progress, State};
+use crate::libvirt::domain::{Handle, Scope, Situation};
+
+/// Bring the discs of running VMs up to date, if their content changed.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["vms", "all"])))]
+pub struct Refresh {
+    /// Names or UUIDs.
+    #[arg(value_name = "VM")]
+    pub vms: Vec<String>,
+    /// All running VMs that take part.
+    #[arg(long)]
+    pub all: bool,
+    /// Change the disc even if it is the same or the guest holds it.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Between two looks at what the helper has done.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// So long is watched beyond the time that a guest is given.
+const WATCH: Duration = Duration::from_secs(30);
+
+/// Asks for the discs of `options.vms`, or of all running VMs that take part, and tells how each came out.
+///
+/// # Errors
+/// When a VM does not exist or takes no part, before anything is asked for.
+pub fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u8> {
+    let config = Config::load(host)?;
+    let libvirt = vm::connect(host, &config)?;
+    let handles: Vec<Handle> = match options.all {
+        true => libvirt.running()?,
+        false => options.vms.iter().map(|name| libvirt.find(name)).collect::<Result<_>>()?,
+    };
+    let mut jobs = Vec::new();
+    for handle in &handles {
+        let name = handle.name()?;
+        match handle.situation()? {
+            // Its XML would come only when it has arrived.
+            Situation::Arriving => {
+                writeln!(out, "{name}: is just arriving, and is served then")?;
+                continue;
+            }
+            Situation::Gone if options.all => continue,
+            Situation::Gone | Situation::Running | Situation::Paused => {}
+        }
+        let xml = handle.xml(Scope::Live)?;
+        let domain = Domain::read(&xml)?;
+        if !domain.takes_part() && options.all {
+            continue;
+        }
+        ensure!(domain.takes_part(), "the VM {name} takes no part yet: virt-recontext enable {name}");
+        if handle.situation()? == Situation::Gone {
+            writeln!(out, "{name}: does not run; its disc is made when it starts")?;
+        } else {
+            let job = Job::new(domain.uuid.clone(), &name, Reason::Refresh, options.force);
+            jobs.push(job.with(domain.machine.driver()));
+        }
+    }
+    drop(handles);
+    drop(libvirt);
+    deliver_and_watch(host, &config, jobs, out)
+}
+
+/// Gives the jobs to the helper and watches until each is done, has failed, or waits for a guest for longer than it should.
+///
+/// # Errors
+/// When the spool cannot be written or the helper not started.
+pub fn deliver_and_watch(host: &Host, config: &Config, jobs: Vec<Job>, out: &mut impl Write) -> Result<u8> {
+    for job in &jobs {
+        job.note(host, &VmLock::wait(host, &job.uuid)?)?;
+    }
+    // Also for jobs that an earlier helper left, and for discs that were left when their VMs ended.
+    if !Job::all(host)?.is_empty() || State::all_known(host)?.iter().any(|state| state.left) {
+        start_helper()?;
+    }
+    let mut progress = ProgressLine::new();
+    let patience = match config.force_after {
+        ForceAfter::Grace(grace) => grace + WATCH,
+        ForceAfter::Never => WATCH,
+    };
+    let end = Instant::now() + patience + Duration::from_secs(5) * u32::try_from(jobs.len()).unwrap_or(u32::MAX);
+    let (mut left, mut code) = (jobs, DONE);
+    while !left.is_empty() {
+        let mut still = Vec::new();
+        let total = left.len();
+        for job in left {
+            match outcome(host, &job, Instant::now() >= end)? {
+                None => still.push(job),
+                Some((one, line)) => {
+                    progress.clear();
+                    writeln!(out, "{}: {line}", job.name)?;
+                    code = worse(code, one);
+                }
+            }
+        }
+        left = still;
+        if let Some(first) = left.first() {
+            let message = State::of(host, &first.uuid)?.map(|state| state.message).unwrap_or_default();
+            progress.show(format_args!("{} of {total} left; {}: {message}", left.len(), first.name));
+            thread::sleep(LOOK);
+        }
+    }
+    progress.clear();
+    Ok(code)
+}
+
+/// How a job came out, once it has; or what it waits for, if we will not watch any longer.
+fn outcome(host: &Host, job: &Job, time_is_up: bool) -> Result<Option<(u8, String)>> {
+    let newest = job.is_newest(host)?;
+    let state = State::of(host, &job.uuid)?.filter(|state| !newest || state.since >= job.noted);
+    Ok(match (newest, state) {
+        (false, Some(state)) if state.since < job.noted => Some((DONE, SAME.to_owned())),
+        (false, Some(state)) => Some((code(&state), state.message)),
+        (false, None) => Some((DONE, "does not run here any more".to_owned())),
+        (true, Some(state)) if state.progress == Progress::Failed => Some((FAILED, state.message)),
+        (true, state) if time_is_up => {
+            let message = state.map_or("the helper has not begun".to_owned(), |state| state.message);
+            Some((WAITING, format!("waiting: {message}")))
+        }
+        (true, _) => None,
+    })
+}
+
+/// Of two outcomes the one that the exit code tells.
+fn worse(one: u8, other: u8) -> u8 {
+    if [one, other].contains(&FAILED) { FAILED } else { one.max(other) }
+}
+
+fn code(state: &State) -> u8 {
+    match state.progress {
+        // Nothing is left to do, nor to wait for.
+        _ if state.until_next_start => DONE,
+        Progress::Delivered => DONE,
+        Progress::Waiting => WAITING,
+        Progress::Failed => FAILED,
+    }
+}
+
+/// Starts the helper so that it goes on when the terminal or this command goes away.
+fn start_helper() -> Result<()> {
+    let program = std::env::current_exe().context("finding this program")?;
+    let mut command = Command::new(&program);
+    command.arg("deliver").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    command.spawn().with_context(|| format!("starting {} deliver", program.display())).map(drop)
+}
+
+/// One line on the terminal that tells what is waited for, from the first second on.
+struct ProgressLine {
+    begin: Instant,
+    shown: bool,
+}
+
+impl ProgressLine {
+    fn new() -> ProgressLine {
+        ProgressLine { begin: Instant::now(), shown: false }
+    }
+
+    fn show(&mut self, line: std::fmt::Arguments) {
+        let seconds = self.begin.elapsed().as_secs();
+        if seconds >= 1 && io::stderr().is_terminal() {
+            let _nobody_reads = write!(io::stderr(), "\r\x1b[K{seconds} s: {line}");
+            self.shown = true;
+        }
+    }
+
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            let _nobody_reads = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `status`: what became of the discs.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde::Serialize;
+
+use super::exit::DONE;
+use crate::context::disc::marker::Reason;
+use crate::context::moment::Moment;
+use crate::context::uuid::Uuid;
+use crate::host::paths::Host;
+use crate::host::vm::job::Job;
+use crate::host::vm::state::{Progress, State};
+
+/// Show what became of the discs of this host's VMs.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// One VM's name or UUID, instead of all.
+    pub vm: Option<String>,
+    /// As a JSON array, one object a VM.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A VM's line, as JSON shows it.
+#[derive(Debug, Serialize)]
+struct Line {
+    name: String,
+    uuid: Uuid,
+    state: Progress,
+    reason: Reason,
+    generation: Option<u64>,
+    since: Moment,
+    message: String,
+    image: Option<PathBuf>,
+    job_waiting: bool,
+}
+
+/// Shows the state of every VM's disc on this host, or of one.
+///
+/// # Errors
+/// When the states cannot be read, or the VM has none.
+pub fn status(host: &Host, options: &Status, out: &mut impl Write) -> Result<u8> {
+    let mut states = State::all(host)?;
+    if let Some(vm) = &options.vm {
+        states.retain(|state| state.name == *vm || state.uuid.to_string() == vm.to_lowercase());
+        let none = || format!("no disc of a VM {vm:?} is known here; does it run here, and is it enabled?");
+        states.first().with_context(none)?;
+    }
+    let lines = states.into_iter().map(|state| line(host, state)).collect::<Result<Vec<_>>>()?;
+    if options.json {
+        serde_json::to_writer_pretty(&mut *out, &lines)?;
+        writeln!(out)?;
+        return Ok(DONE);
+    }
+    for line in lines {
+        let generation = line.generation.map_or("-".to_owned(), |generation| generation.to_string());
+        let (state, reason) = (word(line.state), line.reason.as_str());
+        writeln!(out, "{}: {state} ({reason}, disc {generation}, {}): {}", line.name, line.since, line.message)?;
+    }
+    Ok(DONE)
+}
+
+fn line(host: &Host, state: State) -> Result<Line> {
+    Ok(Line {
+        job_waiting: Job::of(host, &state.uuid)?.is_some(),
+        name: state.name,
+        uuid: state.uuid,
+        state: state.progress,
+        reason: state.reason,
+        generation: state.edition.map(|edition| edition.generation.0),
+        since: Moment(state.since),
+        message: state.message,
+        image: state.image,
+    })
+}
+
+/// The word for how far a disc has come.
+pub fn word(progress: Progress) -> &'static str {
+    match progress {
+        Progress::Delivered => "delivered",
+        Progress::Waiting => "waiting",
+        Progress::Failed => "failed",
+    }
+}

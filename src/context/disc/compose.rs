@@ -1,0 +1,309 @@
+//! Layers of files and facts become the files of one disc: later layers win.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+
+use super::composed::Composed;
+use super::facts::{self, Facts};
+use super::format::Format;
+use super::formats;
+use super::marker::{Edition, MARKER, marker};
+use super::path::{BadPath, DiscPath};
+use super::template::Templates;
+use super::tree::File;
+use crate::context::moment::Moment;
+use crate::context::uuid::Uuid;
+
+/// The end of a template's name, left out on the disc.
+const TEMPLATE: &str = ".j2";
+
+/// Whose a layer is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Owner {
+    /// The host's: this directory of its configuration.
+    Host(String),
+    /// The VM's own: its metadata.
+    #[default]
+    Vm,
+}
+
+impl Owner {
+    /// How a person finds the file that is called `source` in the owner's layer.
+    pub fn place_of(&self, source: &str) -> String {
+        match self {
+            Owner::Host(directory) => format!("{directory}/context/{source}"),
+            Owner::Vm => format!("{source} in the VM's metadata"),
+        }
+    }
+}
+
+/// What one owner contributes.
+#[derive(Debug, Default)]
+pub struct Layer {
+    /// Whose it is.
+    pub owner: Owner,
+    /// Its facts.
+    pub facts: Facts,
+    /// Its files: path in the layer, content and mode. A path that ends in `.j2` is a template.
+    pub files: Vec<(String, File)>,
+}
+
+/// For whom and where a disc is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Occasion<'a> {
+    /// The VM's name.
+    pub name: &'a str,
+    /// The VM's UUID.
+    pub uuid: &'a Uuid,
+    /// This host's name, or what guests may know of it.
+    pub host: Option<&'a str>,
+    /// Number and reason of the disc.
+    pub edition: Edition,
+    /// The disc's format.
+    pub format: Format,
+}
+
+/// How much one disc may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of all files together.
+    pub bytes: u64,
+    /// Number of files.
+    pub files: usize,
+    /// Steps of one template.
+    pub template_steps: u64,
+    /// Bytes that one template gives.
+    pub template_output: u64,
+}
+
+#[derive(Serialize)]
+struct Values<'a> {
+    facts: &'a Facts,
+    host: Host<'a>,
+    domain: Domain<'a>,
+    event: Event,
+}
+
+#[derive(Serialize)]
+struct Host<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Domain<'a> {
+    name: &'a str,
+    uuid: &'a Uuid,
+}
+
+#[derive(Serialize)]
+struct Event {
+    reason: &'static str,
+    generation: u64,
+    time: Moment,
+}
+
+/// The files of one disc from `layers`, in their order.
+///
+/// All facts are gathered before the first template is rendered. Made whole or not at all.
+///
+/// # Errors
+/// A template that fails, a path that cannot be on a disc, a limit that is exceeded, a fact that the format cannot carry;
+/// with the file's or the fact's name.
+pub fn compose(layers: &[Layer], occasion: &Occasion, limits: Limits) -> Result<Composed> {
+    let mut all_facts = Facts::new();
+    let mut files = Vec::new();
+    for layer in layers {
+        facts::merge(&mut all_facts, layer.facts.clone());
+        files.extend(one_of_each(layer)?);
+    }
+    let values = Values {
+        facts: &all_facts,
+        host: Host { name: occasion.host },
+        domain: Domain { name: occasion.name, uuid: occasion.uuid },
+        event: Event {
+            reason: occasion.edition.reason.as_str(),
+            generation: occasion.edition.generation.0,
+            time: occasion.edition.generation.moment(),
+        },
+    };
+    let templates = Templates::new(&values, limits.template_steps, limits.template_output)?;
+    let marker_path: DiscPath = MARKER.parse()?;
+    let mut disc = Composed::default();
+    for Source { path, owner, name, file } in winners(files) {
+        let place = owner.place_of(name);
+        ensure!(path != marker_path, "{place} cannot be on the disc: /{MARKER} is made by virt-recontext itself");
+        let bytes = match name.ends_with(TEMPLATE) {
+            true => templates.render(&place, &file.bytes)?.into(),
+            false => file.bytes.clone(),
+        };
+        disc.give(path, File { bytes, mode: file.mode })?;
+    }
+    formats::complete(occasion.format, &mut disc, occasion.uuid, &all_facts)?;
+    disc.make(MARKER, |_| marker(occasion.edition, occasion.uuid, occasion.host, &all_facts))?;
+    let (count, size) = (disc.tree().iter().len(), disc.tree().content_size());
+    ensure!(count <= limits.files, "the disc would hold {count} files; limits.files allows {}", limits.files);
+    ensure!(size <= limits.bytes, "the disc would hold {size} bytes; limits.disc_size allows {}", limits.bytes);
+    Ok(disc)
+}
+
+/// A file of a layer, with where it would be on the disc.
+struct Source<'l> {
+    path: DiscPath,
+    owner: &'l Owner,
+    name: &'l str,
+    file: &'l File,
+}
+
+/// The path on the disc of the file that is called `source` in a layer.
+///
+/// # Errors
+/// When it cannot be a path on a disc.
+pub fn path_of(source: &str) -> Result<DiscPath, BadPath> {
+    source.strip_suffix(TEMPLATE).unwrap_or(source).parse()
+}
+
+/// The files of a layer, checked; two of them may not want the same path.
+fn one_of_each(layer: &Layer) -> Result<Vec<Source<'_>>> {
+    let mut seen = BTreeSet::new();
+    let mut checked = Vec::with_capacity(layer.files.len());
+    for (name, file) in &layer.files {
+        let path = path_of(name).with_context(|| layer.owner.place_of(name))?;
+        let new = seen.insert(path.clone());
+        ensure!(new, "{} is not the only file of its layer that makes /{path}; keep one", layer.owner.place_of(name));
+        checked.push(Source { path, owner: &layer.owner, name, file });
+    }
+    Ok(checked)
+}
+
+/// For each path its last file, so that what loses is never rendered.
+fn winners<'l>(files: Vec<Source<'l>>) -> impl Iterator<Item = Source<'l>> {
+    let last: BTreeMap<DiscPath, Source<'l>> = files.into_iter().map(|source| (source.path.clone(), source)).collect();
+    last.into_values()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::disc::composed::Origin;
+    use crate::context::disc::marker::{Generation, Reason};
+    use crate::context::disc::tree::Tree;
+    use crate::context::domain::request::Request;
+
+    const LIMITS: Limits = Limits { bytes: 10_000, files: 10, template_steps: 10_000, template_output: 5_000 };
+
+    fn file(path: &str, text: &str) -> (String, File) {
+        (path.to_owned(), File { bytes: text.as_bytes().to_vec().into(), mode: 0o400 })
+    }
+
+    fn layer(facts: &str, files: &[(&str, &str)]) -> Layer {
+        Layer {
+            owner: Owner::Host("/etc".to_owned()),
+            facts: facts::from_toml(facts).unwrap(),
+            files: files.iter().map(|(p, t)| file(p, t)).collect(),
+        }
+    }
+
+    fn composed(layers: Vec<Layer>) -> Result<Tree> {
+        composed_as(Format::Files, 179_540_670_612, layers).map(|disc| disc.tree().clone())
+    }
+
+    fn composed_as(format: Format, generation: u64, layers: Vec<Layer>) -> Result<Composed> {
+        let uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
+        let edition = Edition { generation: Generation(generation), reason: Reason::Migrate };
+        compose(&layers, &Occasion { name: "vm", uuid: &uuid, host: Some("host-b"), edition, format }, LIMITS)
+    }
+
+    fn text(tree: &Tree, path: &str) -> String {
+        String::from_utf8(tree.get(&path.parse().unwrap()).unwrap().bytes.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn later_layers_win_and_templates_see_all_facts() {
+        let host =
+            layer("site = 'a'\nport = 1", &[("endpoint.j2", "{{ facts.site }}:{{ facts.port }}"), ("motd", "host")]);
+        let vm = layer("site = 'b'", &[("motd.j2", "{{ domain.name }} on {{ host.name }} by {{ event.reason }}")]);
+        let tree = composed(vec![host, vm]).unwrap();
+        assert_eq!(text(&tree, "endpoint"), "b:1");
+        assert_eq!(text(&tree, "motd"), "vm on host-b by migrate");
+        assert_eq!(
+            text(&tree, "recontext.json"),
+            "{\"schema\":1,\"generation\":179540670612,\"reason\":\"migrate\",\"built_at\":\"2026-11-23T04:05:06.12Z\",\
+             \"domain_uuid\":\"6695eb01-f6a4-8304-79aa-97f2502e193f\",\"host_id\":\"host-b\",\
+             \"facts\":{\"port\":1,\"site\":\"b\"}}\n"
+        );
+    }
+
+    #[test]
+    fn a_template_that_loses_is_not_rendered() {
+        let tree = composed(vec![layer("", &[("a.j2", "{{ broken")]), layer("", &[("a", "fine")])]).unwrap();
+        assert_eq!(text(&tree, "a"), "fine");
+    }
+
+    #[test]
+    fn what_cannot_be_on_a_disc_is_an_error_that_names_it() {
+        for (files, why) in [
+            (vec![("../x", "")], "../x"),
+            (vec![("recontext.json", "{}")], "made by virt-recontext"),
+            (vec![("a", ""), ("a.j2", "")], "keep one"),
+            (vec![("a", ""), ("a/b", "")], "both a file and the directory"),
+            (vec![("big", &"x".repeat(10_001))], "limits.disc_size"),
+            (vec![("t.j2", "\n{{ nothing }}")], "/etc/context/t.j2, line 2"),
+        ] {
+            let error = format!("{:#}", composed(vec![layer("", &files)]).unwrap_err());
+            assert!(error.contains(why), "{error}");
+        }
+        let many: Vec<String> = (0..10).map(|n| n.to_string()).collect();
+        let many: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "")).collect();
+        assert!(composed(vec![layer("", &many)]).unwrap_err().to_string().contains("limits.files"));
+    }
+
+    #[test]
+    fn what_a_vm_carries_is_a_layer_of_its_own() {
+        let request = Request {
+            facts: vec![("monitoring.endpoint".to_owned(), "x".to_owned())],
+            files: vec![("p.j2".to_owned(), "{{ facts.monitoring.endpoint }}".to_owned())],
+            ..Request::default()
+        };
+        let tree = composed(vec![layer("[monitoring]\nport = 1", &[]), request.layer().unwrap()]).unwrap();
+        assert_eq!(text(&tree, "p"), "x");
+        assert_eq!(tree.get(&"p".parse().unwrap()).unwrap().mode, 0o444);
+    }
+
+    #[test]
+    fn a_new_generation_changes_nothing_but_the_marker() {
+        for format in Format::ALL {
+            let made = |generation| {
+                composed_as(format, generation, vec![layer("a = 'ä'", &[("x.j2", "{{ facts.a }}")])]).unwrap()
+            };
+            let (old, new) = (made(1), made(2));
+            for ((path, before), (_, after)) in old.tree().iter().zip(new.tree().iter()) {
+                assert_eq!(before == after, path.to_string() != MARKER, "{format}: {path}");
+            }
+            assert_eq!(old.tree().iter().len(), new.tree().iter().len());
+            assert_eq!(old.origin(&MARKER.parse().unwrap()), Some(Origin::Generated));
+            assert_eq!(old.origin(&"x".parse().unwrap()), Some(Origin::Given));
+        }
+    }
+
+    #[test]
+    fn what_a_format_adds_counts_and_clashes_like_any_file() {
+        let files: Vec<String> = (0..9).map(|n| n.to_string()).collect();
+        let files: Vec<(&str, &str)> = files.iter().map(|name| (name.as_str(), "")).collect();
+        assert!(composed_as(Format::Files, 1, vec![layer("", &files)]).is_ok());
+        let error = composed_as(Format::NoCloud, 1, vec![layer("", &files)]).unwrap_err();
+        assert!(error.to_string().contains("limits.files"), "{error:#}");
+        let error = composed_as(Format::NoCloud, 1, vec![layer("", &[("meta-data/x", "")])]).unwrap_err();
+        assert!(format!("{error:#}").contains("\"meta-data\""), "{error:#}");
+    }
+
+    #[test]
+    fn a_template_may_be_the_file_that_a_format_merges() {
+        let template = ("openstack/latest/meta_data.json.j2", "{\"availability_zone\": {{ facts.zone|tojson }}}");
+        let disc = composed_as(Format::ConfigDrive, 1, vec![layer("zone = 'b'", &[template])]).unwrap();
+        let made = text(disc.tree(), "openstack/latest/meta_data.json");
+        assert!(made.contains("\"availability_zone\": \"b\"") && made.contains("\"zone\": \"b\""), "{made}");
+    }
+}

@@ -1,0 +1,126 @@
+//! Facts: named values about a host or a VM, which templates use and `/recontext.json` shows.
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Map, Value};
+
+use crate::context::toml_fault;
+
+/// Facts by name; a value may be a table of further facts.
+pub type Facts = Map<String, Value>;
+
+/// Deepest table that [`set`] makes: readers of JSON refuse deeper ones, and none needs it.
+const MAX_DEPTH: usize = 100;
+
+/// Reads facts in TOML.
+///
+/// # Errors
+/// When the text is not TOML, with the line, or holds a number that JSON lacks.
+pub fn from_toml(text: &str) -> Result<Facts> {
+    let table: toml::Table = text.parse().map_err(|fault| toml_fault::told(&fault, text))?;
+    table.into_iter().map(|(name, value)| Ok((name, json(value)?))).collect()
+}
+
+/// Reads facts in JSON.
+///
+/// # Errors
+/// When the text is not a JSON object, with the line.
+pub fn from_json(text: &str) -> Result<Facts> {
+    serde_json::from_str(text).context("facts in JSON are one object, {\"name\": value, …}")
+}
+
+/// Lays `over` on `base`: tables are merged, everything else is replaced.
+pub fn merge(base: &mut Facts, over: Facts) {
+    for (name, value) in over {
+        match (base.get_mut(&name), value) {
+            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
+            (_, value) => {
+                base.insert(name, value);
+            }
+        }
+    }
+}
+
+/// Sets one fact; dots in `name` lead into tables, which are made where they are missing.
+///
+/// # Errors
+/// When a part of the name is empty, leads into a fact that is not a table, or lies too deep.
+pub fn set(facts: &mut Facts, name: &str, value: &str) -> Result<()> {
+    ensure!(
+        name.split('.').count() <= MAX_DEPTH,
+        "the fact {:?}… lies deeper than {MAX_DEPTH} tables",
+        name.chars().take(60).collect::<String>()
+    );
+    let (tables, last) = name.rsplit_once('.').map_or((None, name), |(tables, last)| (Some(tables), last));
+    let mut place = facts;
+    for part in tables.into_iter().flat_map(|tables| tables.split('.')) {
+        ensure!(!part.is_empty(), "the fact {name:?} has an empty part in its name");
+        match place.entry(part).or_insert_with(|| Value::Object(Map::new())) {
+            Value::Object(table) => place = table,
+            _ => bail!("the fact {name:?} cannot be set: {part:?} in it is a value, not a table"),
+        }
+    }
+    ensure!(!last.is_empty(), "the fact {name:?} has an empty part in its name");
+    place.insert(last.to_owned(), Value::String(value.to_owned()));
+    Ok(())
+}
+
+/// The same value in JSON; dates and times become text.
+fn json(value: toml::Value) -> Result<Value> {
+    Ok(match value {
+        toml::Value::String(text) => Value::String(text),
+        toml::Value::Integer(number) => Value::from(number),
+        toml::Value::Float(number) => Value::Number(
+            serde_json::Number::from_f64(number).with_context(|| format!("the number {number} cannot be a fact"))?,
+        ),
+        toml::Value::Boolean(yes) => Value::Bool(yes),
+        toml::Value::Datetime(moment) => Value::String(moment.to_string()),
+        toml::Value::Array(values) => Value::Array(values.into_iter().map(json).collect::<Result<_>>()?),
+        toml::Value::Table(table) => {
+            Value::Object(table.into_iter().map(|(name, value)| Ok((name, json(value)?))).collect::<Result<_>>()?)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn facts(value: Value) -> Facts {
+        match value {
+            Value::Object(facts) => facts,
+            other => panic!("{other} is not a table"),
+        }
+    }
+
+    #[test]
+    fn later_facts_win_table_by_table() {
+        let mut base = from_toml("a = 1\n[m]\nx = 1\ny = [1, 2]\n").unwrap();
+        merge(&mut base, from_json(r#"{"m": {"y": [3]}, "n": {}}"#).unwrap());
+        assert_eq!(base, facts(json!({"a": 1, "m": {"x": 1, "y": [3]}, "n": {}})));
+    }
+
+    #[test]
+    fn dots_in_a_name_lead_into_tables() {
+        let mut base = facts(json!({"m": {"x": 1}, "v": 1}));
+        set(&mut base, "m.y", "2").unwrap();
+        set(&mut base, "a.b.c", "3").unwrap();
+        set(&mut base, "plain", "4").unwrap();
+        assert_eq!(base, facts(json!({"m": {"x": 1, "y": "2"}, "v": 1, "a": {"b": {"c": "3"}}, "plain": "4"})));
+        for name in ["", ".", "a.", ".a", "a..b", "v.x"] {
+            assert!(set(&mut base, name, "x").is_err(), "{name:?}");
+        }
+        assert!(set(&mut base, &"a.".repeat(100_000), "x").unwrap_err().to_string().contains("deeper"));
+    }
+
+    #[test]
+    fn every_kind_of_toml_value_has_a_json_form_or_an_error() {
+        let toml = "s = 'x'\ni = 1\nf = 1.5\nb = true\nd = 2026-11-23T04:05:06Z\na = ['x', 1]\n";
+        let wanted = json!({"s": "x", "i": 1, "f": 1.5, "b": true, "d": "2026-11-23T04:05:06Z", "a": ["x", 1]});
+        assert_eq!(from_toml(toml).unwrap(), facts(wanted));
+        assert!(from_toml("f = nan").unwrap_err().to_string().contains("cannot be a fact"));
+        let error = from_toml("a = 1\nb = ").unwrap_err().to_string();
+        assert!(error.contains("line 2"), "{error}");
+        assert!(from_json("[1]").is_err());
+    }
+}

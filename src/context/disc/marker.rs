@@ -1,0 +1,110 @@
+//! Why and when a disc was made, and `/recontext.json`, which says so on the disc itself.
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::facts::Facts;
+use crate::context::moment::Moment;
+use crate::context::uuid::Uuid;
+
+/// The path of the marker on the disc.
+pub const MARKER: &str = "recontext.json";
+
+/// A disc's number: the hundredths of a second from 1970 to its making, and always more than the one before it on
+/// the same host. Two hosts need not agree: a guest compares for *different*, not for *greater*.
+///
+/// Also the disc's volume date, and so its UUID for `blkid`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Generation(pub u64);
+
+impl Generation {
+    /// The generation of a disc made `now` after `last`.
+    pub fn next(last: Option<Generation>, now: Moment) -> Generation {
+        Generation(last.map_or(now.0, |Generation(last)| now.0.max(last.saturating_add(1))))
+    }
+
+    /// The moment that it stands for; its making, unless the clock was set back.
+    pub fn moment(self) -> Moment {
+        Moment(self.0)
+    }
+}
+
+/// What made us build a disc.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reason {
+    /// The VM was started here.
+    Start,
+    /// The VM migrated in.
+    Migrate,
+    /// The VM was restored from a saved state.
+    Restore,
+    /// An administrator asked, or the host's data changed.
+    Refresh,
+}
+
+impl Reason {
+    /// The word for it, as on the disc.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Start => "start",
+            Reason::Migrate => "migrate",
+            Reason::Restore => "restore",
+            Reason::Refresh => "refresh",
+        }
+    }
+}
+
+/// What sets one disc apart from another with the same content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edition {
+    /// Its number.
+    pub generation: Generation,
+    /// What it was made for.
+    pub reason: Reason,
+}
+
+#[derive(Serialize)]
+struct Marker<'a> {
+    schema: u32,
+    generation: Generation,
+    reason: Reason,
+    built_at: Moment,
+    domain_uuid: &'a Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_id: Option<&'a str>,
+    facts: &'a Facts,
+}
+
+/// The bytes of `/recontext.json`: one line of JSON.
+///
+/// # Errors
+/// None in practice: all of it can be written as JSON.
+pub fn marker(edition: Edition, domain: &Uuid, host: Option<&str>, facts: &Facts) -> Result<Vec<u8>> {
+    let marker = Marker {
+        schema: 1,
+        generation: edition.generation,
+        reason: edition.reason,
+        built_at: edition.generation.moment(),
+        domain_uuid: domain,
+        host_id: host,
+        facts,
+    };
+    let mut bytes = serde_json::to_vec(&marker).context("writing /recontext.json")?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generation_grows_even_when_the_clock_is_set_back() {
+        let first = Generation::next(None, Moment(500));
+        assert_eq!(first, Generation(500));
+        assert_eq!(Generation::next(Some(first), Moment(700)), Generation(700));
+        assert_eq!(Generation::next(Some(first), Moment(500)), Generation(501));
+        assert_eq!(Generation::next(Some(first), Moment(3)), Generation(501));
+    }
+}

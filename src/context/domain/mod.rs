@@ -1,0 +1,134 @@
+//! A domain as its XML describes it: who it is, whether it asks for context, and its CD-ROM drives.
+
+pub mod disk_xml;
+pub mod drive;
+pub mod driver;
+pub mod new_drive;
+pub mod request;
+pub mod rewrite;
+pub mod xml;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use self::drive::Drive;
+use self::driver::Machine;
+use self::request::{NAMESPACE, Request};
+use self::xml::Element;
+use crate::context::uuid::Uuid;
+
+/// A domain, borrowed from its XML.
+#[derive(Debug)]
+pub struct Domain<'x> {
+    /// The whole document.
+    pub xml: &'x str,
+    /// Its name; on arrival already the new one if the migration renames it.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: Uuid,
+    /// Its CD-ROM drives, and disks of a context, in the order of the document.
+    pub drives: Vec<Drive>,
+    /// What kind of machine it is, which decides on its drives.
+    pub machine: Machine,
+    /// The `machine` of `<os><type>`, such as `pc-q35-9.2`, which decides the bus of a new drive.
+    pub model: String,
+    /// Targets of all its disks, CD-ROM or not.
+    pub targets: Vec<String>,
+    request: Option<Result<Request, String>>,
+}
+
+impl<'x> Domain<'x> {
+    /// Reads a domain's XML.
+    ///
+    /// # Errors
+    /// When it is not one whole domain document, or lacks a name or a proper UUID. A faulty metadata element is no
+    /// error here but in [`Domain::request`], since much can be done without it.
+    pub fn read(xml: &'x str) -> Result<Domain<'x>> {
+        let root = xml::read(xml, wanted).context("reading the domain's XML")?;
+        ensure!(root.name == "domain", "the XML describes a <{}>, not a <domain>", root.name);
+        let text = |name| root.child(name).map(|element| element.text.trim().to_owned());
+        let name = text("name").filter(|name| !name.is_empty()).context("the domain's XML has no name")?;
+        let uuid: Uuid = text("uuid").context("the domain's XML has no UUID")?.parse()?;
+        let image = image_name(&uuid);
+        let elements = root.child("metadata").into_iter().flat_map(|metadata| &metadata.children);
+        let mut requests = elements.filter(|element| element.namespace == NAMESPACE && element.name == "context");
+        let request = requests.next().map(|element| {
+            ensure!(requests.next().is_none(), "the metadata holds two context elements; it may hold one");
+            Request::read(element)
+        });
+        let guest = root.child("os").and_then(|os| os.child("type"));
+        let machine = Machine::of(root.value("type"), guest.map(|guest| guest.text.trim()));
+        let devices = root.child("devices");
+        let disks: Vec<&Element> = devices.into_iter().flat_map(|devices| devices.children_named("disk")).collect();
+        Ok(Domain {
+            xml,
+            name,
+            uuid,
+            drives: disks.iter().filter_map(|disk| Drive::read(disk, machine, &image)).collect(),
+            machine,
+            model: guest.and_then(|guest| guest.value("machine")).unwrap_or_default().to_owned(),
+            targets: disks.iter().filter_map(|disk| Some(disk.child("target")?.value("dev")?.to_owned())).collect(),
+            request: request.map(|request| request.map_err(|error| format!("{error:#}"))),
+        })
+    }
+
+    /// What the domain asks for; `None` when it does not take part.
+    ///
+    /// # Errors
+    /// When its metadata element is faulty.
+    pub fn request(&self) -> Result<Option<&Request>> {
+        match &self.request {
+            None => Ok(None),
+            Some(Ok(request)) => Ok(Some(request)),
+            Some(Err(why)) => bail!("{why}"),
+        }
+    }
+
+    /// Whether the domain asks for context at all, even if faultily.
+    pub fn takes_part(&self) -> bool {
+        self.request.is_some()
+    }
+
+    /// The drive for the context disc: the one that the request names. If it names none, the drive that holds a
+    /// context disc of this VM, or else its only CD-ROM drive if that is empty: a disc that somebody else put into a
+    /// drive is never taken for ours.
+    ///
+    /// # Errors
+    /// When there is no such drive.
+    pub fn drive(&self, request: &Request) -> Result<&Drive> {
+        if let Some(target) = &request.target {
+            let found = self.drives.iter().find(|drive| drive.target == *target);
+            return found.with_context(|| {
+                format!(
+                    "the domain has no CD-ROM drive {target}; \"virt-recontext enable {}\" adds or chooses one",
+                    self.name
+                )
+            });
+        }
+        let image = image_name(&self.uuid);
+        let holds_image =
+            |drive: &&Drive| drive.image().is_some_and(|path| path.rsplit('/').next() == Some(image.as_str()));
+        if let Some(drive) = self.drives.iter().find(holds_image) {
+            return Ok(drive);
+        }
+        match self.drives.as_slice() {
+            [only] if only.is_empty() => Ok(only),
+            _ => bail!("no drive is named for the context disc; \"virt-recontext enable {}\" chooses one", self.name),
+        }
+    }
+}
+
+/// The file name of a VM's image, on every host.
+pub fn image_name(uuid: &Uuid) -> String {
+    format!("{uuid}.iso")
+}
+
+/// The elements that say something about us; everything else in a domain is not kept.
+fn wanted(path: &[&str], namespace: &str, name: &str) -> bool {
+    match path {
+        [_] => namespace.is_empty() && matches!(name, "name" | "uuid" | "os" | "metadata" | "devices"),
+        [_, "os"] => name == "type",
+        [_, "devices"] => name == "disk",
+        [_, "metadata"] => namespace == NAMESPACE,
+        _ => true,
+    }
+}

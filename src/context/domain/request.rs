@@ -1,0 +1,183 @@
+//! The element with which a VM asks for context, in its own metadata: the opt-in, and layer 3 of the content.
+//!
+//! ```xml
+//! <recontext:context xmlns:recontext="urn:virt-recontext:1" target="sda" format="files" label="RECONTEXT">
+//!   <recontext:fact name="role">web</recontext:fact>
+//!   <recontext:file path="probe.conf.j2">endpoint={{ facts.monitoring.endpoint }}</recontext:file>
+//! </recontext:context>
+//! ```
+//!
+//! It travels with the VM, so it comes from elsewhere: data, checked here, never code.
+
+use anyhow::{Context, Result, bail, ensure};
+use quick_xml::escape::escape;
+
+use super::xml::Element;
+use crate::context::disc::compose::Layer;
+use crate::context::disc::composed::OPEN;
+use crate::context::disc::facts;
+use crate::context::disc::format::Format;
+use crate::context::disc::tree::File;
+use crate::context::iso9660::label::Label;
+
+/// The namespace of the metadata element: who has it opts in, nobody else.
+pub const NAMESPACE: &str = "urn:virt-recontext:1";
+
+/// What the metadata element asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// The drive for the disc, such as `sda`. Without it the drive is found by what it holds (see [`super::Domain::drive`]).
+    pub target: Option<String>,
+    /// The disc's format; without it the host's default.
+    pub format: Option<Format>,
+    /// The disc's volume label; without it the format's own.
+    pub label: Option<Label>,
+    /// Facts that the VM carries: name, with dots between levels, and value.
+    pub facts: Vec<(String, String)>,
+    /// Files that the VM carries: path on the disc and content. A `.j2` at the end of the path makes a template.
+    pub files: Vec<(String, String)>,
+}
+
+impl Request {
+    /// Reads the metadata element.
+    ///
+    /// # Errors
+    /// When it has an attribute or element that this version does not know, or a value that cannot be.
+    pub fn read(element: &Element) -> Result<Request> {
+        let mut request = Request::default();
+        for attribute in &element.attributes {
+            let value = attribute.value.as_str();
+            match attribute.name.as_str() {
+                "target" => request.target = Some(target(value)?),
+                "format" => request.format = Some(value.parse()?),
+                "label" => request.label = Some(value.parse()?),
+                other => bail!("the metadata element has the attribute {other:?}; known are target, format and label"),
+            }
+        }
+        for child in &element.children {
+            ensure!(
+                child.namespace == NAMESPACE && child.children.is_empty(),
+                "the metadata element holds <{}>, which is not known there; known are fact and file of {NAMESPACE}",
+                child.name
+            );
+            match child.name.as_str() {
+                "fact" => request.facts.push((only_attribute(child, "name")?, child.text.clone())),
+                "file" => request.files.push((only_attribute(child, "path")?, child.text.clone())),
+                other => bail!("the metadata element holds <{other}>; known are <fact name=…> and <file path=…>"),
+            }
+        }
+        Ok(request)
+    }
+
+    /// The layer of content that the VM carries.
+    ///
+    /// # Errors
+    /// When a fact's name cannot be.
+    pub fn layer(&self) -> Result<Layer> {
+        let mut layer = Layer::default();
+        for (name, value) in &self.facts {
+            facts::set(&mut layer.facts, name, value).context("reading the facts in the domain's metadata")?;
+        }
+        let file = |(path, text): &(String, String)| {
+            (path.clone(), File { bytes: text.clone().into_bytes().into(), mode: OPEN })
+        };
+        layer.files = self.files.iter().map(file).collect();
+        Ok(layer)
+    }
+
+    /// The element as libvirt takes it for a domain's metadata; it adds the namespace itself.
+    pub fn to_xml(&self) -> String {
+        let mut xml = "<context".to_owned();
+        let format = self.format.map(|format| format.to_string());
+        let label = self.label.as_ref().map(|label| label.to_string());
+        for (name, value) in [("target", &self.target), ("format", &format), ("label", &label)] {
+            if let Some(value) = value {
+                xml += &format!(" {name}=\"{}\"", in_attribute(value));
+            }
+        }
+        xml += ">";
+        for (element, attribute, pairs) in [("fact", "name", &self.facts), ("file", "path", &self.files)] {
+            for (key, text) in pairs {
+                xml += &format!("<{element} {attribute}=\"{}\">{}</{element}>", in_attribute(key), in_text(text));
+            }
+        }
+        xml + "</context>"
+    }
+}
+
+/// A text as XML, with what every reader of XML would make a plain line break of.
+fn in_text(text: &str) -> String {
+    escape(text).replace('\r', "&#13;")
+}
+
+/// A text as an attribute's value, with what every reader of XML would make a space of.
+fn in_attribute(text: &str) -> String {
+    in_text(text).replace('\n', "&#10;").replace('\t', "&#9;")
+}
+
+/// A drive's name in the guest as libvirt writes it.
+///
+/// # Errors
+/// When it is not made of a few ASCII letters and digits.
+pub fn target(name: &str) -> Result<String> {
+    let fits = (1..=32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    ensure!(fits, "the target {name:?} is not a drive's name such as \"sda\"");
+    Ok(name.to_owned())
+}
+
+fn only_attribute(element: &Element, name: &str) -> Result<String> {
+    let value =
+        element.value(name).with_context(|| format!("a <{}> of the metadata element has no {name}", element.name))?;
+    ensure!(
+        element.attributes.len() == 1,
+        "the <{} {name}={value:?}> of the metadata element has an attribute that is not known",
+        element.name
+    );
+    Ok(value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::domain::xml;
+
+    fn read(inner: &str) -> Result<Request> {
+        let text = format!("<r:context xmlns:r='{NAMESPACE}' {inner}</r:context>");
+        Request::read(&xml::read(&text, |_, _, _| true)?)
+    }
+
+    #[test]
+    fn line_breaks_of_any_kind_are_written_so_that_they_are_read_again() {
+        let request =
+            Request { files: vec![("a\n\tb".to_owned(), "one\r\ntwo\rthree\n".to_owned())], ..Request::default() };
+        let text = request.to_xml().replacen("<context", &format!("<context xmlns='{NAMESPACE}'"), 1);
+        assert_eq!(Request::read(&xml::read(&text, |_, _, _| true).unwrap()).unwrap(), request);
+    }
+
+    #[test]
+    fn what_is_asked_for_is_read_and_written_again() {
+        let text = "target='sda' format='files' label='X'><r:fact name='a.b'>1 &lt; 2</r:fact><r:file path='p q'>\n x\n</r:file>";
+        let request = read(text).unwrap();
+        assert_eq!(request.target.as_deref(), Some("sda"));
+        assert_eq!(request.facts, [("a.b".to_owned(), "1 < 2".to_owned())]);
+        assert_eq!(request.files, [("p q".to_owned(), "\n x\n".to_owned())]);
+        let again = request.to_xml().replace("<context", &format!("<context xmlns='{NAMESPACE}'"));
+        assert_eq!(Request::read(&xml::read(&again, |_, _, _| true).unwrap()).unwrap(), request);
+    }
+
+    #[test]
+    fn what_is_not_known_is_an_error_that_names_it() {
+        for (text, why) in [
+            ("tagret='sda'>", "tagret"),
+            ("target='../x'>", "../x"),
+            ("format='zip'>", "zip"),
+            ("><r:fakt/>", "fakt"),
+            ("><r:fact>x</r:fact>", "name"),
+            ("><r:fact name='a' b='c'>x</r:fact>", "not known"),
+            ("><other/>", "other"),
+        ] {
+            let error = format!("{:#}", read(text).unwrap_err());
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The disc of a VM of QEMU: ejected and inserted. Both, because libvirt takes an insertion of the path that is already there
+//! for no change at all. The guest is asked first, and can be made to let go.
+
+use crate::context::domain::disk_xml::with_medium;
+use crate::context::domain::drive::Drive;
+use crate::delivery::outcome::Outcome;
+use crate::delivery::phases::Phases;
+use crate::libvirt::domain::{Handle, Scope, Situation};
+use crate::libvirt::trouble::Trouble;
+
+/// Takes out what is in the drive, by force if the guest is not to be asked, and puts the file `path` in.
+///
+/// # Errors
+/// How the attempt came out instead.
+pub fn change(handle: &Handle, drive: &Drive, path: &str, force: bool, phases: &mut Phases) -> Result<(), Outcome> {
+    if !drive.is_empty() {
+        match handle.update_device(&with_medium(drive, None), Scope::Live, force) {
+            Err(Trouble::Refused(_)) if handle.situation()? == Situation::Paused => {
+                return Err(Outcome::HeldPaused);
+            }
+            Err(Trouble::Refused(_)) if !force => return Err(Outcome::Held),
+            ejected => ejected?,
+        }
+        phases.end("eject");
+    }
+    Ok(handle.update_device(&with_medium(drive, Some(path)), Scope::Live, false)?)
+}

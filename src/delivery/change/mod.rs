@@ -1,0 +1,52 @@
+//! The media change: a disc into the drive of a running VM, in the way of its machine, one file a way. It does not matter in
+//! which state the drive is found: full, empty, with an open tray, or left by a helper that died.
+
+mod eject_insert;
+pub mod none;
+pub mod replug;
+pub mod update;
+mod xenstore;
+
+use anyhow::anyhow;
+
+use crate::context::domain::Domain;
+use crate::context::domain::drive::Drive;
+use crate::context::domain::driver::MediaChange;
+use crate::delivery::outcome::Outcome;
+use crate::delivery::phases::Phases;
+use crate::host::paths::Host;
+use crate::libvirt::domain::{Handle, Scope};
+
+/// Puts the file `path` into `drive`; with `force`, a guest that holds the old disc is made to let go. The result says how
+/// it went.
+///
+/// # Errors
+/// How the attempt came out instead.
+pub fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str, force: bool) -> Result<String, Outcome> {
+    let mut phases = Phases::begin();
+    let mut by_force = false;
+    let mut more = None;
+    match drive.media_change() {
+        MediaChange::EjectAndInsert => {
+            eject_insert::change(handle, drive, path, force, &mut phases)?;
+            by_force = force;
+        }
+        MediaChange::Update => update::insert(handle, drive, path)?,
+        MediaChange::DetachAndAttach => more = replug::change(host, handle, drive, path)?,
+        MediaChange::Never => return Err(Outcome::Failed(format!("no disc can be put into {} now", drive.target))),
+    }
+    phases.end("insert");
+    check(handle, drive, path)?;
+    let how = if by_force { " by force, since the guest did not let go" } else { "" };
+    let more = more.map(|more| format!("; {more}")).unwrap_or_default();
+    Ok(format!("in the drive {}{how}; {phases}{more}", drive.target))
+}
+
+/// libvirt must say that the disc is in the drive.
+fn check(handle: &Handle, drive: &Drive, path: &str) -> Result<(), Outcome> {
+    let xml = handle.xml(Scope::Live)?;
+    let domain = Domain::read(&xml).map_err(|error| Outcome::Failed(format!("{error:#}")))?;
+    let now = domain.drives.iter().find(|now| now.target == drive.target).and_then(Drive::path);
+    let wrong = || anyhow!("after the media change the drive {} holds {now:?}, not {path:?}", drive.target);
+    if now == Some(path) { Ok(()) } else { Err(Outcome::Failed(wrong().to_string())) }
+}

@@ -1,0 +1,58 @@
+//! The disc of a paravirtual guest of Xen, which does not change while the guest runs: its drive holds what was made when it
+//! came. All there is to do is to say whether there is something newer, and to remember for the hook what programs print.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::context::disc::marker::Reason;
+use crate::context::domain::Domain;
+use crate::context::domain::drive::Drive;
+use crate::context::domain::request::Request;
+use crate::delivery::outcome::Outcome;
+use crate::host::config::Config;
+use crate::host::disc::{Sources, Subject};
+use crate::host::paths::Host;
+use crate::host::programs::run::Runner;
+use crate::host::vm::image;
+use crate::host::vm::job::Job;
+use crate::host::vm::lock::VmLock;
+use crate::host::vm::state::{Progress, State};
+
+/// One attempt at `job`, for the domain with its request and drive.
+///
+/// # Errors
+/// When its content cannot be made or compared.
+pub fn attempt(
+    host: &Host,
+    config: &Config,
+    job: &Job,
+    (domain, request, drive): (&Domain, &Request, &Drive),
+) -> Result<Outcome> {
+    let target = &drive.target;
+    let fixed = "the disc of a paravirtual guest cannot change while it runs";
+    let place = drive.path().map(Path::new).filter(|path| image::may_be_made_at(config, path, &domain.uuid));
+    let Some(place) = place else {
+        let name = &domain.name;
+        return Ok(Outcome::AtNextStart(format!(
+            "the drive {target} does not hold its context, and {fixed}; \"virt-recontext enable {name}\" gives it to \
+             its definition, for its next start"
+        )));
+    };
+    let subject = Subject { name: &domain.name, uuid: &domain.uuid, request };
+    let mut programs = Runner::new(host, &domain.name, &domain.uuid, &config.limits)?;
+    let gathered = Sources::gather(host, config, subject, &mut programs);
+    let lock = VmLock::wait(host, &domain.uuid)?;
+    let warnings = programs.remember()?;
+    let is_newest = gathered?.are_on(&lock, place)?;
+    let told = |line: String| [vec![line], warnings.clone()].concat().join("; ");
+    if !is_newest {
+        let line = format!("{fixed}: newer content gets into the drive {target} at its next start, restore or arrival");
+        return Ok(Outcome::AtNextStart(told(line)));
+    }
+    let delivered = State::of(host, &domain.uuid)?.is_some_and(|state| state.progress == Progress::Delivered);
+    if job.reason == Reason::Refresh && delivered && warnings.is_empty() {
+        return Ok(Outcome::Unchanged);
+    }
+    Ok(Outcome::Done(told(format!("in the drive {target} since the guest came"))))
+}

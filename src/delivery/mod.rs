@@ -1,0 +1,108 @@
+//! The helper: does the jobs in the spool, one process for the whole host, and ends when there is nothing left to do.
+//! A job leaves the spool when it is done or its VM is gone, so that a helper that dies loses nothing.
+
+pub mod attempt;
+mod change;
+mod last_good;
+mod outcome;
+mod phases;
+mod schedule;
+mod workers;
+
+use std::collections::HashSet;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use self::schedule::{Desk, Session};
+use crate::context::domain::driver::Driver;
+use crate::host::config::Config;
+use crate::host::log::Log;
+use crate::host::paths::Host;
+use crate::host::vm::job::Job;
+use crate::host::vm::leftovers;
+use crate::host::vm::lock::HelperLock;
+use crate::libvirt::connection::Libvirt;
+
+/// So long the helper tries to reach a daemon that is being restarted.
+const RECONNECT: Duration = Duration::from_secs(120);
+
+/// Between two tries to reach it.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Address space of the whole helper, libvirt's libraries and thread stacks included; more is a fault of ours.
+const MEMORY: u64 = 4 << 30;
+
+/// Does all jobs, unless another helper is at it already.
+///
+/// # Errors
+/// When the spool cannot be read or libvirt cannot be reached. The jobs stay.
+pub fn deliver(host: &Host) -> Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_AS).context("reading the memory limit")?;
+    setrlimit(Resource::RLIMIT_AS, MEMORY.min(hard), hard).context("setting the memory limit")?;
+    let mut log = Log::open(host);
+    let mut given_up = HashSet::new();
+    loop {
+        let Some(lock) = HelperLock::try_now(host)? else { return Ok(()) };
+        let done = drain_all(host, &mut log, &mut given_up);
+        drop(lock);
+        if let Err(error) = done {
+            log.error(format_args!("delivering: {error:#}; the jobs stay for the next helper"));
+            return Err(error);
+        }
+        // A hook that noted a job while we held the lock has started no helper of its own.
+        if Job::all(host)?.iter().all(|job| given_up.contains(job)) {
+            return Ok(());
+        }
+    }
+}
+
+/// Does the jobs of one driver after the other's: few hosts have two, and there one may have to wait for the other.
+fn drain_all(host: &Host, log: &mut Log, given_up: &mut HashSet<Job>) -> Result<()> {
+    let config = Config::load(host)?;
+    // Nothing that lies around keeps a VM from its disc.
+    if let Err(error) = leftovers::tidy(host, &config) {
+        log.warning(format_args!("delivering: {error:#}"));
+    }
+    let jobs = Job::all(host)?;
+    let waiting = |driver: &Driver| jobs.iter().any(|job| job.driver == *driver && !given_up.contains(job));
+    let mut drivers: Vec<Driver> = Driver::ALL.into_iter().filter(waiting).collect();
+    if drivers.is_empty() {
+        // There may still be something to clear away.
+        drivers.push(config.driver(host));
+    }
+    // One that cannot be reached keeps nobody else waiting.
+    drivers.into_iter().map(|driver| drain(host, &config, driver, log, given_up)).fold(Ok(()), Result::and)
+}
+
+/// Does the jobs of one driver until none is left but those that were given up, through restarts of the daemon.
+fn drain(host: &Host, config: &Config, driver: Driver, log: &mut Log, given_up: &mut HashSet<Job>) -> Result<()> {
+    let mut desk = Desk::new(host, config, driver, log, given_up);
+    let mut lost: Option<Instant> = None;
+    loop {
+        let libvirt = match (connect(host, config.uri_of(driver)), lost) {
+            (Ok(libvirt), _) => libvirt,
+            (Err(_), Some(since)) if since.elapsed() < RECONNECT => {
+                thread::sleep(PAUSE);
+                continue;
+            }
+            (Err(error), _) => return Err(error),
+        };
+        match desk.session(&libvirt)? {
+            Session::Finished => return Ok(()),
+            Session::Lost => {
+                desk.log.warning("delivering: the connection to libvirt was lost; trying again");
+                lost = Some(Instant::now());
+            }
+        }
+    }
+}
+
+fn connect(host: &Host, uri: &str) -> Result<Libvirt> {
+    let (host, silent) = (host.clone(), uri.to_owned());
+    Libvirt::connect(uri, move || {
+        Log::open(&host).error(format_args!("delivering: {silent} does not answer; the jobs stay for the next helper"));
+    })
+}

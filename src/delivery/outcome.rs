@@ -1,0 +1,41 @@
+//! What an attempt came to. It says what happened; what to do next is the coordinator's to decide.
+
+use crate::libvirt::trouble::Trouble;
+
+/// How a job came out of one attempt.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is done; the line says what was done.
+    Done(String),
+    /// The drive holds a disc of the same content; nothing was done.
+    Unchanged,
+    /// The newest content cannot get to the guest before its next start, restore or arrival; the line says why.
+    AtNextStart(String),
+    /// The VM is still arriving: wait for the event.
+    NotYet,
+    /// The guest, which runs, holds the old disc.
+    Held,
+    /// The old disc is held, and the guest stands still: it cannot let go.
+    HeldPaused,
+    /// Something else works on the VM.
+    Busy(String),
+    /// The VM does not run here.
+    Gone,
+    /// The daemon is not there any more.
+    Lost,
+    /// It cannot work until somebody changes something.
+    Hopeless(String),
+    /// It did not work, and may work another time.
+    Failed(String),
+}
+
+impl From<Trouble> for Outcome {
+    fn from(trouble: Trouble) -> Outcome {
+        match trouble {
+            Trouble::Gone => Outcome::Gone,
+            Trouble::Lost => Outcome::Lost,
+            Trouble::Busy(message) => Outcome::Busy(message),
+            Trouble::Refused(message) | Trouble::Other(message) => Outcome::Failed(message),
+        }
+    }
+}

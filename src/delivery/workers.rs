@@ -1,0 +1,41 @@
+//! The helper's workers: each makes one attempt after the other, as the coordinator hands them out.
+
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender};
+
+use super::attempt::Swap;
+use super::outcome::Outcome;
+use crate::context::uuid::Uuid;
+use crate::host::vm::job::Job;
+
+/// What the coordinator waits for.
+pub enum Message {
+    /// Something happened to a domain.
+    Happened(Uuid),
+    /// A worker has ended an attempt.
+    Ended(Job, Outcome),
+}
+
+/// What a worker is to do.
+pub struct Task {
+    /// The job.
+    pub job: Job,
+    /// Whether the guest is made to let go of the old disc.
+    pub force: bool,
+}
+
+/// A worker: attempts until there are no more tasks, or the daemon is gone.
+pub fn work(swap: Swap, queue: &Mutex<Receiver<Task>>, to_desk: &Sender<Message>) {
+    loop {
+        // One worker waits for a task while the others wait for their turn.
+        let task = match queue.lock() {
+            Ok(queue) => queue.recv(),
+            Err(_) => return,
+        };
+        let Ok(Task { job, force }) = task else { return };
+        let attempt = swap.attempt(&job, force);
+        if to_desk.send(Message::Ended(job, attempt)).is_err() {
+            return;
+        }
+    }
+}

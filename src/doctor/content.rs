@@ -1,0 +1,99 @@
+//! The configuration and this host's data: do they load? Read by the same code that makes the discs, so that a fault is
+//! told in the same words.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::mount::Mount;
+use super::report::Report;
+use crate::context::disc::compose::Layer;
+use crate::context::disc::facts::Facts;
+use crate::context::uuid::Uuid;
+use crate::host::config::Config;
+use crate::host::layers;
+use crate::host::paths::Host;
+use crate::host::programs::ProgramFacts;
+
+/// Checks the configuration, and gives it if it can be read.
+pub fn check_configuration(host: &Host, report: &mut Report) -> Option<Config> {
+    let path = host.config_file();
+    let check = &mut report.check("configuration");
+    match Config::load(host) {
+        Ok(config) => {
+            let there = if path.exists() { "is read" } else { "is not there: all has its default" };
+            check.good(format_args!("{} {there}", path.display()));
+            Some(config)
+        }
+        Err(error) => {
+            check.bad(
+                format_args!("{error:#}; no disc is made, and images, content and VMs are not looked into"),
+                "mend it; see virt-recontext.toml(5)",
+            );
+            None
+        }
+    }
+}
+
+/// Checks the data for every VM, and for each VM that has data of its own here.
+pub fn check_content(host: &Host, config: &Config, report: &mut Report) {
+    let check = &mut report.check("content");
+    let mut programs = NotRun::default();
+    let nobody = "00000000-0000-0000-0000-000000000000".parse();
+    let Ok(nobody) = nobody else { return };
+    let dir = host.config_dir();
+    let mut read = |name: &str, uuid: &Uuid| layers::read(host, &config.limits, name, uuid, &mut programs);
+    match read("", &nobody) {
+        Ok(layers) => check.good(format_args!("{}, for every VM: {}", dir.display(), told(layers.first()))),
+        Err(error) => {
+            check.bad(format_args!("{error:#}; no disc is made"), "mend it");
+            return;
+        }
+    }
+    for name in names(&dir.join("domains")) {
+        let read = match name.parse::<Uuid>() {
+            Ok(uuid) => read("", &uuid).map(|layers| told(layers.last())),
+            Err(_) => read(&name, &nobody).map(|layers| told(layers.get(1))),
+        };
+        match read {
+            Ok(told) => check.good(format_args!("{}: {told}", dir.join("domains").join(name).display())),
+            Err(error) => check.bad(format_args!("{error:#}; that VM gets no new disc here"), "mend it"),
+        }
+    }
+    for program in &programs.seen {
+        if let Some(mount) = Mount::of(program).ok().filter(Mount::is_noexec) {
+            check.bad(
+                format_args!("{} lies on {}, which is mounted noexec", program.display(), mount.at.display()),
+                "remove the option, or let a link lead to a program elsewhere",
+            );
+        }
+    }
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+fn told(layer: Option<&Layer>) -> String {
+    let (files, facts) = layer.map_or((0, 0), |layer| (layer.files.len(), layer.facts.len()));
+    format!("{files} files and {facts} facts or tables of facts load")
+}
+
+/// Programs are only looked at here; those of a VM are run for that VM.
+#[derive(Default)]
+struct NotRun {
+    seen: Vec<PathBuf>,
+}
+
+impl ProgramFacts for NotRun {
+    fn facts_of(&mut self, program: &Path) -> Result<Facts> {
+        if !self.seen.iter().any(|seen| seen == program) {
+            self.seen.push(program.to_owned());
+        }
+        Ok(Facts::default())
+    }
+}

@@ -1,0 +1,213 @@
+//! Is our hook where libvirtd looks for it, and what else runs there?
+
+use std::path::Path;
+
+use super::daemon;
+use super::installed::{Installed, Program, Standing};
+use super::mount::Mount;
+use super::report::{Check, Report};
+use crate::context::domain::driver::Driver;
+use crate::host::file;
+use crate::host::paths::Host;
+
+/// What packages, editors and people leave beside a file: none of it is meant to run.
+const LEFT_OVER: [&str; 14] = [
+    "~",
+    ".bak",
+    ".old",
+    ".orig",
+    ".save",
+    ".swp",
+    ".tmp",
+    ".dpkg-old",
+    ".dpkg-new",
+    ".dpkg-dist",
+    ".dpkg-tmp",
+    ".rpmsave",
+    ".rpmnew",
+    ".rpmorig",
+];
+
+/// Checks our hook.
+pub fn check(host: &Host, driver: Driver, installed: &[Installed], report: &mut Report) {
+    let check = &mut report.check("hook");
+    let ours: Vec<&Installed> = installed.iter().filter(|hook| hook.is_ours()).collect();
+    for hook in &ours {
+        look_at(hook, check);
+    }
+    match ours.as_slice() {
+        [] => absent(host, driver, installed, check),
+        [_] => {}
+        [first, others @ ..] => {
+            let others = listed(others.iter().copied());
+            check.warning(
+                format_args!("libvirtd calls it more than once: {} and {others}", first.path.display()),
+                format_args!("remove {others}"),
+            );
+        }
+    }
+}
+
+fn look_at(hook: &Installed, check: &mut Check) {
+    let shown = hook.path.display();
+    if hook.standing == Standing::NotExecutable {
+        check.bad(
+            format_args!("{shown} is not executable: libvirtd does not call it"),
+            format_args!("chmod 755 {shown}"),
+        );
+        return;
+    }
+    if let Some(mount) = noexec(&hook.path) {
+        check.bad(
+            format_args!("{shown} lies on {}, which is mounted noexec: libvirtd cannot call it", mount.at.display()),
+            "put virt-recontext-hook into /usr/sbin and a link to it here",
+        );
+        return;
+    }
+    if let Err(error) = trusted(&hook.path) {
+        check.bad(format_args!("libvirtd runs it as root, but {error:#}"), "do so, and see who has changed it");
+        return;
+    }
+    let own = env!("CARGO_PKG_VERSION");
+    match &hook.program {
+        Program::Hook(version) if version != own => check.warning(
+            format_args!("{shown} has the version {version}, this program {own}"),
+            "install both programs of the same version",
+        ),
+        Program::Hook(version) => check.good(format_args!("{shown} is virt-recontext-hook {version}{}", leading(hook))),
+        _ => check.good(format_args!("{shown} is a script that names virt-recontext-hook; it must call it")),
+    }
+}
+
+/// Where a link leads, for the reader.
+fn leading(hook: &Installed) -> String {
+    let target = std::fs::read_link(&hook.path);
+    target.map(|target| format!(", in {}", target.display())).unwrap_or_default()
+}
+
+/// Why there is none, and how there comes to be one.
+fn absent(host: &Host, driver: Driver, installed: &[Installed], check: &mut Check) {
+    let hooks = host.hooks_dir();
+    let main = host.hook(driver);
+    let more = host.more_hooks_dir(driver);
+    let make_it = |place: &Path| {
+        let (place, unit) = (place.display(), daemon::unit(host, driver));
+        format!("ln -s /usr/sbin/virt-recontext-hook {place} && systemctl reload {unit}")
+    };
+    if let Some(hook) = installed.iter().find(|hook| hook.leads_to_ours()) {
+        let Standing::Dangling(target) = &hook.standing else { return };
+        let (path, target) = (hook.path.display(), target.display());
+        check.bad(
+            format_args!("{path} leads to {target}, which is not there: no VM gets its context"),
+            format_args!("install virt-recontext-hook as {target}"),
+        );
+    } else if let Some(hook) = installed.iter().find(|hook| hook.program == Program::Helper) {
+        let path = hook.path.display();
+        check.bad(
+            format_args!("{path} is virt-recontext, not virt-recontext-hook: no VM gets its context"),
+            format_args!("rm {path} && {}", make_it(&hook.path)),
+        );
+    } else if installed.iter().any(|hook| hook.path == main) {
+        check.bad(
+            format_args!(
+                "{} is another program, and none in {}.d is ours: no VM gets its context",
+                main.display(),
+                driver.hook()
+            ),
+            format_args!("mkdir -p {} && {}", more.display(), make_it(&more.join("50-virt-recontext"))),
+        );
+    } else {
+        check.bad(
+            format_args!("there is none in {} for {}: no VM gets its context", hooks.display(), name(driver)),
+            format_args!("mkdir -p {} && {}", hooks.display(), make_it(&main)),
+        );
+    }
+}
+
+/// Checks what else libvirtd calls for every VM.
+pub fn check_others(host: &Host, driver: Driver, installed: &[Installed], report: &mut Report) {
+    let check = &mut report.check("other-hooks");
+    let hooks = host.hooks_dir();
+    let directory = format!("{}.d", driver.hook());
+    for dir in [hooks.clone(), host.more_hooks_dir(driver)] {
+        if let Err(error) = trusted(&dir) {
+            check.bad(
+                format_args!("libvirtd runs as root what lies there, but {error:#}"),
+                "do so, and see what is in it",
+            );
+        }
+    }
+    let called = || installed.iter().filter(|hook| hook.standing == Standing::Called);
+    let is_left_over = |hook: &&Installed| hook.path.parent() != Some(&hooks) && left_over(&hook.path);
+    for hook in called().filter(is_left_over) {
+        let shown = hook.path.display();
+        check.warning(
+            format_args!("{shown} looks left over, and libvirtd runs it: it runs every executable in {directory}"),
+            format_args!("rm {shown}, or chmod -x {shown}"),
+        );
+    }
+    let foreign = || called().filter(|hook| !hook.is_ours() && hook.program != Program::Helper);
+    let last_of_ours = called().filter(|hook| hook.is_ours()).map(|hook| &hook.path).next_back();
+    let position = |path: &Path| installed.iter().position(|hook| hook.path == path);
+    let later = |hook: &&Installed| last_of_ours.is_some_and(|ours| position(&hook.path) > position(ours));
+    let behind = listed(foreign().filter(|hook| !is_left_over(hook)).filter(later));
+    let before = listed(foreign().filter(|hook| !is_left_over(hook)).filter(|hook| !later(hook)));
+    if !behind.is_empty() {
+        check.warning(
+            format_args!(
+                "after ours libvirtd runs {behind}: what that answers at a migration takes the place of our answer"
+            ),
+            format_args!(
+                "see that it answers nothing, or what it was given; or let our name come last in {directory}, such as \
+                 99-virt-recontext"
+            ),
+        );
+    }
+    if !before.is_empty() {
+        check.good(format_args!("before ours libvirtd runs {before}"));
+    } else if check.is_clean() {
+        check.good(format_args!("libvirtd runs no other for {}'s VMs", name(driver)));
+    }
+}
+
+/// The hypervisor, for the reader.
+fn name(driver: Driver) -> &'static str {
+    match driver {
+        Driver::Qemu => "QEMU",
+        Driver::Xen => "Xen",
+    }
+}
+
+/// Whether a file is what something left beside the real one.
+fn left_over(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    name.starts_with(['.', '#']) || LEFT_OVER.iter().any(|end| name.ends_with(end))
+}
+
+/// Checks that nobody but root can have put `path` there; what is missing harms nobody.
+fn trusted(path: &Path) -> anyhow::Result<()> {
+    std::fs::metadata(path).map_or(Ok(()), |metadata| file::check_trusted(path, &metadata))
+}
+
+fn noexec(path: &Path) -> Option<Mount> {
+    Mount::of(path).ok().filter(Mount::is_noexec)
+}
+
+fn listed<'i>(hooks: impl Iterator<Item = &'i Installed>) -> String {
+    hooks.map(|hook| hook.path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_packages_and_editors_leave_is_known_by_its_name() {
+        for name in ["50-x~", ".50-x.swp", "50-x.dpkg-old", "50-x.rpmsave", "#50-x#"] {
+            assert!(left_over(Path::new("/hooks").join(name).as_path()), "{name}");
+        }
+        for name in ["50-virt-recontext", "qemu", "10-old", "x.sh"] {
+            assert!(!left_over(Path::new("/hooks").join(name).as_path()), "{name}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Is all as it must be for VMs to get their context? It looks and changes nothing; a fault ends no check but
+//! its own.
+
+mod apparmor;
+mod content;
+mod daemon;
+mod denial;
+mod hook;
+mod installed;
+mod jobs;
+mod machine;
+mod mount;
+mod question;
+mod report;
+mod script;
+mod selinux;
+mod survey;
+mod vm;
+
+pub use self::report::Report;
+
+use self::daemon::Daemon;
+use self::installed::Installed;
+use self::survey::Survey;
+use crate::host::config::Config;
+use crate::host::paths::Host;
+
+/// Checks the host and its VMs.
+pub fn examine(host: &Host) -> Report {
+    let mut report = Report::default();
+    // What does not depend on a broken configuration is still worth a look.
+    let driver = Config::load(host).unwrap_or_default().driver(host);
+    let installed = Installed::all(host, driver);
+    hook::check(host, driver, &installed, &mut report);
+    hook::check_others(host, driver, &installed, &mut report);
+    machine::check_helper(host, &mut report);
+    let config = content::check_configuration(host, &mut report);
+    let assumed = config.clone().unwrap_or_default();
+
+    let uri = assumed.uri_of(driver);
+    let survey = Survey::take(uri);
+    let in_directory = |hook: &Installed| hook.path.parent() != Some(&host.hooks_dir());
+    let only_in_directory = installed.iter().filter(|hook| hook.is_ours()).all(in_directory);
+    survey::check(driver, uri, &survey, only_in_directory, daemon::unit(host, driver), &mut report);
+    // Behind the survey, whose call may have started it.
+    let daemons = Daemon::running(host, driver);
+    daemon::check(host, driver, &daemons, &installed, &mut report);
+    apparmor::check(host, &assumed, &daemons, &installed, &mut report);
+    selinux::check(host, &assumed, &daemons, &installed, &mut report);
+
+    machine::check_log(host, &mut report);
+    machine::check_run_dir(host, &mut report);
+    jobs::check(host, &mut report);
+    if let Some(config) = &config {
+        machine::check_images(host, config, &mut report);
+        content::check_content(host, config, &mut report);
+        if let Ok(survey) = &survey {
+            vm::check_all(host, config, &survey.vms, &mut report);
+        }
+    }
+    report
+}

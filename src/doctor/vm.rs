@@ -1,0 +1,267 @@
+//! One VM that takes part: its drive, now and at its next start, what became of its disc, and whether one could be made.
+
+use std::fmt;
+
+use anyhow::{Context, Result, ensure};
+
+use super::jobs::{SOON, helper_is_at_work};
+use super::report::{Check, Report};
+use super::survey::Vm;
+use crate::context::domain::Domain;
+use crate::context::domain::driver::MediaChange;
+use crate::context::domain::request::Request;
+use crate::context::moment::Moment;
+use crate::context::uuid::Uuid;
+use crate::host::config::Config;
+use crate::host::disc::next_edition;
+use crate::host::disc::{Sources, Subject};
+use crate::host::paths::Host;
+use crate::host::programs::run::Runner;
+use crate::host::vm::image;
+use crate::host::vm::state::{Progress, State};
+use crate::libvirt::domain::Situation;
+
+/// Checks all VMs that take part.
+pub fn check_all(host: &Host, config: &Config, vms: &[Vm], report: &mut Report) {
+    let mut taking_part = 0;
+    for vm in vms {
+        let look = Look { host, config, vm };
+        taking_part += usize::from(look.at(&mut report.vm(&vm.name)));
+    }
+    if taking_part == 0 {
+        report.check("vm").good(format_args!("none of {} takes part; virt-recontext enable VM lets one", vms.len()));
+    }
+}
+
+/// Which of a VM's two descriptions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// That of the running VM.
+    Now,
+    /// The persistent definition.
+    NextStart,
+}
+
+impl fmt::Display for When {
+    /// What a message begins with.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            When::Now => "",
+            When::NextStart => "at its next start, ",
+        })
+    }
+}
+
+/// A look at one VM.
+struct Look<'a> {
+    host: &'a Host,
+    config: &'a Config,
+    vm: &'a Vm,
+}
+
+impl Look<'_> {
+    /// Says what there is to say, if it takes part.
+    fn at(&self, check: &mut Check) -> bool {
+        if let Some(fault) = &self.vm.untold {
+            check.warning(format_args!("libvirt does not tell of it: {fault}"), "look again in a moment");
+            return true;
+        }
+        let enable = self.enable();
+        if self.vm.situation == Situation::Arriving {
+            let known = State::of(self.host, &self.vm.uuid).ok().flatten().is_some();
+            if known {
+                check.good("is just arriving; not looked into");
+            }
+            return known;
+        }
+        let (live, definition) = (self.vm.live.as_deref(), self.vm.definition.as_deref());
+        let unread = [live, definition].into_iter().flatten().find_map(|xml| Domain::read(xml).err());
+        if let Some(error) = unread {
+            check.bad(format_args!("{error:#}"), format_args!("virsh edit {}", self.word()));
+            return true;
+        }
+        let [live, definition] = [live, definition].map(|xml| xml.and_then(|xml| Domain::read(xml).ok()));
+        let takes_part = |domain: &&Domain| domain.takes_part();
+        let (now, later) = (live.as_ref().filter(takes_part), definition.as_ref().filter(takes_part));
+        let Some(domain) = now.or(later) else { return false };
+        let request = match domain.request() {
+            Ok(request) => request.cloned().unwrap_or_default(),
+            Err(error) => {
+                let name = self.word();
+                check.bad(format_args!("{error:#}"), format_args!("virsh metadata {name} urn:virt-recontext:1 --edit"));
+                return true;
+            }
+        };
+        if live.is_some() && now.is_none() {
+            check.warning("it runs without its wish, which only its definition holds", &enable);
+        }
+        if definition.is_some() && later.is_none() {
+            check.warning("it takes part only until it stops: its definition holds no wish", &enable);
+        }
+        if let Some(now) = now {
+            self.drive(now, When::Now, check);
+            self.state(check);
+        }
+        if let Some(later) = later {
+            self.drive(later, When::NextStart, check);
+        }
+        self.content(&request, check);
+        if check.is_clean() {
+            check.good(self.all_well(domain, &request));
+        }
+        true
+    }
+
+    /// The VM as a shell's word: its name, or its UUID where the name is no plain word. Whoever made the VM chose that, and
+    /// remedies are copied into shells.
+    fn word(&self) -> String {
+        let name = &self.vm.name;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        let is_word = name.chars().all(plain) && !name.starts_with('-');
+        if is_word { name.clone() } else { self.vm.uuid.to_string() }
+    }
+
+    fn enable(&self) -> String {
+        format!("virt-recontext enable {}", self.word())
+    }
+
+    fn refresh(&self) -> String {
+        format!("virt-recontext refresh {}", self.word())
+    }
+
+    /// The drive in one of the VM's descriptions.
+    fn drive(&self, domain: &Domain, when: When, check: &mut Check) {
+        let fit = || {
+            let request = domain.request()?.context("it asks for no context")?;
+            let drive = domain.drive(request)?;
+            drive.check().map(|()| drive)
+        };
+        let drive = match fit() {
+            Ok(drive) => drive,
+            Err(error) => {
+                let remedy =
+                    format!("{} --target DEV, where DEV is a new name such as sdz, adds a fit one", self.enable());
+                check.bad(format_args!("{when}{error:#}"), remedy);
+                return;
+            }
+        };
+        let (uuid, target) = (&domain.uuid, &drive.target);
+        let place = image::path(self.config, uuid);
+        let mend = match when {
+            When::Now if drive.media_change() == MediaChange::Never => {
+                format!("{}, and start it anew: its disc cannot change while it runs", self.enable())
+            }
+            When::Now => self.refresh(),
+            When::NextStart => self.enable(),
+        };
+        match drive.path() {
+            Some(path) if place.to_str() == Some(path) => {
+                if when == When::Now && !image::exists(self.host, &place) {
+                    check.bad(format_args!("its image {path} is missing"), &mend);
+                }
+            }
+            Some(path) if image::is_called_ours(path, uuid) => {
+                let place = place.display();
+                check.warning(
+                    format_args!("{when}the drive {target} holds {path}; the place for it on this host is {place}"),
+                    &mend,
+                );
+            }
+            None if drive.is_empty() => check.warning(format_args!("{when}the drive {target} is empty"), &mend),
+            other => check.bad(
+                format_args!(
+                    "{when}the drive {target} holds {}, not its context",
+                    other.unwrap_or("a medium that is no file")
+                ),
+                format_args!("{mend}, which puts its context there instead"),
+            ),
+        }
+        if !drive.is_empty() && !drive.may_be_missing() && domain.machine.driver().may_start_without_disc() {
+            check.warning(
+                format_args!(
+                    "{when}the drive {target} has no startupPolicy='optional': without the image the VM would not start \
+                     or arrive"
+                ),
+                match when {
+                    When::Now => format!("{mend} --force"),
+                    When::NextStart => format!("add it with virsh edit {}", self.word()),
+                },
+            );
+        }
+        if !drive.read_only {
+            check.warning(
+                format_args!("{when}the drive {target} is not marked <readonly/>"),
+                format_args!("add it with virsh edit {}", self.word()),
+            );
+        }
+    }
+
+    /// What became of the disc of the running VM.
+    fn state(&self, check: &mut Check) {
+        let state = match State::of(self.host, &self.vm.uuid) {
+            Ok(Some(state)) => state,
+            Ok(None) => {
+                let message = "nothing is known of its disc here: the hook was not called when it came";
+                check.warning(message, self.refresh());
+                return;
+            }
+            Err(error) => {
+                check.bad(format_args!("{error:#}"), "mend or remove it");
+                return;
+            }
+        };
+        let since = Moment(state.since);
+        match state.progress {
+            Progress::Delivered => {}
+            Progress::Waiting if state.until_next_start => check
+                .warning(format_args!("since {since}: {}", state.message), "save and restore, migrate or restart it"),
+            Progress::Waiting if state.age() <= SOON && helper_is_at_work(self.host) => {}
+            Progress::Waiting => check.warning(
+                format_args!("its new disc waits since {since}: {}", state.message),
+                format_args!("{} tries again; with --force a guest that holds its disc is not asked", self.refresh()),
+            ),
+            Progress::Failed => check.bad(
+                format_args!("it got no new disc at {since}: {}", state.message),
+                format_args!("mend that, then {}", self.refresh()),
+            ),
+        }
+    }
+
+    /// Whether a disc could be made now.
+    fn content(&self, request: &Request, check: &mut Check) {
+        match make(self.host, self.config, &self.vm.name, &self.vm.uuid, request) {
+            Ok(warnings) => {
+                for warning in &warnings {
+                    check.warning(warning, "mend that program");
+                }
+            }
+            Err(error) => {
+                let remedy = format!("mend that; virt-recontext preview {} tries again", self.word());
+                check.bad(format_args!("no disc can be made for it now: {error:#}"), remedy);
+            }
+        }
+    }
+
+    fn all_well(&self, domain: &Domain, request: &Request) -> String {
+        let target = domain.drive(request).map(|drive| drive.target.clone()).unwrap_or_default();
+        if self.vm.live.is_none() {
+            return format!("does not run; the drive {target} holds its disc from its next start on");
+        }
+        match State::of(self.host, &self.vm.uuid) {
+            Ok(Some(state)) if state.progress == Progress::Delivered => {
+                let (reason, since) = (state.reason.as_str(), Moment(state.since));
+                format!("its disc is in the drive {target}, delivered ({reason}, {since})")
+            }
+            _ => format!("its new disc is on its way into the drive {target}"),
+        }
+    }
+}
+
+/// Makes the disc in memory; gives what went wrong with programs and was got over.
+fn make(host: &Host, config: &Config, name: &str, uuid: &Uuid, request: &Request) -> Result<Vec<String>> {
+    let mut programs = Runner::new(host, name, uuid, &config.limits)?;
+    let subject = Subject { name, uuid, request };
+    let content = Sources::gather(host, config, subject, &mut programs)?.content(next_edition())?;
+    ensure!(content.image()?.len() > 0, "the disc would be empty");
+    Ok(programs.warnings().to_vec())
+}

@@ -1,0 +1,78 @@
+//! What a VM needs to go on when its disc could not be made, whatever the reason: the file that its XML names may be
+//! missing, and libvirt would then refuse to start it or let it in.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::operation::Operation;
+use super::reply::Reply;
+use crate::context::disc::marker::Reason;
+use crate::context::domain::Domain;
+use crate::context::domain::drive::Drive;
+use crate::context::domain::driver::Driver;
+use crate::context::domain::request::Request;
+use crate::context::domain::rewrite;
+use crate::host::config::Config;
+use crate::host::disc::{Sources, Subject};
+use crate::host::paths::Host;
+use crate::host::vm::image;
+use crate::host::vm::lock::VmLock;
+use crate::host::vm::state::{Progress, State};
+
+/// Lets the VM go on without its disc: one that arrives or is restored with an empty drive, one that starts with an empty
+/// disc (there, nothing but a file helps). Drives whose file is there, or may be missing, are left alone. Xen insists on
+/// the file: a VM that arrives there is given this host's path, and at the `prepare` that follows an empty disc lies there.
+///
+/// # Errors
+/// When even that cannot be done.
+pub fn let_go_on(host: &Host, operation: Operation, xml: &str) -> Result<Reply> {
+    if !matches!(operation, Operation::Prepare | Operation::Migrate | Operation::Restore) {
+        return Ok(Reply::Nothing);
+    }
+    // That it cannot be read is told already.
+    let Ok(domain) = Domain::read(xml) else { return Ok(Reply::Nothing) };
+    // Perhaps it is the configuration that is broken.
+    let config = Config::load(host).unwrap_or_default();
+    let is_ours = |path: &str| {
+        image::is_called_ours(path, &domain.uuid) || image::may_be_made_at(&config, Path::new(path), &domain.uuid)
+    };
+    let is_missing = |path: &str| is_ours(path) && !image::exists(host, Path::new(path));
+    let is_in_need = |drive: &&Drive| !drive.may_be_missing() && drive.image().is_some_and(is_missing);
+    let Some(drive) = domain.drives.iter().find(is_in_need).filter(|_| domain.takes_part()) else {
+        return Ok(Reply::Nothing);
+    };
+    if operation == Operation::Prepare {
+        return empty_disc(host, &config, &domain, drive).map(|()| Reply::Nothing);
+    }
+    let answer = match domain.machine.driver() {
+        Driver::Qemu => rewrite::may_be_missing(&domain, drive)?,
+        Driver::Xen => {
+            let path = image::path(&config, &domain.uuid);
+            rewrite::with_disc(&domain, drive, path.to_str().context("image_dir is not UTF-8")?)?
+        }
+    };
+    Ok(answer.map_or(Reply::Nothing, Reply::Answer))
+}
+
+/// Puts a disc with nothing but its marker where the drive looks for it. Whatever the VM asks for, it is neither a seed
+/// of cloud-init nor called like one: an empty one would make a guest at its first boot believe that it has no settings.
+fn empty_disc(host: &Host, config: &Config, domain: &Domain, drive: &Drive) -> Result<()> {
+    let path = drive.image().map(Path::new).filter(|path| image::may_be_made_at(config, path, &domain.uuid));
+    let path = path.context("the file in the drive is missing, and not ours to make")?;
+    let lock = VmLock::wait(host, &domain.uuid)?;
+    let request = Request::default();
+    let subject = Subject { name: &domain.name, uuid: &domain.uuid, request: &request };
+    let made = Sources::none(host, config, subject).make(&lock, path, Reason::Start)?;
+    // `release` removes what the state names.
+    let none = || State {
+        progress: Progress::Failed,
+        driver: domain.machine.driver(),
+        message: "its disc could not be made, so it has an empty one; the log says why".to_owned(),
+        ..State::new(domain.uuid.clone(), &domain.name, Reason::Start)
+    };
+    let mut state = State::of(host, &domain.uuid)?.unwrap_or_else(none);
+    (state.image, state.identity) = (Some(path.to_owned()), Some(made.identity));
+    let (progress, message) = (state.progress, state.message.clone());
+    state.write(host, &lock, progress, message)
+}

@@ -1,0 +1,175 @@
+//! The image files: where they lie, and how a new one takes the place of the old.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, fchown};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::context::domain::image_name;
+use crate::context::iso9660::Image;
+use crate::context::uuid::Uuid;
+use crate::host::config::Config;
+use crate::host::file;
+use crate::host::paths::Host;
+
+/// Search only: QEMU opens images by name, nobody lists them.
+const DIR_MODE: u32 = 0o711;
+
+/// One file, however it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    dev: u64,
+    ino: u64,
+}
+
+impl From<&fs::Metadata> for Identity {
+    fn from(metadata: &fs::Metadata) -> Identity {
+        Identity { dev: metadata.dev(), ino: metadata.ino() }
+    }
+}
+
+/// Where the VM's image lies on this host, as its XML should name it.
+pub fn path(config: &Config, uuid: &Uuid) -> PathBuf {
+    config.image_dir.join(image_name(uuid))
+}
+
+/// Whether the VM's disc may be made at `path`, which its XML names: directly in our directory, and not the place of
+/// another VM's (a copied VM still names its original's).
+pub fn may_be_made_at(config: &Config, path: &Path, uuid: &Uuid) -> bool {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let others = stem.parse::<Uuid>().is_ok_and(|other| other != *uuid);
+    let odd = stem.is_empty() || stem.starts_with('.') || stem.contains(char::is_control);
+    path.parent() == Some(&config.image_dir) && path.extension().is_some_and(|end| end == "iso") && !odd && !others
+}
+
+/// Whether a file is called as the VM's image is on any host.
+pub fn is_called_ours(path: &str, uuid: &Uuid) -> bool {
+    path.rsplit('/').next() == Some(image_name(uuid).as_str())
+}
+
+/// Whether there is an image at `path`.
+pub fn exists(host: &Host, path: &Path) -> bool {
+    host.under_root(path).is_file()
+}
+
+/// Puts a new image in the place of `path`. A QEMU that has the old one open keeps it until its medium is changed.
+///
+/// # Errors
+/// When it cannot be written; the old image is still there then.
+pub fn publish(host: &Host, config: &Config, path: &Path, image: &Image) -> Result<Identity> {
+    let real = host.under_root(path);
+    file::make_dir(real.parent().unwrap_or(Path::new("/")), DIR_MODE)?;
+    let file = file::replace(&real, config.image_mode, |file| {
+        image.write_to(file)?;
+        // The padding is a hole.
+        file.set_len(image.len())?;
+        if config.image_owner.or(config.image_group).is_some() {
+            fchown(&*file, config.image_owner, config.image_group).context("setting its owner")?;
+        }
+        Ok(())
+    })?;
+    let metadata = file.metadata().with_context(|| format!("looking at {}", real.display()))?;
+    Ok(Identity::from(&metadata))
+}
+
+/// Whether the file at `path` holds exactly `image`.
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub fn holds(host: &Host, path: &Path, image: &Image) -> Result<bool> {
+    let real = host.under_root(path);
+    let there = match fs::File::open(&real) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        there => there.with_context(|| format!("reading {}", real.display()))?,
+    };
+    let size = there.metadata().with_context(|| format!("looking at {}", real.display()))?.len();
+    if size != image.len() {
+        return Ok(false);
+    }
+    let mut comparison = Comparison { there: io::BufReader::new(there), same: true };
+    image.write_to(&mut comparison).with_context(|| format!("comparing {}", real.display()))?;
+    Ok(comparison.same)
+}
+
+/// Removes the image at `path` if it is the very file that was made here: on a directory that hosts share, another host
+/// may have put its own in that place.
+///
+/// # Errors
+/// When it is there and stays.
+pub fn remove(host: &Host, path: &Path, identity: Identity) -> Result<()> {
+    let real = host.under_root(path);
+    match fs::symlink_metadata(&real) {
+        Ok(metadata) if Identity::from(&metadata) == identity => file::remove(&real),
+        _ => Ok(()),
+    }
+}
+
+/// An image under a second name, which goes when this does.
+pub struct Kept {
+    place: PathBuf,
+    kept: PathBuf,
+}
+
+/// Keeps the image at `path` under a second name while a new one takes its place; `None` when there is none. The name is
+/// that of a file that is being written: should we be killed, it is tidied up as such.
+///
+/// # Errors
+/// When it is there and cannot be kept.
+pub fn keep(host: &Host, path: &Path) -> Result<Option<Kept>> {
+    let place = host.under_root(path);
+    let name = place.file_name().unwrap_or_default();
+    let kept =
+        place.with_file_name([OsStr::new(file::NEW), OsStr::new("last-"), name].into_iter().collect::<OsString>());
+    file::remove(&kept)?;
+    match fs::hard_link(&place, &kept) {
+        Ok(()) => Ok(Some(Kept { place, kept })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("keeping {}", place.display())),
+    }
+}
+
+impl Kept {
+    /// Puts it back into its place; what is there now is gone then.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    pub fn put_back(self) -> Result<()> {
+        fs::rename(&self.kept, &self.place).with_context(|| format!("putting the last {} back", self.place.display()))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // One that stays is tidied up later.
+        let _stays = file::remove(&self.kept);
+    }
+}
+
+/// Takes what is written and compares it with what can be read.
+struct Comparison<R> {
+    there: R,
+    same: bool,
+}
+
+impl<R: Read> Write for Comparison<R> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut left = bytes;
+        let mut chunk = [0; 8192];
+        while self.same && !left.is_empty() {
+            let (now, later) = left.split_at(left.len().min(chunk.len()));
+            let (read, _) = chunk.split_at_mut(now.len());
+            self.there.read_exact(read)?;
+            self.same = read == now;
+            left = later;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! The spool: a job file for each VM that waits for its medium to be changed. The hook leaves them, the helper does
+//! them; one that dies leaves them to the next. The newest job of a VM takes the place of an older one.
+
+use std::process;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::lock::VmLock;
+use super::record::{self, Found};
+use super::state::State;
+use crate::context::disc::marker::Reason;
+use crate::context::domain::driver::Driver;
+use crate::context::uuid::Uuid;
+use crate::host::clock;
+use crate::host::file;
+use crate::host::paths::Host;
+
+/// Change one VM's medium.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Job {
+    /// Whose medium.
+    pub uuid: Uuid,
+    /// The VM's name when the job was noted, for messages.
+    pub name: String,
+    /// Why.
+    pub reason: Reason,
+    /// Whether a guest that does not let go is made to at once.
+    #[serde(default)]
+    pub force: bool,
+    /// The driver that runs the VM; not written for QEMU's, as it was before there was another.
+    #[serde(default, skip_serializing_if = "Driver::is_qemu")]
+    pub driver: Driver,
+    /// When it was noted, in hundredths of a second since 1970.
+    pub noted: u64,
+    /// Tells it from an older or newer job of the same VM.
+    id: String,
+}
+
+impl Job {
+    /// A new job, noted now, for a VM of QEMU's driver.
+    pub fn new(uuid: Uuid, name: &str, reason: Reason, force: bool) -> Job {
+        let (noted, driver) = (clock::now().0, Driver::Qemu);
+        Job { uuid, name: name.to_owned(), reason, force, driver, noted, id: format!("{noted}-{}", process::id()) }
+    }
+
+    /// The same job for a VM of `driver`.
+    pub fn with(self, driver: Driver) -> Job {
+        Job { driver, ..self }
+    }
+
+    /// How long ago it was noted, in seconds; 0 when the clock was set back.
+    pub fn age(&self) -> u64 {
+        clock::seconds_since(self.noted)
+    }
+
+    /// Puts the job into the spool, in the place of an older one.
+    ///
+    /// # Errors
+    /// When its file cannot be written.
+    pub fn note(&self, host: &Host, _lock: &VmLock) -> Result<()> {
+        record::write(&host.job_file(&self.uuid), self)
+    }
+
+    /// The VM's job. One whose file is damaged is a refresh, so that nothing is lost.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn of(host: &Host, uuid: &Uuid) -> Result<Option<Job>> {
+        Ok(match record::read(&host.job_file(uuid))? {
+            Found::Nothing => None,
+            Found::Record(job @ Job { .. }) if job.uuid == *uuid => Some(job),
+            Found::Record(_) | Found::Damaged => {
+                // Its state may still tell who runs the VM.
+                let driver = State::of(host, uuid).ok().flatten().map(|state| state.driver);
+                let refresh = Job::new(uuid.clone(), &uuid.to_string(), Reason::Refresh, false);
+                Some(Job { id: String::new(), noted: 0, ..refresh }.with(driver.unwrap_or_default()))
+            }
+        })
+    }
+
+    /// All jobs, oldest first; files with other names are not ours to judge.
+    ///
+    /// # Errors
+    /// When the spool is there and cannot be read.
+    pub fn all(host: &Host) -> Result<Vec<Job>> {
+        let mut jobs = Vec::new();
+        for uuid in record::listed(&host.jobs_dir())? {
+            jobs.extend(Job::of(host, &uuid)?);
+        }
+        jobs.sort_by(|a, b| (a.noted, &a.uuid).cmp(&(b.noted, &b.uuid)));
+        Ok(jobs)
+    }
+
+    /// Whether this is still the VM's newest job.
+    ///
+    /// # Errors
+    /// As [`Job::of`].
+    pub fn is_newest(&self, host: &Host) -> Result<bool> {
+        Ok(Job::of(host, &self.uuid)?.is_some_and(|newest| newest.id == self.id))
+    }
+
+    /// Takes the job out of the spool, unless a newer one has taken its place.
+    ///
+    /// # Errors
+    /// When its file stays.
+    pub fn done(&self, host: &Host, lock: &VmLock) -> Result<()> {
+        if self.is_newest(host)? { Job::drop_of(host, lock) } else { Ok(()) }
+    }
+
+    /// Takes whatever job the VM has out of the spool.
+    ///
+    /// # Errors
+    /// When its file stays.
+    pub fn drop_of(host: &Host, lock: &VmLock) -> Result<()> {
+        file::remove(&host.job_file(lock.uuid()))
+    }
+}

@@ -1,0 +1,100 @@
+//! Locks between processes: flock(2) on a file in the run directory, given back by the kernel when the holder dies.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use fs2::FileExt;
+use nix::libc::O_NOFOLLOW;
+
+use crate::context::uuid::Uuid;
+use crate::host::file;
+use crate::host::paths::Host;
+
+/// The right to write one VM's image, job and state on this host.
+///
+/// Held for moments only, never while waiting for libvirt or a guest.
+#[derive(Debug)]
+pub struct VmLock {
+    uuid: Uuid,
+    path: PathBuf,
+    _file: File,
+}
+
+impl VmLock {
+    /// Waits for the VM's lock.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made or locked.
+    pub fn wait(host: &Host, uuid: &Uuid) -> Result<VmLock> {
+        let path = host.lock_file(uuid);
+        let file = loop {
+            let file = open(host, &path)?;
+            match FileExt::lock_exclusive(&file) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                locked => locked.with_context(|| format!("locking {}", path.display()))?,
+            }
+            if is_still_at(&file, &path) {
+                break file;
+            }
+        };
+        Ok(VmLock { uuid: uuid.clone(), path, _file: file })
+    }
+
+    /// Whose lock it is.
+    pub fn uuid(&self) -> &Uuid {
+        &self.uuid
+    }
+
+    /// Gives the lock back and removes its file, when nothing of the VM is left on this host. Whoever waits for the
+    /// removed file notices and takes a new one.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn retire(self) -> Result<()> {
+        file::remove(&self.path)
+    }
+}
+
+/// The right to be this host's one helper.
+#[derive(Debug)]
+pub struct HelperLock(#[expect(dead_code, reason = "held, not used: dropping it gives the lock back")] File);
+
+impl HelperLock {
+    /// Takes the lock unless another helper has it.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made or locked.
+    pub fn try_now(host: &Host) -> Result<Option<HelperLock>> {
+        let path = host.helper_lock_file();
+        let file = open(host, &path)?;
+        match FileExt::try_lock_exclusive(&file) {
+            Ok(()) => Ok(Some(HelperLock(file))),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("locking {}", path.display())),
+        }
+    }
+}
+
+fn open(host: &Host, path: &Path) -> Result<File> {
+    let dir = host.run_dir();
+    file::make_dir(&dir, 0o700)?;
+    // Jobs and states are believed, and every writer of one comes by here first.
+    let metadata = fs::metadata(&dir).with_context(|| format!("looking at {}", dir.display()))?;
+    file::check_trusted(&dir, &metadata)?;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600).custom_flags(O_NOFOLLOW);
+    let opened = options.open(path);
+    opened.with_context(|| format!("opening the lock {}", path.display()))
+}
+
+/// Whether the locked file is the one that others would lock, and not one that was removed meanwhile.
+fn is_still_at(file: &File, path: &Path) -> bool {
+    let same = || -> io::Result<bool> {
+        let (held, there) = (file.metadata()?, fs::metadata(path)?);
+        Ok((held.dev(), held.ino()) == (there.dev(), there.ino()))
+    };
+    same().unwrap_or(false)
+}

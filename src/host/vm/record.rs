@@ -1,0 +1,73 @@
+//! A record: what is known of one VM, as JSON in a file that is called by its UUID. It is replaced whole; a reader sees the
+//! old one or the new one.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::context::uuid::Uuid;
+use crate::host::file;
+
+/// What lies where a record should.
+pub enum Found<T> {
+    /// Nothing.
+    Nothing,
+    /// A file that is no such record.
+    Damaged,
+    /// The record.
+    Record(T),
+}
+
+impl<T> Found<T> {
+    /// The record, if there is one.
+    pub fn whole(self) -> Option<T> {
+        match self {
+            Found::Record(record) => Some(record),
+            Found::Nothing | Found::Damaged => None,
+        }
+    }
+}
+
+/// Reads the record at `path`.
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Found<T>> {
+    match file::read_text(path) {
+        Ok(text) => Ok(serde_json::from_str(&text).map_or(Found::Damaged, Found::Record)),
+        Err(error) if file::is_missing(&error) => Ok(Found::Nothing),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts a record at `path`, in a directory that is made if it is missing.
+///
+/// # Errors
+/// When its file cannot be written.
+pub fn write(path: &Path, record: &impl Serialize) -> Result<()> {
+    file::make_dir(path.parent().unwrap_or(Path::new("/")), 0o700)?;
+    let text = serde_json::to_string(record).with_context(|| format!("writing {}", path.display()))?;
+    file::replace_text(path, &text)
+}
+
+/// The VMs that have a record in `dir`; files with other names are not ours to judge.
+///
+/// # Errors
+/// When the directory is there and cannot be read.
+pub fn listed(dir: &Path) -> Result<Vec<Uuid>> {
+    let reading = || format!("reading the directory {}", dir.display());
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(reading)?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let name = entry.with_context(reading)?.file_name();
+        found.extend(name.to_str().and_then(|name| name.strip_suffix(".json")?.parse().ok()));
+    }
+    Ok(found)
+}

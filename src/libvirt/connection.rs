@@ -1,0 +1,153 @@
+//! The connection to libvirt's daemon, and the domains that it knows.
+
+use std::ffi::c_uint;
+use std::sync::OnceLock;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use virt::connect::Connect;
+use virt::domain::Domain;
+use virt::error::Error;
+use virt::sys;
+
+use super::domain::Handle;
+use super::raw;
+use super::trouble::Trouble;
+use crate::context::domain::driver::Driver;
+use crate::context::uuid::Uuid;
+
+/// Longest wait for a connection: a daemon that takes calls and never answers would hold us for ever.
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// Seconds between two signs of life that we ask of the daemon, and how many may be missing.
+const KEEPALIVE: (i32, u32) = (5, 4);
+
+/// The same two of a daemon with Xen's driver, which answers nobody while it builds a VM or attaches a device.
+const CONNECT_XEN: Duration = Duration::from_secs(120);
+const KEEPALIVE_XEN: (i32, u32) = (5, 24);
+
+/// A connection to the daemon.
+pub struct Libvirt {
+    connection: Connect,
+    uri: String,
+    driver: Driver,
+}
+
+impl Libvirt {
+    /// Connects to the daemon at `uri`. `on_silence` is called, and this process ends, if it takes the call and does not
+    /// answer within 30 seconds (120 with Xen's driver).
+    ///
+    /// # Errors
+    /// When there is no daemon.
+    pub fn connect(uri: &str, on_silence: impl FnOnce() + Send + 'static) -> Result<Libvirt> {
+        run_event_loop()?;
+        let driver = Driver::of_uri(uri);
+        let (longest, (pause, missing)) = match driver {
+            Driver::Qemu => (CONNECT, KEEPALIVE),
+            Driver::Xen => (CONNECT_XEN, KEEPALIVE_XEN),
+        };
+        let (answered, silence) = channel::<()>();
+        thread::spawn(move || {
+            if silence.recv_timeout(longest) == Err(RecvTimeoutError::Timeout) {
+                on_silence();
+                std::process::exit(1);
+            }
+        });
+        let connection = Connect::open(Some(uri))
+            .map_err(|error| anyhow!("connecting to libvirt at {uri}: {}; is its daemon running?", error.message()))?;
+        drop(answered);
+        // A driver without a connection of its own, such as test://, knows no such thing.
+        let _optional = connection.set_keep_alive(pause, missing);
+        Ok(Libvirt { connection, uri: uri.to_owned(), driver })
+    }
+
+    /// Calls `happened`, in the event loop's thread, for each domain in whose life something happens, until the
+    /// connection ends.
+    ///
+    /// # Errors
+    /// When the daemon gives no events.
+    pub fn watch(&self, happened: impl Fn(Uuid) + Send + 'static) -> Result<(), Trouble> {
+        raw::watch(&self.connection, happened).map_err(|error| self.trouble(&error))
+    }
+
+    /// The domain with this UUID.
+    ///
+    /// # Errors
+    /// [`Trouble::Gone`] when there is none.
+    pub fn domain(&self, uuid: &Uuid) -> Result<Handle<'_>, Trouble> {
+        let domain = Domain::lookup_by_uuid_string(&self.connection, &uuid.to_string());
+        Ok(self.handle(domain.map_err(|error| self.trouble(&error))?))
+    }
+
+    /// The domain that a person calls `name`: by name, or by UUID.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(&self, name: &str) -> Result<Handle<'_>> {
+        // A NUL cannot be in a C string, nor in a domain's name.
+        let by_name = if name.contains('\0') { None } else { Domain::lookup_by_name(&self.connection, name).ok() };
+        let by_uuid = || name.parse::<Uuid>().ok().and_then(|uuid| self.domain(&uuid).ok());
+        let found = by_name.map(|domain| self.handle(domain)).or_else(by_uuid);
+        found.with_context(|| format!("there is no VM {name:?} at {}; \"virsh list --all\" shows all", self.uri))
+    }
+
+    /// All running domains.
+    ///
+    /// # Errors
+    /// When the daemon does not tell.
+    pub fn running(&self) -> Result<Vec<Handle<'_>>, Trouble> {
+        self.list(sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+    }
+
+    /// All domains, running or only defined.
+    ///
+    /// # Errors
+    /// When the daemon does not tell.
+    pub fn all(&self) -> Result<Vec<Handle<'_>>, Trouble> {
+        self.list(0)
+    }
+
+    /// The daemon's version: major, minor, release.
+    ///
+    /// # Errors
+    /// When the daemon does not tell.
+    pub fn version(&self) -> Result<(u32, u32, u32), Trouble> {
+        let version = self.connection.get_lib_version().map_err(|error| self.trouble(&error))?;
+        Ok((version / 1_000_000, version / 1_000 % 1_000, version % 1_000))
+    }
+
+    fn list(&self, flags: c_uint) -> Result<Vec<Handle<'_>>, Trouble> {
+        let domains = self.connection.list_all_domains(flags);
+        let domains = domains.map_err(|error| self.trouble(&error))?;
+        Ok(domains.into_iter().map(|domain| self.handle(domain)).collect())
+    }
+
+    fn handle(&self, domain: Domain) -> Handle<'_> {
+        Handle { connection: &self.connection, driver: self.driver, domain }
+    }
+
+    fn trouble(&self, error: &Error) -> Trouble {
+        Trouble::of(error, &self.connection)
+    }
+}
+
+impl Drop for Libvirt {
+    fn drop(&mut self) {
+        let _gone_already = self.connection.close();
+    }
+}
+
+/// Runs libvirt's event loop in a thread of its own, once per process; it must be there before a connection is.
+fn run_event_loop() -> Result<()> {
+    static STARTED: OnceLock<Result<(), String>> = OnceLock::new();
+    let started = STARTED.get_or_init(|| {
+        // Otherwise libvirt prints every error on stderr.
+        virt::error::clear_error_callback();
+        virt::event::event_register_default_impl().map_err(|error| error.message().to_owned())?;
+        thread::spawn(|| while virt::event::event_run_default_impl().is_ok() {});
+        Ok(())
+    });
+    started.clone().map_err(|why| anyhow!("starting libvirt's event loop: {why}"))
+}

@@ -1,0 +1,211 @@
+//! A domain: where it is on its way, its XML, and the changes that are made to it.
+
+use std::ffi::c_uint;
+
+use quick_xml::escape::escape;
+use virt::connect::Connect;
+use virt::domain::Domain;
+use virt::error::{Error, ErrorNumber};
+use virt::sys;
+
+use super::raw;
+use super::trouble::Trouble;
+use crate::context::domain::driver::Driver;
+use crate::context::domain::request::NAMESPACE;
+use crate::context::uuid::Uuid;
+
+/// The prefix under which our metadata element is stored.
+const METADATA_KEY: &str = "recontext";
+
+/// Where a VM is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Situation {
+    /// It is arriving, or being started: libvirt's own work on it is not done, and a call that changes it would have to
+    /// wait.
+    Arriving,
+    /// Its guest runs here.
+    Running,
+    /// It is here, and its guest stands still: it cannot answer.
+    Paused,
+    /// It does not run here.
+    Gone,
+}
+
+/// A domain of a daemon.
+pub struct Handle<'l> {
+    pub(super) connection: &'l Connect,
+    pub(super) driver: Driver,
+    pub(super) domain: Domain,
+}
+
+/// Whether a change is for the running VM or for its next start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The running VM.
+    Live,
+    /// The persistent definition.
+    Config,
+}
+
+impl Scope {
+    fn flag(self) -> c_uint {
+        match self {
+            Scope::Live => sys::VIR_DOMAIN_AFFECT_LIVE,
+            Scope::Config => sys::VIR_DOMAIN_AFFECT_CONFIG,
+        }
+    }
+}
+
+impl Handle<'_> {
+    /// Its name.
+    ///
+    /// # Errors
+    /// When libvirt cannot tell.
+    pub fn name(&self) -> Result<String, Trouble> {
+        self.domain.get_name().map_err(|error| self.trouble(&error))
+    }
+
+    /// Its UUID.
+    ///
+    /// # Errors
+    /// When libvirt cannot tell.
+    pub fn uuid(&self) -> Result<Uuid, Trouble> {
+        let uuid = self.domain.get_uuid_string().map_err(|error| self.trouble(&error))?;
+        uuid.parse().map_err(|error| Trouble::Other(format!("{error}")))
+    }
+
+    /// Where it is on its way. Never waits for other work on the domain.
+    ///
+    /// # Errors
+    /// When libvirt cannot tell.
+    pub fn situation(&self) -> Result<Situation, Trouble> {
+        let (state, reason) = match raw::state(&self.domain).map_err(|error| self.trouble(&error)) {
+            Ok(state) => state,
+            Err(Trouble::Gone) => return Ok(Situation::Gone),
+            Err(trouble) => return Err(trouble),
+        };
+        let situation = match (state, reason) {
+            (sys::VIR_DOMAIN_RUNNING, sys::VIR_DOMAIN_RUNNING_POSTCOPY | sys::VIR_DOMAIN_RUNNING_POSTCOPY_FAILED) => {
+                Situation::Arriving
+            }
+            (
+                sys::VIR_DOMAIN_PAUSED,
+                sys::VIR_DOMAIN_PAUSED_MIGRATION
+                | sys::VIR_DOMAIN_PAUSED_STARTING_UP
+                | sys::VIR_DOMAIN_PAUSED_POSTCOPY
+                | sys::VIR_DOMAIN_PAUSED_POSTCOPY_FAILED,
+            ) => Situation::Arriving,
+            (sys::VIR_DOMAIN_RUNNING | sys::VIR_DOMAIN_BLOCKED, _) => Situation::Running,
+            (sys::VIR_DOMAIN_PAUSED | sys::VIR_DOMAIN_PMSUSPENDED, _) => Situation::Paused,
+            _ => Situation::Gone,
+        };
+        // To Xen's driver a VM is shut off until all its memory has come, and then paused; only the work on it is known.
+        let may_arrive = self.driver == Driver::Xen && matches!(situation, Situation::Gone | Situation::Paused);
+        Ok(if may_arrive && self.is_worked_on() { Situation::Arriving } else { situation })
+    }
+
+    /// Whether long work is done on it, such as a migration away from here, for which a change would have to wait.
+    pub fn is_worked_on(&self) -> bool {
+        self.domain.get_job_info().is_ok_and(|job| job.r#type != sys::VIR_DOMAIN_JOB_NONE as i32)
+    }
+
+    /// Whether it has a persistent definition.
+    ///
+    /// # Errors
+    /// When libvirt cannot tell.
+    pub fn is_persistent(&self) -> Result<bool, Trouble> {
+        self.domain.is_persistent().map_err(|error| self.trouble(&error))
+    }
+
+    /// The XML of the running VM (of the persistent definition, if it does not run), or of the persistent definition.
+    /// Not while it arrives: the call would wait for that to end.
+    ///
+    /// # Errors
+    /// When libvirt cannot tell.
+    pub fn xml(&self, scope: Scope) -> Result<String, Trouble> {
+        let flags = match scope {
+            Scope::Live => 0,
+            Scope::Config => sys::VIR_DOMAIN_XML_INACTIVE,
+        };
+        self.domain.get_xml_desc(flags).map_err(|error| self.trouble(&error))
+    }
+
+    /// Changes a device to what `xml` says; with `force`, the medium even of a locked drive.
+    ///
+    /// # Errors
+    /// [`Trouble::Refused`] when the guest does not let go of the medium within libvirt's 5 seconds.
+    pub fn update_device(&self, xml: &str, scope: Scope, force: bool) -> Result<(), Trouble> {
+        let force = if force { sys::VIR_DOMAIN_DEVICE_MODIFY_FORCE } else { 0 };
+        let done = self.domain.update_device_flags(xml, scope.flag() | force);
+        done.map(drop).map_err(|error| match self.trouble(&error) {
+            Trouble::Other(_) if error.code() == ErrorNumber::OperationInvalid && !self.is_active() => Trouble::Gone,
+            trouble => trouble,
+        })
+    }
+
+    /// Adds a device.
+    ///
+    /// # Errors
+    /// When libvirt refuses it.
+    pub fn add_device(&self, xml: &str, scope: Scope) -> Result<(), Trouble> {
+        let done = self.domain.attach_device_flags(xml, scope.flag());
+        done.map(drop).map_err(|error| self.trouble(&error))
+    }
+
+    /// Takes a device away.
+    ///
+    /// # Errors
+    /// When libvirt refuses it, or the guest does not give it back.
+    pub fn remove_device(&self, xml: &str, scope: Scope) -> Result<(), Trouble> {
+        let done = self.domain.detach_device_flags(xml, scope.flag());
+        done.map(drop).map_err(|error| self.trouble(&error))
+    }
+
+    /// The number that the hypervisor knows the running VM by.
+    pub fn id(&self) -> Option<u32> {
+        self.domain.get_id()
+    }
+
+    /// Writes our metadata element, or removes it.
+    ///
+    /// # Errors
+    /// When libvirt refuses it.
+    pub fn set_request(&self, xml: Option<&str>, scopes: &[Scope]) -> Result<(), Trouble> {
+        let flags = scopes.iter().fold(0, |flags, scope| flags | scope.flag());
+        let kind = sys::VIR_DOMAIN_METADATA_ELEMENT as i32;
+        let done = self.domain.set_metadata(kind, xml, Some(METADATA_KEY), Some(NAMESPACE), flags);
+        done.map(drop).map_err(|error| self.trouble(&error))
+    }
+
+    /// Whether a snapshot or the saved state of it on this host names `path`, so that libvirt may look for that file.
+    ///
+    /// # Errors
+    /// When libvirt cannot tell.
+    pub fn is_named_by_saved(&self, path: &str) -> Result<bool, Trouble> {
+        let saved = || -> Result<bool, Error> {
+            if self.domain.has_managed_save(0)? {
+                return Ok(true);
+            }
+            for snapshot in self.domain.list_all_snapshots(0)? {
+                let xml = snapshot.get_xml_desc(0)?;
+                if xml.contains(path) || xml.contains(escape(path).as_ref()) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        match saved() {
+            // A driver that has none of both.
+            Err(error) if error.code() == ErrorNumber::NoSupport => Ok(false),
+            saved => saved.map_err(|error| self.trouble(&error)),
+        }
+    }
+
+    fn is_active(&self) -> bool {
+        self.domain.is_active().unwrap_or(false)
+    }
+
+    fn trouble(&self, error: &Error) -> Trouble {
+        Trouble::of(error, self.connection)
+    }
+}
