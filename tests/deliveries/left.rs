@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::node::{Node, OFF, Vm, told};
 
-/// Older than a VM can be that is still to arrive, in seconds.
-const OLD: u64 = 31;
+/// Older than a state can be of a VM that is still to arrive, or to come back, in seconds.
+const OLD: u64 = 120;
 
 #[test]
 fn what_is_left_of_a_vm_that_runs_here_no_more_is_removed() {
