@@ -14,11 +14,8 @@ use crate::context::domain::driver::{Device, MediaChange};
 use crate::context::domain::new_drive;
 use crate::host::config::Config;
 use crate::host::paths::Host;
-use crate::host::vm::image;
-use crate::host::vm::job::Job;
-use crate::host::vm::leftovers;
-use crate::host::vm::lock::VmLock;
 use crate::host::vm::state::State;
+use crate::host::vm::{Vm, image};
 use crate::libvirt::domain::Scope;
 use crate::libvirt::saved;
 use crate::libvirt::trouble::Trouble;
@@ -64,16 +61,10 @@ pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u
         }
     }
     let uuid = handle.uuid()?;
-    let state = State::known(host, &uuid)?;
-    let wanted = state
-        .as_ref()
-        .and_then(|state| state.image.as_deref())
-        .is_some_and(|image| saved::names(&libvirt, &uuid, image));
-    let lock = VmLock::wait(host, &uuid)?;
-    Job::drop_of(host, &lock)?;
-    if !wanted {
-        State::forget(host, &lock)?;
-    }
+    let image = State::known(host, &uuid)?.and_then(|state| state.image);
+    let wanted = image.is_some_and(|image| saved::names(&libvirt, &uuid, &image));
+    // While the guest has it, the disc stays; the sweep removes it later.
+    Vm::hold(host, &uuid)?.leave()?;
     if let Some(xml) = &live {
         let domain = Domain::read(xml)?;
         for drive in ours(&domain) {
@@ -100,13 +91,8 @@ pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u
             }
         }
     }
-    match state {
-        _ if wanted => leftovers::leave(host, lock)?,
-        Some(State { image: Some(path), identity: Some(identity), .. }) => {
-            image::remove(host, &path, identity)?;
-            lock.retire()?;
-        }
-        _ => lock.retire()?,
+    if !wanted {
+        Vm::hold(host, &uuid)?.forget()?;
     }
     writeln!(out, "{name}: takes part no more")?;
     Ok(DONE)

@@ -16,8 +16,8 @@ use crate::context::domain::Domain;
 use crate::delivery::attempt::SAME;
 use crate::host::config::{Config, ForceAfter};
 use crate::host::paths::Host;
+use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
-use crate::host::vm::lock::VmLock;
 use crate::host::vm::state::{Progress, State};
 use crate::libvirt::domain::{Handle, Scope, Situation};
 
@@ -89,7 +89,7 @@ pub fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u
 /// When the spool cannot be written or the helper not started.
 pub fn deliver_and_watch(host: &Host, config: &Config, jobs: Vec<Job>, out: &mut impl Write) -> Result<u8> {
     for job in &jobs {
-        job.note(host, &VmLock::wait(host, &job.uuid)?)?;
+        Vm::hold(host, &job.uuid)?.note(job)?;
     }
     // Also for jobs that an earlier helper left, and for discs that were left when their VMs ended.
     if !Job::all(host)?.is_empty() || State::all_known(host)?.iter().any(|state| state.left) {

@@ -19,10 +19,10 @@ use crate::host::config::Config;
 use crate::host::disc::{Sources, Subject};
 use crate::host::paths::Host;
 use crate::host::programs::run::Runner;
+use crate::host::vm::Vm;
 use crate::host::vm::image;
 use crate::host::vm::job::Job;
-use crate::host::vm::lock::VmLock;
-use crate::host::vm::state::{Progress, State};
+use crate::host::vm::state::{About, Progress, State};
 use crate::libvirt::connection::Libvirt;
 use crate::libvirt::domain::{Handle, Scope, Situation};
 
@@ -131,29 +131,20 @@ impl Swap<'_> {
         // Programs take their time, so the lock, for which the hook may wait, is not held yet.
         let gathered = Sources::gather(self.host, config, subject, &mut programs);
         phases.end("gather");
-        let lock = VmLock::wait(self.host, &domain.uuid)?;
-        let warnings = programs.remember()?;
+        let vm = Vm::hold(self.host, &domain.uuid)?;
+        let warnings = programs.remember(&vm)?;
         let (sources, path) = (gathered?, Path::new(path));
-        if sources.are_on(&lock, path)? {
+        if sources.are_on(&vm, path)? {
             phases.end("compare");
             return Ok(Update { rebuilt: false, last: None, warnings, phases });
         }
-        let state = State::of(self.host, &domain.uuid)?;
         let last = match drive.media_change() {
-            MediaChange::Update | MediaChange::DetachAndAttach => LastGood::keep(self.host, &lock, state.as_ref()),
+            MediaChange::Update | MediaChange::DetachAndAttach => LastGood::keep(&vm)?,
             MediaChange::EjectAndInsert | MediaChange::Never => None,
         };
-        let made = sources.make(&lock, path, job.reason)?;
-        let mut state = State {
-            name: domain.name.clone(),
-            driver: domain.machine.driver(),
-            reason: job.reason,
-            edition: Some(made.edition),
-            identity: Some(made.identity),
-            image: Some(path.to_owned()),
-            ..state.unwrap_or_else(|| State::new(domain.uuid.clone(), &domain.name, job.reason))
-        };
-        state.write(self.host, &lock, Progress::Waiting, "the disc is made and waits for its drive")?;
+        let disc = sources.make(&vm, path, job.reason)?;
+        let about = About::running(&domain.name, domain.machine.driver(), job.reason);
+        vm.waits(about, Some(&disc), "the disc is made and waits for its drive")?;
         phases.end("build");
         Ok(Update { rebuilt: true, last, warnings, phases })
     }

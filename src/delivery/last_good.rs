@@ -7,9 +7,9 @@ use super::change::{replug, update};
 use crate::context::domain::drive::Drive;
 use crate::context::domain::driver::Device;
 use crate::host::paths::Host;
-use crate::host::vm::image::{self, Kept};
-use crate::host::vm::lock::VmLock;
-use crate::host::vm::state::{Progress, State};
+use crate::host::vm::Vm;
+use crate::host::vm::image::Kept;
+use crate::host::vm::state::State;
 use crate::libvirt::domain::Handle;
 
 /// A VM's disc before the newest, and what was known of it.
@@ -19,12 +19,12 @@ pub struct LastGood {
 }
 
 impl LastGood {
-    /// Keeps the disc that `state` tells of, while a new one takes its place; `None` when it is not there. Where the file
-    /// system has no second names for files, there is none either, which is no reason to leave a guest with an old disc.
-    pub fn keep(host: &Host, _lock: &VmLock, state: Option<&State>) -> Option<LastGood> {
-        let state = state?;
-        let image = image::keep(host, state.image.as_deref()?).ok().flatten()?;
-        Some(LastGood { image, state: state.clone() })
+    /// Keeps the newest disc while a newer one takes its place; `None` when it is not there, or cannot be kept.
+    ///
+    /// # Errors
+    /// When the VM's state cannot be read.
+    pub fn keep(vm: &Vm) -> Result<Option<LastGood>> {
+        Ok(vm.keep()?.map(|(image, state)| LastGood { image, state }))
     }
 
     /// Puts the disc back into its place and into `drive`.
@@ -32,12 +32,12 @@ impl LastGood {
     /// # Errors
     /// When it stays out of either; the drive may be empty then.
     pub fn put_back(self, host: &Host, handle: &Handle, drive: &Drive) -> Result<()> {
-        let LastGood { image, mut state } = self;
+        let LastGood { image, state } = self;
         let path = state.image.clone().context("nothing is known of the last disc's place")?;
-        let lock = VmLock::wait(host, &state.uuid)?;
-        image.put_back()?;
-        state.write(host, &lock, Progress::Waiting, "the last disc is back in its place")?;
-        drop(lock);
+        let vm = Vm::hold(host, &state.uuid)?;
+        image.put_back(&vm)?;
+        vm.last_is_back(state)?;
+        drop(vm);
         let path = path.to_str().context("image_dir is not UTF-8")?;
         match drive.device {
             Device::Cdrom => update::insert(handle, drive, path)?,

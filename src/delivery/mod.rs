@@ -22,8 +22,8 @@ use crate::host::config::Config;
 use crate::host::log::Log;
 use crate::host::paths::Host;
 use crate::host::vm::job::Job;
-use crate::host::vm::leftovers;
 use crate::host::vm::lock::HelperLock;
+use crate::host::vm::sweep;
 use crate::libvirt::connection::Libvirt;
 
 /// So long the helper tries to reach a daemon that is being restarted.
@@ -63,7 +63,7 @@ pub fn deliver(host: &Host) -> Result<()> {
 fn drain_all(host: &Host, log: &mut Log, given_up: &mut HashSet<Job>) -> Result<()> {
     let config = Config::load(host)?;
     // Nothing that lies around keeps a VM from its disc.
-    if let Err(error) = leftovers::tidy(host, &config) {
+    if let Err(error) = sweep::tidy(host, &config) {
         log.warning(format_args!("delivering: {error:#}"));
     }
     let jobs = Job::all(host)?;

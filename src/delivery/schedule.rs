@@ -20,11 +20,10 @@ use crate::context::uuid::Uuid;
 use crate::host::config::{Config, ForceAfter};
 use crate::host::log::Log;
 use crate::host::paths::Host;
-use crate::host::programs::Results;
+use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
-use crate::host::vm::leftovers;
-use crate::host::vm::lock::VmLock;
-use crate::host::vm::state::{Progress, State};
+use crate::host::vm::state::{About, Progress, State};
+use crate::host::vm::sweep::{Absent, sweep};
 use crate::libvirt::connection::Libvirt;
 use crate::libvirt::domain::Situation;
 use crate::libvirt::saved;
@@ -41,9 +40,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// An arrival that has not even begun after so many seconds never will.
 const NEVER_CAME: u64 = 30;
-
-/// What is left of a VM that does not run here, in seconds, before it is removed.
-const LEFT_OVER: u64 = 60;
 
 /// So long the helper stays for a VM whose disc cannot be changed now; its job then waits for the next helper.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -278,7 +274,7 @@ impl<'a> Desk<'a> {
             // The state stays as well, so that it tells of the disc that is in the drive.
             Outcome::Unchanged => {
                 self.entries.remove(&uuid);
-                job.done(self.host, &VmLock::wait(self.host, &uuid)?)?;
+                Vm::hold(self.host, &uuid)?.done(&job)?;
                 Job::of(self.host, &uuid)?.into_iter().for_each(|job| self.take(job));
                 return Ok(());
             }
@@ -362,86 +358,66 @@ impl<'a> Desk<'a> {
         let Some(entry) = self.entries.remove(uuid) else { return Ok(()) };
         let image = State::known(self.host, uuid)?.and_then(|state| state.image);
         let wanted = image.is_some_and(|image| saved::names(libvirt, uuid, &image));
-        let lock = VmLock::wait(self.host, uuid)?;
+        let vm = Vm::hold(self.host, uuid)?;
         if !entry.job.is_newest(self.host)? {
-            return leftovers::give_back(self.host, lock);
+            return vm.give_back();
         }
         if wanted {
-            return leftovers::leave(self.host, lock);
+            return vm.leave();
         }
         self.log.info(format_args!("{}: does not run here; its disc is removed", entry.job.name));
-        leftovers::remove(self.host, lock)
+        vm.forget()
     }
 
-    /// Removes what is left of VMs that ended: without our noticing, for example while the hook was not installed, or with a
-    /// disc that was left for a snapshot or a saved state and that none of these names any more.
+    /// Removes what is left of VMs that do not run here.
     fn sweep(&mut self, libvirt: &Libvirt) -> Result<()> {
         let Ok(running) = libvirt.running() else { return Ok(()) };
-        let mut running: HashSet<Uuid> = running.iter().filter_map(|vm| vm.uuid().ok()).collect();
-        for state in State::all_known(self.host)? {
-            // Of another driver's nothing is known here.
-            if state.driver != self.driver {
-                running.insert(state.uuid);
-                continue;
-            }
-            let is_past = !running.contains(&state.uuid) && state.age() > LEFT_OVER;
+        let running = running.iter().filter_map(|vm| vm.uuid().ok()).collect();
+        let look = |state: &State| {
             // Xen's driver takes none for running that is just being restored, and that may take its time.
-            let is_gone = || {
-                let situation = libvirt.domain(&state.uuid).and_then(|domain| domain.situation());
-                matches!(situation, Ok(Situation::Gone) | Err(Trouble::Gone))
-            };
-            if !is_past || !is_gone() || Job::of(self.host, &state.uuid)?.is_some() {
-                continue;
-            }
-            let wanted = state.image.as_deref().is_some_and(|image| saved::names(libvirt, &state.uuid, image));
-            let lock = VmLock::wait(self.host, &state.uuid)?;
-            if !wanted {
-                self.log.info(format_args!("{}: does not run here any more; its disc is removed", state.name));
-                leftovers::remove(self.host, lock)?;
-            } else if !state.left {
-                leftovers::leave(self.host, lock)?;
-            }
-        }
-        Results::forget_old(self.host, &running)
+            let situation = libvirt.domain(&state.uuid).and_then(|domain| domain.situation());
+            let is_gone = matches!(situation, Ok(Situation::Gone) | Err(Trouble::Gone));
+            let wanted = || state.image.as_deref().is_some_and(|image| saved::names(libvirt, &state.uuid, image));
+            is_gone.then(|| if wanted() { Absent::Wanted } else { Absent::Gone })
+        };
+        sweep(self.host, self.driver, running, look, |state| {
+            self.log.info(format_args!("{}: does not run here any more; its disc is removed", state.name));
+        })
     }
 
     /// Notes how a job ended, and takes it out of the spool; gives the disc's number.
     fn finish(&mut self, job: &Job, line: &str, ending: Ending) -> Result<u64> {
         self.entries.remove(&job.uuid);
-        let lock = VmLock::wait(self.host, &job.uuid)?;
-        let generation =
-            State::of(self.host, &job.uuid)?.and_then(|state| state.edition).map(|edition| edition.generation.0);
+        let vm = Vm::hold(self.host, &job.uuid)?;
+        let edition = State::of(self.host, &job.uuid)?.and_then(|state| state.edition);
         if job.is_newest(self.host)? {
             match ending {
-                Ending::Delivered => self.write_locked(job, &lock, Progress::Delivered, line)?,
-                Ending::AtNextStart => self.state_of(job)?.write_until_next_start(self.host, &lock, line)?,
+                Ending::Delivered => vm.delivered(About::job(job), None, line),
+                Ending::AtNextStart => vm.waits_until_next_start(About::job(job), line),
             }
-            job.done(self.host, &lock)?;
+            .context(NOTING)?;
+            vm.done(job)?;
         }
-        Ok(generation.unwrap_or_default())
+        Ok(edition.map(|edition| edition.generation.0).unwrap_or_default())
     }
 
     fn write_state(&self, job: &Job, progress: Progress, message: &str) -> Result<()> {
-        let lock = VmLock::wait(self.host, &job.uuid)?;
+        let vm = Vm::hold(self.host, &job.uuid)?;
         // What a newer job has written is not overwritten.
-        if job.is_newest(self.host)? {
-            self.write_locked(job, &lock, progress, message)
-        } else {
-            leftovers::give_back(self.host, lock)
+        if !job.is_newest(self.host)? {
+            return vm.give_back();
         }
-    }
-
-    fn write_locked(&self, job: &Job, lock: &VmLock, progress: Progress, message: &str) -> Result<()> {
-        self.state_of(job)?.write(self.host, lock, progress, message).context("noting how far a disc has come")
-    }
-
-    /// What is known of the job's VM, for the job to be noted in.
-    fn state_of(&self, job: &Job) -> Result<State> {
-        let state = State::of(self.host, &job.uuid)?;
-        let state = state.unwrap_or_else(|| State::new(job.uuid.clone(), &job.name, job.reason));
-        Ok(State { reason: job.reason, driver: job.driver, ..state })
+        let about = About::job(job);
+        match progress {
+            Progress::Failed => vm.failed(about, message),
+            Progress::Waiting | Progress::Delivered => vm.waits(about, None, message),
+        }
+        .context(NOTING)
     }
 }
+
+/// What fails when a state cannot be written.
+const NOTING: &str = "noting how far a disc has come";
 
 /// How a job ended.
 enum Ending {

@@ -16,9 +16,8 @@ use crate::context::domain::rewrite;
 use crate::host::config::Config;
 use crate::host::disc::{Sources, Subject};
 use crate::host::paths::Host;
-use crate::host::vm::image;
-use crate::host::vm::lock::VmLock;
-use crate::host::vm::state::{Progress, State};
+use crate::host::vm::state::About;
+use crate::host::vm::{Vm, image};
 
 /// Lets the VM go on without its disc: one that arrives or is restored with an empty drive, one that starts with an empty
 /// disc (there, nothing but a file helps). Drives whose file is there, or may be missing, are left alone. Xen insists on
@@ -60,19 +59,10 @@ pub fn let_go_on(host: &Host, operation: Operation, xml: &str) -> Result<Reply> 
 fn empty_disc(host: &Host, config: &Config, domain: &Domain, drive: &Drive) -> Result<()> {
     let path = drive.image().map(Path::new).filter(|path| image::may_be_made_at(config, path, &domain.uuid));
     let path = path.context("the file in the drive is missing, and not ours to make")?;
-    let lock = VmLock::wait(host, &domain.uuid)?;
+    let vm = Vm::hold(host, &domain.uuid)?;
     let request = Request::default();
     let subject = Subject { name: &domain.name, uuid: &domain.uuid, request: &request };
-    let made = Sources::none(host, config, subject).make(&lock, path, Reason::Start)?;
-    // `release` removes what the state names.
-    let none = || State {
-        progress: Progress::Failed,
-        driver: domain.machine.driver(),
-        message: "its disc could not be made, so it has an empty one; the log says why".to_owned(),
-        ..State::new(domain.uuid.clone(), &domain.name, Reason::Start)
-    };
-    let mut state = State::of(host, &domain.uuid)?.unwrap_or_else(none);
-    (state.image, state.identity) = (Some(path.to_owned()), Some(made.identity));
-    let (progress, message) = (state.progress, state.message.clone());
-    state.write(host, &lock, progress, message)
+    let disc = Sources::none(host, config, subject).make(&vm, path, Reason::Start)?;
+    let about = About::coming(&domain.name, domain.machine.driver(), Reason::Start);
+    vm.has_empty_disc(about, &disc, "its disc could not be made, so it has an empty one; the log says why")
 }

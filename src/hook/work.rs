@@ -22,12 +22,11 @@ use crate::host::config::{Config, OnError};
 use crate::host::disc::{Sources, Subject};
 use crate::host::log::Log;
 use crate::host::paths::Host;
-use crate::host::programs::{NotRunYet, Results};
-use crate::host::vm::image;
+use crate::host::programs::NotRunYet;
 use crate::host::vm::job::Job;
-use crate::host::vm::leftovers;
-use crate::host::vm::lock::VmLock;
-use crate::host::vm::state::{Progress, State};
+use crate::host::vm::results::Results;
+use crate::host::vm::state::{About, Progress, State};
+use crate::host::vm::{Disc, Vm, image};
 
 /// For so long, in seconds, a job from `migrate` or `restore` explains the `prepare` that follows it in the same
 /// arrival. One that is older is left over from an arrival that never came.
@@ -157,14 +156,14 @@ impl Call<'_> {
         if !domain.takes_part() {
             return Ok(Reply::Nothing);
         }
-        let lock = VmLock::wait(self.host, &domain.uuid)?;
-        self.job(&domain, reason).note(self.host, &lock)?;
-        self.failed(self.state(&domain, reason)?, lock, error).map(|()| Reply::Nothing)
+        let vm = Vm::hold(self.host, &domain.uuid)?;
+        vm.note(&self.job(&domain, reason))?;
+        self.failed(about(&domain, reason), vm, error).map(|()| Reply::Nothing)
     }
 
     /// A first boot finds its disc in the drive.
     fn prepare(&mut self, domain: &Domain) -> Result<()> {
-        let lock = VmLock::wait(self.host, &domain.uuid)?;
+        let vm = Vm::hold(self.host, &domain.uuid)?;
         let arriving = Job::of(self.host, &domain.uuid)?
             .filter(|job| matches!(job.reason, Reason::Migrate | Reason::Restore) && job.age() < ARRIVAL)
             .map(|job| job.reason);
@@ -174,23 +173,23 @@ impl Call<'_> {
                 return Ok(());
             }
             Some(_) => {}
-            None => Job::drop_of(self.host, &lock)?,
+            None => vm.drop_job()?,
         }
-        let mut state = self.state(domain, arriving.unwrap_or(Reason::Start))?;
-        let made = self.drive(domain).and_then(|(request, drive)| {
+        let about = about(domain, arriving.unwrap_or(Reason::Start));
+        let place = self.drive(domain).and_then(|(request, drive)| {
             let path =
                 drive.image().map(Path::new).filter(|path| image::may_be_made_at(self.config, path, &domain.uuid));
-            let Some(path) = path else { return Ok(None) };
-            self.check_that_nobody_else_has(path, domain)?;
-            self.make(&lock, domain, request, path, &mut state).map(Some)
+            path.map(|path| self.check_that_nobody_else_has(path, domain).map(|()| (request, path))).transpose()
         });
+        let made = match place {
+            Ok(None) => return Ok(()),
+            Ok(Some((request, path))) => self.make(&vm, domain, request, path, arriving.unwrap_or(Reason::Start)),
+            Err(error) => Err(error),
+        };
         match made {
-            Ok(Some(())) if arriving.is_none() => {
-                state.write(self.host, &lock, Progress::Delivered, "in the drive since the start")
-            }
-            Ok(Some(())) => state.write(self.host, &lock, Progress::Waiting, ON_ITS_WAY),
-            Ok(None) => Ok(()),
-            Err(error) => self.failed(state, lock, error),
+            Ok(disc) if arriving.is_none() => vm.delivered(about, Some(&disc), "in the drive since the start"),
+            Ok(disc) => vm.waits(about, Some(&disc), ON_ITS_WAY),
+            Err(error) => self.failed(about, vm, error),
         }
     }
 
@@ -219,11 +218,11 @@ impl Call<'_> {
     }
 
     fn receive(&mut self, domain: &Domain, reason: Reason) -> Result<Reply> {
-        let lock = VmLock::wait(self.host, &domain.uuid)?;
-        let mut state = self.state(domain, reason)?;
+        let vm = Vm::hold(self.host, &domain.uuid)?;
+        let about = about(domain, reason);
         let (request, drive) = match self.drive(domain) {
             Ok(found) => found,
-            Err(error) => return self.failed(state, lock, error).map(|()| Reply::Nothing),
+            Err(error) => return self.failed(about, vm, error).map(|()| Reply::Nothing),
         };
         let path = image::path(self.config, &domain.uuid);
         let job = self.job(domain, reason);
@@ -231,17 +230,18 @@ impl Call<'_> {
         // then refused, and needs nothing.
         let strict = self.config.on_error == OnError::Refuse;
         if !strict {
-            job.note(self.host, &lock)?;
+            vm.note(&job)?;
         }
-        let made = self.make(&lock, domain, request, &path, &mut state);
+        let made = self.make(&vm, domain, request, &path, reason);
         if strict && made.as_ref().err().is_none_or(is_only_early) {
-            job.note(self.host, &lock)?;
+            vm.note(&job)?;
         }
-        if let Err(error) = made {
-            return self.failed(state, lock, error).map(|()| Reply::Nothing);
-        }
+        let disc = match made {
+            Ok(disc) => disc,
+            Err(error) => return self.failed(about, vm, error).map(|()| Reply::Nothing),
+        };
         let answer = rewrite::with_disc(domain, drive, path.to_str().context("image_dir is not UTF-8")?)?;
-        state.write(self.host, &lock, Progress::Waiting, ON_ITS_WAY)?;
+        vm.waits(about, Some(&disc), ON_ITS_WAY)?;
         Ok(answer.map_or(Reply::Nothing, Reply::Answer))
     }
 
@@ -250,19 +250,24 @@ impl Call<'_> {
         if Job::of(self.host, &domain.uuid)?.is_none() {
             // A faulty request or an unfit drive was told at `prepare`.
             let Ok((_, drive)) = self.drive(domain) else { return Ok(()) };
-            let mut state = self.state(domain, Reason::Start)?;
-            let image = state.image.as_deref().filter(|image| image::exists(self.host, image));
-            if state.progress == Progress::Delivered && image.is_some() && drive.path().map(Path::new) == image {
+            let state = State::of(self.host, &domain.uuid)?;
+            if state.as_ref().is_some_and(|state| self.is_delivered(state, drive)) {
                 return Ok(());
             }
-            let lock = VmLock::wait(self.host, &domain.uuid)?;
-            self.job(domain, Reason::Start).note(self.host, &lock)?;
+            let vm = Vm::hold(self.host, &domain.uuid)?;
+            vm.note(&self.job(domain, Reason::Start))?;
             // Why there is no disc says more than that there is none.
-            if state.progress != Progress::Failed {
-                state.write(self.host, &lock, Progress::Waiting, "the drive holds no context disc yet")?;
+            if state.is_none_or(|state| state.progress != Progress::Failed) {
+                vm.waits(about(domain, Reason::Start), None, "the drive holds no context disc yet")?;
             }
         }
         self.start_helper()
+    }
+
+    /// Whether the drive holds the disc that was made for this start.
+    fn is_delivered(&self, state: &State, drive: &Drive) -> bool {
+        let image = state.image.as_deref().filter(|image| image::exists(self.host, image));
+        state.progress == Progress::Delivered && image.is_some() && drive.path().map(Path::new) == image
     }
 
     fn reconnect(&mut self, domain: &Domain) -> Result<()> {
@@ -273,8 +278,7 @@ impl Call<'_> {
     }
 
     fn stopped(&mut self, domain: &Domain) -> Result<()> {
-        let lock = VmLock::wait(self.host, &domain.uuid)?;
-        Job::drop_of(self.host, &lock)
+        Vm::hold(self.host, &domain.uuid)?.drop_job()
     }
 
     fn release(&mut self, domain: &Domain) -> Result<()> {
@@ -282,20 +286,18 @@ impl Call<'_> {
         if self.host.has_snapshots(&domain.name) {
             return self.leave(domain);
         }
-        leftovers::remove(self.host, VmLock::wait(self.host, &domain.uuid)?)
+        Vm::hold(self.host, &domain.uuid)?.forget()
     }
 
     fn leave(&mut self, domain: &Domain) -> Result<()> {
-        leftovers::leave(self.host, VmLock::wait(self.host, &domain.uuid)?)
+        Vm::hold(self.host, &domain.uuid)?.leave()
     }
 
     /// The guest of a running VM's snapshot goes on from where it was, as a restored one does: `prepare` makes its disc, and
     /// the helper tells it. If the snapshot is of a VM that did not run, the helper finds that none comes.
     fn revert(&mut self, domain: &Domain) -> Result<()> {
         self.leave(domain)?;
-        let lock = VmLock::wait(self.host, &domain.uuid)?;
-        self.job(domain, Reason::Restore).note(self.host, &lock)?;
-        drop(lock);
+        Vm::hold(self.host, &domain.uuid)?.note(&self.job(domain, Reason::Restore))?;
         self.start_helper()
     }
 
@@ -318,43 +320,33 @@ impl Call<'_> {
         Ok((request, drive))
     }
 
-    /// Makes the disc and notes it in `state`, which the caller writes.
-    fn make(
+    fn make<'p>(
         &mut self,
-        lock: &VmLock,
+        vm: &Vm,
         domain: &Domain,
         request: &Request,
-        path: &Path,
-        state: &mut State,
-    ) -> Result<()> {
+        path: &'p Path,
+        reason: Reason,
+    ) -> Result<Disc<'p>> {
         let begin = Instant::now();
         let subject = Subject { name: &domain.name, uuid: &domain.uuid, request };
         let mut programs = Results::of(self.host, &domain.uuid)?;
-        let made = Sources::gather(self.host, self.config, subject, &mut programs)?.make(lock, path, state.reason)?;
-        state.edition = Some(made.edition);
-        state.identity = Some(made.identity);
-        state.image = Some(path.to_owned());
-        let (generation, took) = (made.edition.generation.0, begin.elapsed().as_secs_f64() * 1e3);
+        let disc = Sources::gather(self.host, self.config, subject, &mut programs)?.make(vm, path, reason)?;
+        let (generation, took) = (disc.edition.generation.0, begin.elapsed().as_secs_f64() * 1e3);
         let news = format!("{}: {}: disc {generation} made in {took:.1} ms", domain.name, self.operation);
         self.afterwards.news = Some(news);
-        Ok(())
-    }
-
-    /// The VM's last state with a new name and reason.
-    fn state(&self, domain: &Domain, reason: Reason) -> Result<State> {
-        let last = State::known(self.host, &domain.uuid)?;
-        let state = last.unwrap_or_else(|| State::new(domain.uuid.clone(), &domain.name, reason));
-        Ok(State { name: domain.name.clone(), driver: domain.machine.driver(), detached: None, reason, ..state })
+        Ok(disc)
     }
 
     /// Writes down why there is no new disc, and hands the error on. Of a VM that is therefore refused nothing is written:
     /// what there is of it here is of one of the same UUID that runs here, and stays true.
-    fn failed(&self, mut state: State, lock: VmLock, error: anyhow::Error) -> Result<()> {
+    fn failed(&self, about: About, vm: Vm, error: anyhow::Error) -> Result<()> {
         if is_refused(self.config.on_error, self.operation, &error) {
-            leftovers::give_back(self.host, lock)?;
+            vm.give_back()?;
+        } else if is_only_early(&error) {
+            vm.waits(about, None, &format!("{error:#}"))?;
         } else {
-            let progress = if is_only_early(&error) { Progress::Waiting } else { Progress::Failed };
-            state.write(self.host, &lock, progress, format!("{error:#}"))?;
+            vm.failed(about, &format!("{error:#}"))?;
         }
         Err(error)
     }
@@ -362,4 +354,9 @@ impl Call<'_> {
     fn start_helper(&self) -> Result<()> {
         detach::start_helper(self.host).context("only the helper can put a disc in or tell the guest of it")
     }
+}
+
+/// A domain that comes for `reason`.
+fn about<'d>(domain: &'d Domain, reason: Reason) -> About<'d> {
+    About::coming(&domain.name, domain.machine.driver(), reason)
 }

@@ -10,9 +10,8 @@ use super::identity;
 use super::layers;
 use super::paths::Host;
 use super::programs::ProgramFacts;
-use super::vm::image::{self, Identity};
-use super::vm::lock::VmLock;
 use super::vm::state::State;
+use super::vm::{Disc, Vm, image};
 use crate::context::disc::compose::{Layer, Occasion, compose};
 use crate::context::disc::composed::Composed;
 use crate::context::disc::marker::{Edition, Generation, Reason};
@@ -97,13 +96,9 @@ impl<'a> Sources<'a> {
     ///
     /// # Errors
     /// When it cannot be made; what was at `path` is still there then.
-    pub fn make(&self, lock: &VmLock, path: &Path, reason: Reason) -> Result<Made> {
-        let last = State::known(self.host, lock.uuid())?.and_then(|state| state.edition);
-        let generation = Generation::next(last.map(|last| last.generation), clock::now());
-        let edition = Edition { generation, reason };
-        let content = self.content(edition)?;
-        let identity = image::publish(self.host, self.config, path, &content.image()?)?;
-        Ok(Made { edition, identity })
+    pub fn make<'p>(&self, vm: &Vm, path: &'p Path, reason: Reason) -> Result<Disc<'p>> {
+        let edition = vm.next_edition(reason)?;
+        vm.publish(self.config, path, edition, &self.content(edition)?.image()?)
     }
 
     /// Whether a disc made now would have the same content as the newest one, which still lies at `path`. Made anew with
@@ -111,8 +106,8 @@ impl<'a> Sources<'a> {
     ///
     /// # Errors
     /// When the content cannot be made or compared.
-    pub fn are_on(&self, lock: &VmLock, path: &Path) -> Result<bool> {
-        let Some(state) = State::of(self.host, lock.uuid())? else { return Ok(false) };
+    pub fn are_on(&self, vm: &Vm, path: &Path) -> Result<bool> {
+        let Some(state) = State::of(self.host, vm.uuid())? else { return Ok(false) };
         let Some(edition) = state.edition.filter(|_| state.image.as_deref() == Some(path)) else { return Ok(false) };
         image::holds(self.host, path, &self.content(edition)?.image()?)
     }
@@ -132,13 +127,4 @@ impl Content {
         let date = VolumeDate::from_unix_centis(self.edition.generation.0);
         Image::new(self.files.tree(), &self.label, date).context("laying out the disc")
     }
-}
-
-/// A disc in its place.
-#[derive(Debug, Clone, Copy)]
-pub struct Made {
-    /// Its number and reason.
-    pub edition: Edition,
-    /// Its file.
-    pub identity: Identity,
 }

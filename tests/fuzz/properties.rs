@@ -22,11 +22,10 @@ use virt_recontext::context::uuid::Uuid;
 use virt_recontext::hook::operation::HookCall;
 use virt_recontext::host::config::Config;
 use virt_recontext::host::paths::Host;
-use virt_recontext::host::programs::Results;
-use virt_recontext::host::vm::image;
 use virt_recontext::host::vm::job::Job;
-use virt_recontext::host::vm::lock::VmLock;
-use virt_recontext::host::vm::state::{Progress, State};
+use virt_recontext::host::vm::results::Results;
+use virt_recontext::host::vm::state::{About, State};
+use virt_recontext::host::vm::{Vm, image};
 
 /// The VM of all job and state files.
 pub const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
@@ -163,11 +162,12 @@ fn job_files(data: &[u8]) {
     assert_eq!(job.uuid, uuid);
     assert_eq!(Job::all(&host).expect("nor the spool"), std::slice::from_ref(&job));
     let _any_age = job.age();
-    let lock = VmLock::wait(&host, &uuid).expect("the lock");
+    let vm = Vm::hold(&host, &uuid).expect("the lock");
     assert!(job.is_newest(&host).expect("it can be read again"));
-    job.done(&host, &lock).expect("it can be done");
+    vm.done(&job).expect("it can be done");
     assert_eq!(Job::of(&host, &uuid).expect("there is none"), None);
-    Job::new(uuid.clone(), &job.name, Reason::Refresh, job.force).note(&host, &lock).expect("the next one is noted");
+    let next = Job::new(uuid.clone(), &job.name, Reason::Refresh, job.force);
+    vm.note(&next).expect("the next one is noted");
     assert_eq!(Job::of(&host, &uuid).expect("it can be read").map(|next| next.name), Some(job.name));
 }
 
@@ -182,18 +182,20 @@ fn state_files(data: &[u8]) {
     let state = State::of(&host, &uuid).expect("no content makes a state unreadable");
     assert!(state.as_ref().is_none_or(|state| state.uuid == uuid));
     assert_eq!(State::all(&host).expect("nor the list of them").len(), usize::from(state.is_some()));
-    Results::of(&host, &uuid).expect("nor what programs printed").write(&host, &uuid).expect("nor in the way");
-    let lock = VmLock::wait(&host, &uuid).expect("the lock");
-    let mut state = state.unwrap_or_else(|| State::new(uuid.clone(), "vm", Reason::Start));
-    let _any_age = state.age();
-    let generation =
-        Generation::next(state.edition.map(|edition| edition.generation), virt_recontext::host::clock::now());
-    state.edition = Some(Edition { generation, reason: Reason::Start });
-    let message = String::from_utf8_lossy(data);
-    state.write(&host, &lock, Progress::Waiting, message).expect("the next one is written");
+    let results = Results::of(&host, &uuid).expect("nor what programs printed");
+    let vm = Vm::hold(&host, &uuid).expect("the lock");
+    vm.remember(&results).expect("nor in the way");
+    let _any_age = state.map(|state| state.age());
+    let known = State::known(&host, &uuid).expect("nor that of a VM that has ended").and_then(|state| state.edition);
+    let edition = vm.next_edition(Reason::Start).expect("the next disc has a number");
+    assert!(
+        known.is_none_or(|known| known.generation == Generation(u64::MAX) || known.generation < edition.generation)
+    );
+    let about = About::coming("vm", Driver::Qemu, Reason::Start);
+    vm.waits(about, None, &String::from_utf8_lossy(data)).expect("the next one is written");
     let next = State::of(&host, &uuid).expect("and can be read").expect("and is there");
-    assert_eq!((next.uuid, next.edition), (uuid, state.edition));
-    virt_recontext::host::vm::leftovers::remove(&host, lock).expect("all of the VM goes");
+    assert_eq!((&next.uuid, next.edition), (&uuid, known));
+    vm.forget().expect("all of the VM goes");
     assert!(bystander.exists(), "a state had a file removed that is not the VM's");
 }
 

@@ -14,9 +14,9 @@ use crate::host::config::Config;
 use crate::host::disc::{Sources, Subject};
 use crate::host::paths::Host;
 use crate::host::programs::run::Runner;
+use crate::host::vm::Vm;
 use crate::host::vm::image;
 use crate::host::vm::job::Job;
-use crate::host::vm::lock::VmLock;
 use crate::host::vm::state::{Progress, State};
 
 /// One attempt at `job`, for the domain with its request and drive.
@@ -42,9 +42,9 @@ pub fn attempt(
     let subject = Subject { name: &domain.name, uuid: &domain.uuid, request };
     let mut programs = Runner::new(host, &domain.name, &domain.uuid, &config.limits)?;
     let gathered = Sources::gather(host, config, subject, &mut programs);
-    let lock = VmLock::wait(host, &domain.uuid)?;
-    let warnings = programs.remember()?;
-    let is_newest = gathered?.are_on(&lock, place)?;
+    let vm = Vm::hold(host, &domain.uuid)?;
+    let warnings = programs.remember(&vm)?;
+    let is_newest = gathered?.are_on(&vm, place)?;
     let told = |line: String| [vec![line], warnings.clone()].concat().join("; ");
     if !is_newest {
         let line = format!("{fixed}: newer content gets into the drive {target} at its next start, restore or arrival");

@@ -14,11 +14,10 @@ use crate::context::domain::disk_xml::with_medium;
 use crate::context::domain::drive::Drive;
 use crate::context::domain::driver::Machine;
 use crate::context::domain::request::Request;
-use crate::context::uuid::Uuid;
 use crate::delivery::outcome::Outcome;
 use crate::host::paths::Host;
-use crate::host::vm::lock::VmLock;
-use crate::host::vm::state::{Progress, State};
+use crate::host::vm::Vm;
+use crate::host::vm::state::State;
 use crate::libvirt::domain::{Handle, Scope, Situation};
 use crate::libvirt::trouble::Trouble;
 
@@ -49,8 +48,10 @@ pub fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str) -> Result
         return Err(Outcome::HeldPaused);
     }
     let uuid = handle.uuid()?;
-    let note =
-        |detached: Option<&str>| note(host, &uuid, detached).map_err(|error| Outcome::Hopeless(format!("{error:#}")));
+    let note = |target: Option<&str>| {
+        let noted = Vm::hold(host, &uuid).and_then(|vm| vm.disk_is_out(target));
+        noted.map_err(|error| Outcome::Hopeless(format!("{error:#}")))
+    };
     if !drive.is_empty() {
         note(Some(&drive.target))?;
         if let Err(trouble) = handle.remove_device(&with_medium(drive, None), Scope::Live) {
@@ -96,11 +97,4 @@ fn wait_until_connected(host: &Host, handle: &Handle, target: &str) -> Result<Op
             Err(error) => return Ok(Some(format!("whether the guest has taken it is not known: {error:#}"))),
         }
     }
-}
-
-fn note(host: &Host, uuid: &Uuid, detached: Option<&str>) -> Result<()> {
-    let lock = VmLock::wait(host, uuid)?;
-    let Some(mut state) = State::of(host, uuid)? else { return Ok(()) };
-    state.detached = detached.map(str::to_owned);
-    state.write(host, &lock, Progress::Waiting, "the disk with the old disc is taken out, the new one comes")
 }

@@ -16,18 +16,19 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, setsid};
 
-use super::{ProgramFacts, Results};
+use super::ProgramFacts;
 use crate::context::disc::facts::{self, Facts};
 use crate::context::uuid::Uuid;
 use crate::host::config::Limits;
 use crate::host::paths::Host;
+use crate::host::vm::Vm;
+use crate::host::vm::results::Results;
 
 /// How much of a failing program's complaint is kept, in bytes.
 const MAX_COMPLAINT: usize = 500;
 
 /// Runs programs for one VM, and remembers their results.
 pub struct Runner<'a> {
-    host: &'a Host,
     name: &'a str,
     uuid: &'a Uuid,
     limits: &'a Limits,
@@ -41,15 +42,15 @@ impl<'a> Runner<'a> {
     /// # Errors
     /// When the last results cannot be read.
     pub fn new(host: &'a Host, name: &'a str, uuid: &'a Uuid, limits: &'a Limits) -> Result<Runner<'a>> {
-        Ok(Runner { host, name, uuid, limits, results: Results::of(host, uuid)?, warnings: Vec::new() })
+        Ok(Runner { name, uuid, limits, results: Results::of(host, uuid)?, warnings: Vec::new() })
     }
 
-    /// Writes the results down for the hook; gives what went wrong, and what is used instead.
+    /// Writes the results down for the hook, as those of `vm`; gives what went wrong, and what is used instead.
     ///
     /// # Errors
     /// When they cannot be written.
-    pub fn remember(self) -> Result<Vec<String>> {
-        self.results.write(self.host, self.uuid)?;
+    pub fn remember(self, vm: &Vm) -> Result<Vec<String>> {
+        vm.remember(&self.results)?;
         Ok(self.warnings)
     }
 

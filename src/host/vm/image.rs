@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::Vm;
 use crate::context::domain::image_name;
 use crate::context::iso9660::Image;
 use crate::context::uuid::Uuid;
@@ -60,7 +61,7 @@ pub fn exists(host: &Host, path: &Path) -> bool {
 ///
 /// # Errors
 /// When it cannot be written; the old image is still there then.
-pub fn publish(host: &Host, config: &Config, path: &Path, image: &Image) -> Result<Identity> {
+pub(super) fn publish(host: &Host, config: &Config, path: &Path, image: &Image) -> Result<Identity> {
     let real = host.under_root(path);
     file::make_dir(real.parent().unwrap_or(Path::new("/")), DIR_MODE)?;
     let file = file::replace(&real, config.image_mode, |file| {
@@ -100,7 +101,7 @@ pub fn holds(host: &Host, path: &Path, image: &Image) -> Result<bool> {
 ///
 /// # Errors
 /// When it is there and stays.
-pub fn remove(host: &Host, path: &Path, identity: Identity) -> Result<()> {
+pub(super) fn remove(host: &Host, path: &Path, identity: Identity) -> Result<()> {
     let real = host.under_root(path);
     match fs::symlink_metadata(&real) {
         Ok(metadata) if Identity::from(&metadata) == identity => file::remove(&real),
@@ -119,7 +120,7 @@ pub struct Kept {
 ///
 /// # Errors
 /// When it is there and cannot be kept.
-pub fn keep(host: &Host, path: &Path) -> Result<Option<Kept>> {
+pub(super) fn keep(host: &Host, path: &Path) -> Result<Option<Kept>> {
     let place = host.under_root(path);
     let name = place.file_name().unwrap_or_default();
     let kept =
@@ -133,11 +134,11 @@ pub fn keep(host: &Host, path: &Path) -> Result<Option<Kept>> {
 }
 
 impl Kept {
-    /// Puts it back into its place; what is there now is gone then.
+    /// Puts it back into its place, as the held VM's; what is there now is gone then.
     ///
     /// # Errors
     /// When that cannot be done.
-    pub fn put_back(self) -> Result<()> {
+    pub fn put_back(self, _vm: &Vm) -> Result<()> {
         fs::rename(&self.kept, &self.place).with_context(|| format!("putting the last {} back", self.place.display()))
     }
 }

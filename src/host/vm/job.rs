@@ -6,14 +6,12 @@ use std::process;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::lock::VmLock;
 use super::record::{self, Found};
 use super::state::State;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
 use crate::host::clock;
-use crate::host::file;
 use crate::host::paths::Host;
 
 /// Change one VM's medium.
@@ -54,22 +52,14 @@ impl Job {
         clock::seconds_since(self.noted)
     }
 
-    /// Puts the job into the spool, in the place of an older one.
-    ///
-    /// # Errors
-    /// When its file cannot be written.
-    pub fn note(&self, host: &Host, _lock: &VmLock) -> Result<()> {
-        record::write(&host.job_file(&self.uuid), self)
-    }
-
     /// The VM's job. One whose file is damaged is a refresh, so that nothing is lost.
     ///
     /// # Errors
     /// When the file is there and cannot be read.
     pub fn of(host: &Host, uuid: &Uuid) -> Result<Option<Job>> {
-        Ok(match record::read(&host.job_file(uuid))? {
+        Ok(match record::read::<Job>(&host.job_file(uuid))? {
             Found::Nothing => None,
-            Found::Record(job @ Job { .. }) if job.uuid == *uuid => Some(job),
+            Found::Record(job) if job.uuid == *uuid => Some(job),
             Found::Record(_) | Found::Damaged => {
                 // Its state may still tell who runs the VM.
                 let driver = State::of(host, uuid).ok().flatten().map(|state| state.driver);
@@ -98,21 +88,5 @@ impl Job {
     /// As [`Job::of`].
     pub fn is_newest(&self, host: &Host) -> Result<bool> {
         Ok(Job::of(host, &self.uuid)?.is_some_and(|newest| newest.id == self.id))
-    }
-
-    /// Takes the job out of the spool, unless a newer one has taken its place.
-    ///
-    /// # Errors
-    /// When its file stays.
-    pub fn done(&self, host: &Host, lock: &VmLock) -> Result<()> {
-        if self.is_newest(host)? { Job::drop_of(host, lock) } else { Ok(()) }
-    }
-
-    /// Takes whatever job the VM has out of the spool.
-    ///
-    /// # Errors
-    /// When its file stays.
-    pub fn drop_of(host: &Host, lock: &VmLock) -> Result<()> {
-        file::remove(&host.job_file(lock.uuid()))
     }
 }

@@ -13,11 +13,9 @@ use crate::context::uuid::Uuid;
 use crate::host::file;
 use crate::host::paths::Host;
 
-/// The right to write one VM's image, job and state on this host.
-///
-/// Held for moments only, never while waiting for libvirt or a guest.
+/// The right to write what there is of one VM on this host; a [`Vm`](super::Vm) has it.
 #[derive(Debug)]
-pub struct VmLock {
+pub(super) struct VmLock {
     uuid: Uuid,
     path: PathBuf,
     _file: File,

@@ -1,8 +1,157 @@
-//! A VM on this host: its job, its state, its image, and the lock under which all of them are written.
+//! A VM on this host: its job, its state, its image and what programs printed for it. Whoever writes one of these holds the
+//! VM, and holding it is the only way to write; to look needs no more than the files, which are replaced whole.
 
 pub mod image;
 pub mod job;
-pub mod leftovers;
 pub mod lock;
-pub mod record;
+mod record;
+pub mod results;
 pub mod state;
+pub mod sweep;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use self::image::{Identity, Kept};
+use self::job::Job;
+use self::lock::VmLock;
+use self::results::Results;
+use self::state::State;
+use crate::context::disc::marker::{Edition, Generation, Reason};
+use crate::context::iso9660::Image;
+use crate::context::uuid::Uuid;
+use crate::host::clock;
+use crate::host::config::Config;
+use crate::host::file;
+use crate::host::paths::Host;
+
+/// One VM, held: nobody else writes anything of it meanwhile. For moments only, never while waiting for libvirt or a guest.
+#[derive(Debug)]
+pub struct Vm<'h> {
+    host: &'h Host,
+    lock: VmLock,
+}
+
+/// A disc in its place.
+#[derive(Debug)]
+pub struct Disc<'p> {
+    /// Its number and reason.
+    pub edition: Edition,
+    path: &'p Path,
+    identity: Identity,
+}
+
+impl<'h> Vm<'h> {
+    /// Waits until nobody else holds the VM.
+    ///
+    /// # Errors
+    /// When its lock cannot be made or taken.
+    pub fn hold(host: &'h Host, uuid: &Uuid) -> Result<Vm<'h>> {
+        Ok(Vm { host, lock: VmLock::wait(host, uuid)? })
+    }
+
+    /// Which one it is.
+    pub fn uuid(&self) -> &Uuid {
+        self.lock.uuid()
+    }
+
+    /// Puts the VM's job into the spool, in the place of an older one.
+    ///
+    /// # Errors
+    /// When its file cannot be written.
+    pub fn note(&self, job: &Job) -> Result<()> {
+        record::write(&self.host.job_file(self.uuid()), job)
+    }
+
+    /// Takes `job` out of the spool, unless a newer one has taken its place.
+    ///
+    /// # Errors
+    /// When its file cannot be read, or stays.
+    pub fn done(&self, job: &Job) -> Result<()> {
+        if job.is_newest(self.host)? { self.drop_job() } else { Ok(()) }
+    }
+
+    /// Takes whatever job the VM has out of the spool.
+    ///
+    /// # Errors
+    /// When its file stays.
+    pub fn drop_job(&self) -> Result<()> {
+        file::remove(&self.host.job_file(self.uuid()))
+    }
+
+    /// The edition of a disc that is made now for `reason`.
+    ///
+    /// # Errors
+    /// When the VM's state cannot be read.
+    pub fn next_edition(&self, reason: Reason) -> Result<Edition> {
+        let last = State::known(self.host, self.uuid())?.and_then(|state| state.edition);
+        Ok(Edition { generation: Generation::next(last.map(|last| last.generation), clock::now()), reason })
+    }
+
+    /// Puts a new image in the place of `path`. A QEMU that has the old one open keeps it until its medium is changed.
+    ///
+    /// # Errors
+    /// When it cannot be written; the old image is still there then.
+    pub fn publish<'p>(&self, config: &Config, path: &'p Path, edition: Edition, image: &Image) -> Result<Disc<'p>> {
+        Ok(Disc { edition, path, identity: image::publish(self.host, config, path, image)? })
+    }
+
+    /// Keeps the newest disc, with what is known of it, while a new one takes its place; `None` when it is not there. Where
+    /// the file system has no second names for files there is none either: no reason to leave a guest with an old disc.
+    ///
+    /// # Errors
+    /// When the VM's state cannot be read.
+    pub fn keep(&self) -> Result<Option<(Kept, State)>> {
+        let Some(state) = State::of(self.host, self.uuid())? else { return Ok(None) };
+        let kept = state.image.as_deref().and_then(|path| image::keep(self.host, path).ok().flatten());
+        Ok(kept.map(|kept| (kept, state)))
+    }
+
+    /// Writes down what programs printed for the VM.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn remember(&self, results: &Results) -> Result<()> {
+        results.write(&self.host.facts_file(self.uuid()))
+    }
+
+    /// Removes the VM's job, image and state from this host; what programs printed for it is kept for a while, in case it
+    /// comes back. An image that is not the one that was made here stays: on a directory that hosts share, it is another
+    /// host's.
+    ///
+    /// # Errors
+    /// When something stays that should not.
+    pub fn forget(self) -> Result<()> {
+        self.drop_job()?;
+        if let Some((path, identity)) = State::known(self.host, self.uuid())?.and_then(State::file) {
+            image::remove(self.host, &path, identity)?;
+        }
+        file::remove(&self.host.state_file(self.uuid()))?;
+        self.lock.retire()
+    }
+
+    /// Removes the VM's job, and leaves its disc: a snapshot or a saved state may name it, and libvirt may look for the file
+    /// before it calls the hook again. The sweep removes the disc when nothing on this host wants it any more.
+    ///
+    /// # Errors
+    /// When the job stays, or the state cannot be read or written.
+    pub fn leave(self) -> Result<()> {
+        self.drop_job()?;
+        let state = State::known(self.host, self.uuid())?;
+        match state.filter(|state| state.image.as_deref().is_some_and(|image| image::exists(self.host, image))) {
+            Some(state) => self.is_left(state),
+            None => self.forget(),
+        }
+    }
+
+    /// Gives the VM back, and removes its lock's file if all else of it has been removed meanwhile.
+    ///
+    /// # Errors
+    /// When the spool or a state cannot be read, or the file stays.
+    pub fn give_back(self) -> Result<()> {
+        let nothing_is_left =
+            Job::of(self.host, self.uuid())?.is_none() && State::known(self.host, self.uuid())?.is_none();
+        if nothing_is_left { self.lock.retire() } else { Ok(()) }
+    }
+}

@@ -1,4 +1,5 @@
-//! What became of a VM's disc on this host: written by the hook and the helper, shown by `status`.
+//! What became of a VM's disc on this host: written by the hook and the helper, shown by `status`. It changes by the steps
+//! that are named here, and in no other way.
 
 use std::path::PathBuf;
 
@@ -6,13 +7,13 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::image::Identity;
-use super::lock::VmLock;
+use super::job::Job;
 use super::record;
+use super::{Disc, Vm};
 use crate::context::disc::marker::{Edition, Reason};
 use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
 use crate::host::clock;
-use crate::host::file;
 use crate::host::paths::Host;
 
 /// Longest message, in characters: some quote what is faulty, and that may be as large as a VM's XML.
@@ -62,29 +63,47 @@ pub struct State {
     /// Its image, as the VM's XML names it.
     pub image: Option<PathBuf>,
     /// The very file that was made, so that nobody else's is removed.
-    pub identity: Option<Identity>,
+    identity: Option<Identity>,
+}
+
+/// Of whom and for what a step is told.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    name: &'a str,
+    driver: Driver,
+    reason: Reason,
+    seen: Seen,
+}
+
+/// Where the name comes from, and what it means for what was known before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// From the XML of a VM that comes: nothing is taken out of it.
+    Coming,
+    /// From the XML of a VM that runs here.
+    Running,
+    /// From a job, whose name may be an old one.
+    No,
+}
+
+impl<'a> About<'a> {
+    /// A VM that starts, arrives or is restored.
+    pub fn coming(name: &'a str, driver: Driver, reason: Reason) -> About<'a> {
+        About { name, driver, reason, seen: Seen::Coming }
+    }
+
+    /// A VM that runs here.
+    pub fn running(name: &'a str, driver: Driver, reason: Reason) -> About<'a> {
+        About { name, driver, reason, seen: Seen::Running }
+    }
+
+    /// The VM of a job.
+    pub fn job(job: &'a Job) -> About<'a> {
+        About { name: &job.name, driver: job.driver, reason: job.reason, seen: Seen::No }
+    }
 }
 
 impl State {
-    /// The state of a VM of which nothing is known yet.
-    pub fn new(uuid: Uuid, name: &str, reason: Reason) -> State {
-        State {
-            uuid,
-            name: name.to_owned(),
-            driver: Driver::Qemu,
-            progress: Progress::Waiting,
-            until_next_start: false,
-            left: false,
-            detached: None,
-            since: 0,
-            reason,
-            message: String::new(),
-            edition: None,
-            image: None,
-            identity: None,
-        }
-    }
-
     /// The VM's state; `None` when it has ended here, there is none, or its file is damaged (the next disc writes it anew).
     ///
     /// # Errors
@@ -127,50 +146,113 @@ impl State {
         clock::seconds_since(self.since)
     }
 
-    /// Writes the state down, as of now.
-    ///
-    /// # Errors
-    /// When its file cannot be written.
-    pub fn write(&mut self, host: &Host, _lock: &VmLock, progress: Progress, message: impl Into<String>) -> Result<()> {
-        self.until_next_start = false;
-        self.write_as_it_is(host, progress, message)
+    /// The file of the newest disc, and which one it must be for us to remove it.
+    pub(super) fn file(self) -> Option<(PathBuf, Identity)> {
+        self.image.zip(self.identity)
     }
 
-    /// Writes down, as of now, that newer content waits for the VM's next start, restore or arrival.
-    ///
-    /// # Errors
-    /// When its file cannot be written.
-    pub fn write_until_next_start(&mut self, host: &Host, _lock: &VmLock, message: &str) -> Result<()> {
-        self.until_next_start = true;
-        self.write_as_it_is(host, Progress::Waiting, message)
+    fn new(uuid: &Uuid, about: About) -> State {
+        State {
+            uuid: uuid.clone(),
+            name: about.name.to_owned(),
+            driver: about.driver,
+            progress: Progress::Waiting,
+            until_next_start: false,
+            left: false,
+            detached: None,
+            since: 0,
+            reason: about.reason,
+            message: String::new(),
+            edition: None,
+            image: None,
+            identity: None,
+        }
     }
 
-    /// Writes down, as of now, that the VM has ended here and its disc is left.
-    ///
-    /// # Errors
-    /// When its file cannot be written.
-    pub fn leave(&mut self, host: &Host, _lock: &VmLock) -> Result<()> {
-        self.left = true;
-        self.put(host)
+    fn now(self, progress: Progress, message: &str) -> State {
+        let message = message.chars().take(MAX_MESSAGE).collect();
+        State { progress, message, left: false, until_next_start: false, ..self }
     }
 
-    fn write_as_it_is(&mut self, host: &Host, progress: Progress, message: impl Into<String>) -> Result<()> {
-        self.left = false;
-        self.progress = progress;
-        self.message = message.into().chars().take(MAX_MESSAGE).collect();
-        self.put(host)
+    fn with(self, disc: Option<&Disc>) -> State {
+        match disc {
+            None => self,
+            Some(disc) => State {
+                edition: Some(disc.edition),
+                image: Some(disc.path.to_owned()),
+                identity: Some(disc.identity),
+                ..self
+            },
+        }
+    }
+}
+
+/// The steps. Each is written down as of now.
+///
+/// # Errors
+/// When the state cannot be read or written.
+impl Vm<'_> {
+    /// The newest disc, which may have been made just now, is in the drive, and the guest knows as far as it can.
+    pub fn delivered(&self, about: About, disc: Option<&Disc>, message: &str) -> Result<()> {
+        self.put(self.seen(about)?.with(disc).now(Progress::Delivered, message))
     }
 
-    fn put(&mut self, host: &Host) -> Result<()> {
-        self.since = clock::now().0;
-        record::write(&host.state_file(&self.uuid), self)
+    /// The newest disc, which may have been made just now, waits.
+    pub fn waits(&self, about: About, disc: Option<&Disc>, message: &str) -> Result<()> {
+        self.put(self.seen(about)?.with(disc).now(Progress::Waiting, message))
     }
 
-    /// Forgets the VM's state.
-    ///
-    /// # Errors
-    /// When its file stays.
-    pub fn forget(host: &Host, lock: &VmLock) -> Result<()> {
-        file::remove(&host.state_file(lock.uuid()))
+    /// There is no new disc, or it cannot be put in.
+    pub fn failed(&self, about: About, message: &str) -> Result<()> {
+        self.put(self.seen(about)?.now(Progress::Failed, message))
+    }
+
+    /// Newer content waits for the VM's next start, restore or arrival.
+    pub fn waits_until_next_start(&self, about: About, message: &str) -> Result<()> {
+        let state = self.seen(about)?.now(Progress::Waiting, message);
+        self.put(State { until_next_start: true, ..state })
+    }
+
+    /// An empty disc lies where its own should; what is known of the failure stays, or else is `message`.
+    pub fn has_empty_disc(&self, about: About, disc: &Disc, message: &str) -> Result<()> {
+        let known = State::of(self.host, self.uuid())?;
+        let state = known.unwrap_or_else(|| State::new(self.uuid(), about).now(Progress::Failed, message));
+        self.put(State { image: Some(disc.path.to_owned()), identity: Some(disc.identity), ..state })
+    }
+
+    /// The disk `target` is taken out of the running VM, and is to be given back; or none is any more.
+    pub fn disk_is_out(&self, target: Option<&str>) -> Result<()> {
+        let Some(state) = State::of(self.host, self.uuid())? else { return Ok(()) };
+        let state = state.now(Progress::Waiting, "the disk with the old disc is taken out, the new one comes");
+        self.put(State { detached: target.map(str::to_owned), ..state })
+    }
+
+    /// The disc of `last` is back in its place, after a newer one.
+    pub fn last_is_back(&self, last: State) -> Result<()> {
+        self.put(last.now(Progress::Waiting, "the last disc is back in its place"))
+    }
+
+    /// The VM has ended here and its disc is left.
+    pub(super) fn is_left(&self, state: State) -> Result<()> {
+        // The time is that of its end.
+        if state.left { Ok(()) } else { self.put(State { left: true, ..state }) }
+    }
+
+    /// What was known of the VM, with what `about` tells.
+    fn seen(&self, about: About) -> Result<State> {
+        let known = State::known(self.host, self.uuid())?;
+        let mut state = known.unwrap_or_else(|| State::new(self.uuid(), about));
+        if about.seen != Seen::No {
+            about.name.clone_into(&mut state.name);
+        }
+        if about.seen == Seen::Coming {
+            state.detached = None;
+        }
+        Ok(State { driver: about.driver, reason: about.reason, ..state })
+    }
+
+    fn put(&self, state: State) -> Result<()> {
+        let state = State { since: clock::now().0, ..state };
+        record::write(&self.host.state_file(self.uuid()), &state)
     }
 }
