@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::operation::Operation;
+use super::operation::{Fallback, Operation};
 use super::reply::Reply;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
@@ -25,30 +25,25 @@ use crate::host::vm::{Vm, image};
 ///
 /// # Errors
 /// When even that cannot be done.
-pub fn let_go_on(host: &Host, operation: Operation, xml: &str) -> Result<Reply> {
-    if !matches!(operation, Operation::Prepare | Operation::Migrate | Operation::Restore) {
+pub fn let_go_on(host: &Host, config: &Config, operation: Operation, domain: &Domain) -> Result<Reply> {
+    let fallback = operation.row().fallback;
+    if fallback == Fallback::Nothing {
         return Ok(Reply::Nothing);
     }
-    // That it cannot be read is told already.
-    let Ok(domain) = Domain::read(xml) else { return Ok(Reply::Nothing) };
-    // Perhaps it is the configuration that is broken.
-    let config = Config::load(host).unwrap_or_default();
     let is_ours = |path: &str| {
-        image::is_called_ours(path, &domain.uuid) || image::may_be_made_at(&config, Path::new(path), &domain.uuid)
+        image::is_called_ours(path, &domain.uuid) || image::may_be_made_at(config, Path::new(path), &domain.uuid)
     };
     let is_missing = |path: &str| is_ours(path) && !image::exists(host, Path::new(path));
     let is_in_need = |drive: &&Drive| !drive.may_be_missing() && drive.image().is_some_and(is_missing);
-    let Some(drive) = domain.drives.iter().find(is_in_need).filter(|_| domain.takes_part()) else {
-        return Ok(Reply::Nothing);
-    };
-    if operation == Operation::Prepare {
-        return empty_disc(host, &config, &domain, drive).map(|()| Reply::Nothing);
+    let Some(drive) = domain.drives.iter().find(is_in_need) else { return Ok(Reply::Nothing) };
+    if fallback == Fallback::EmptyDisc {
+        return empty_disc(host, config, domain, drive).map(|()| Reply::Nothing);
     }
     let answer = match domain.machine.driver() {
-        Driver::Qemu => rewrite::may_be_missing(&domain, drive)?,
+        Driver::Qemu => rewrite::may_be_missing(domain, drive)?,
         Driver::Xen => {
-            let path = image::path(&config, &domain.uuid);
-            rewrite::with_disc(&domain, drive, path.to_str().context("image_dir is not UTF-8")?)?
+            let path = image::path(config, &domain.uuid);
+            rewrite::with_disc(domain, drive, path.to_str().context("image_dir is not UTF-8")?)?
         }
     };
     Ok(answer.map_or(Reply::Nothing, Reply::Answer))

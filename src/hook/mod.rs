@@ -3,10 +3,16 @@
 //! The process that libvirtd started reads the XML and hands the work to a supervised child. Whatever becomes of the
 //! child, it answers a whole document or nothing and exits with 0, unless the administrator wants a refusal.
 
+mod arrive;
+mod carry_out;
+mod decision;
 mod detach;
 mod fallback;
+mod gone;
 pub mod operation;
+mod prepare;
 mod reply;
+mod started;
 mod stdin;
 mod supervise;
 mod work;
@@ -45,7 +51,7 @@ pub fn run(program: &OsStr, args: impl Iterator<Item = OsString>) -> ExitCode {
     if !geteuid().is_root() {
         return ExitCode::SUCCESS;
     }
-    let end = Instant::now() + call.operation.deadline();
+    let end = Instant::now() + call.operation.row().deadline;
     let Some(xml) = stdin::read(end) else { return ExitCode::SUCCESS };
     let Ok(xml) = String::from_utf8(xml) else { return ExitCode::SUCCESS };
     // Not by memchr: it asks the processor what it can, and in a VM each of those questions costs microseconds.

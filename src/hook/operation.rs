@@ -1,9 +1,10 @@
-//! The calls of libvirt's hook that concern us, and what each may do: one table.
+//! The calls of libvirt's hook that concern us, and what each means: one table. See hooks/README.md.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
+use crate::context::disc::marker::Reason;
 use crate::context::domain::driver::Driver;
 
 /// An operation of libvirt's hooks that we act on.
@@ -29,45 +30,118 @@ pub enum Operation {
     Revert,
 }
 
-/// A call that concerns us.
-struct Row {
+/// What an operation means: one row of the table.
+#[derive(Debug)]
+pub struct Row {
     /// The operation, its second word, and the third words that it is for; for any if there are none.
     words: (&'static str, &'static str, &'static [&'static str]),
-    operation: Operation,
     /// Who calls it.
     drivers: &'static [Driver],
-    /// Whether a refusal is possible there; elsewhere it would kill, or be ignored.
-    may_refuse: bool,
+    operation: Operation,
+    /// How long libvirtd waits for us at most, from our start to our end.
+    pub deadline: Duration,
+    /// Whether the VM may be refused because its disc cannot be made, if the administrator wants that; elsewhere a refusal
+    /// would kill, or be ignored.
+    pub may_refuse: bool,
+    /// Whether the configuration matters. What only tidies up, or starts the helper, does so under a broken one too.
+    pub needs_config: bool,
+    /// Whether the VM is held while it is decided what to do.
+    pub holds: bool,
+    /// What a disc is made for.
+    pub reason: Option<Reason>,
+    /// What lets the VM go on without its disc.
+    pub fallback: Fallback,
 }
 
-const fn row(
-    words: (&'static str, &'static str, &'static [&'static str]),
-    operation: Operation,
-    drivers: &'static [Driver],
-    may_refuse: bool,
-) -> Row {
-    Row { words, operation, drivers, may_refuse }
+/// What lets a VM go on whose disc could not be made, and whose file is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fallback {
+    /// Nothing is needed.
+    Nothing,
+    /// An empty disc in its place: there is no answer that could say anything.
+    EmptyDisc,
+    /// An answer that lets the file be missing.
+    MayBeMissing,
 }
 
 /// Every driver.
 const ALL: &[Driver] = &Driver::ALL;
 
+/// At the calls during which libvirtd holds the domain's lock: whoever asks it for its list of VMs waits as well.
+const LOCKED: Duration = Duration::from_secs(4);
+
+/// At the two calls that come before the domain is in that list.
+const UNLISTED: Duration = Duration::from_secs(10);
+
 /// Why a VM of QEMU's driver is released that is gone from here for good; libvirt tells so since 10.5.
 const GONE: &[&str] = &["migrated", "destroyed", "shutdown", "crashed", "failed"];
 
+/// What most rows have in common: they write what there is of the VM, and make no disc.
+const COMMON: Row = Row {
+    words: ("", "", &[]),
+    drivers: ALL,
+    operation: Operation::Stopped,
+    deadline: LOCKED,
+    may_refuse: false,
+    needs_config: false,
+    holds: true,
+    reason: None,
+    fallback: Fallback::Nothing,
+};
+
 /// All of them; the first that fits counts. Xen's driver restores a VM like one that starts, by `prepare` and `started`, and
 /// says no reason at `release`; it has no snapshots.
-const CALLS: [Row; 10] = [
-    row(("prepare", "begin", &[]), Operation::Prepare, ALL, true),
-    row(("migrate", "begin", &[]), Operation::Migrate, ALL, true),
-    row(("restore", "begin", &[]), Operation::Restore, &[Driver::Qemu], true),
-    row(("started", "begin", &[]), Operation::Started, ALL, false),
-    row(("reconnect", "begin", &[]), Operation::Reconnect, ALL, false),
-    row(("stopped", "end", &[]), Operation::Stopped, ALL, false),
-    row(("release", "end", &["from snapshot"]), Operation::Revert, &[Driver::Qemu], false),
-    row(("release", "end", GONE), Operation::Release, &[Driver::Qemu], false),
-    row(("release", "end", &[]), Operation::Leave, &[Driver::Qemu], false),
-    row(("release", "end", &[]), Operation::Release, &[Driver::Xen], false),
+static CALLS: [Row; 10] = [
+    Row {
+        words: ("prepare", "begin", &[]),
+        operation: Operation::Prepare,
+        may_refuse: true,
+        needs_config: true,
+        reason: Some(Reason::Start),
+        fallback: Fallback::EmptyDisc,
+        ..COMMON
+    },
+    Row {
+        words: ("migrate", "begin", &[]),
+        operation: Operation::Migrate,
+        deadline: UNLISTED,
+        may_refuse: true,
+        needs_config: true,
+        reason: Some(Reason::Migrate),
+        fallback: Fallback::MayBeMissing,
+        ..COMMON
+    },
+    Row {
+        words: ("restore", "begin", &[]),
+        drivers: &[Driver::Qemu],
+        operation: Operation::Restore,
+        deadline: UNLISTED,
+        may_refuse: true,
+        needs_config: true,
+        reason: Some(Reason::Restore),
+        fallback: Fallback::MayBeMissing,
+        ..COMMON
+    },
+    Row {
+        words: ("started", "begin", &[]),
+        operation: Operation::Started,
+        needs_config: true,
+        holds: false,
+        reason: Some(Reason::Start),
+        ..COMMON
+    },
+    Row { words: ("reconnect", "begin", &[]), operation: Operation::Reconnect, holds: false, ..COMMON },
+    Row { words: ("stopped", "end", &[]), operation: Operation::Stopped, ..COMMON },
+    Row {
+        words: ("release", "end", &["from snapshot"]),
+        drivers: &[Driver::Qemu],
+        operation: Operation::Revert,
+        reason: Some(Reason::Restore),
+        ..COMMON
+    },
+    Row { words: ("release", "end", GONE), drivers: &[Driver::Qemu], operation: Operation::Release, ..COMMON },
+    Row { words: ("release", "end", &[]), drivers: &[Driver::Qemu], operation: Operation::Leave, ..COMMON },
+    Row { words: ("release", "end", &[]), drivers: &[Driver::Xen], operation: Operation::Release, ..COMMON },
 ];
 
 /// One call of the hook.
@@ -95,24 +169,15 @@ impl HookCall {
 }
 
 impl Operation {
-    /// How long libvirtd waits for us at most, from our start to our end. At all but two calls it holds the domain's lock
-    /// meanwhile, and whoever asks it for its list of VMs waits as well.
-    pub fn deadline(self) -> Duration {
-        match self {
-            Operation::Migrate | Operation::Restore => Duration::from_secs(10),
-            _ => Duration::from_secs(4),
-        }
-    }
-
-    /// Whether the VM may be refused because its disc cannot be made, if the administrator wants that.
-    pub fn may_refuse(self) -> bool {
-        CALLS.iter().any(|row| row.operation == self && row.may_refuse)
+    /// What it means.
+    pub fn row(self) -> &'static Row {
+        CALLS.iter().find(|row| row.operation == self).unwrap_or(&COMMON)
     }
 }
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(CALLS.iter().find(|row| row.operation == *self).map_or("", |row| row.words.0))
+        f.write_str(self.row().words.0)
     }
 }
 
@@ -158,9 +223,15 @@ mod tests {
     }
 
     #[test]
+    fn every_operation_has_its_row() {
+        for row in &CALLS {
+            assert_eq!(row.operation.row().operation, row.operation, "{:?}", row.words);
+        }
+    }
+
+    #[test]
     fn nothing_is_refused_where_that_would_kill_a_running_vm() {
-        let may: Vec<Operation> =
-            CALLS.iter().map(|row| row.operation).filter(|operation| operation.may_refuse()).collect();
+        let may: Vec<Operation> = CALLS.iter().filter(|row| row.may_refuse).map(|row| row.operation).collect();
         assert_eq!(may, [Operation::Prepare, Operation::Migrate, Operation::Restore]);
     }
 }

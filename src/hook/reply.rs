@@ -51,7 +51,7 @@ impl Reply {
     pub fn of(outcome: Outcome, call: &HookCall) -> Result<Reply, String> {
         match outcome {
             Outcome::Finished(said) => Reply::decode(said).ok_or_else(|| "the work ended without a reply".to_owned()),
-            Outcome::Broke { said, how } if said.first() == Some(&WANTS_REFUSAL) && call.operation.may_refuse() => {
+            Outcome::Broke { said, how } if said.first() == Some(&WANTS_REFUSAL) && call.operation.row().may_refuse => {
                 Ok(Reply::Refuse(format!("making the context disc: {how}")))
             }
             Outcome::Broke { how, .. } => Err(how),

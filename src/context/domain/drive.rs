@@ -8,7 +8,7 @@ use super::driver::{Device, Driver, Machine, MediaChange};
 use super::xml::{Attribute, Element};
 
 /// A CD-ROM drive, with the places that an edit needs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drive {
     /// Its name in the guest, such as `sda`.
     pub target: String,
@@ -159,7 +159,7 @@ fn is_disk_of_context(disk: &Element, machine: Machine, image: &str) -> bool {
 
 /// A qcow2 file over the VM's context disc, as libvirt 11.3 puts one over every medium when it goes back to an external
 /// snapshot. Nobody writes to it, so the guest reads the disc.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Overlay {
     /// The context disc.
     disc: String,

@@ -88,6 +88,17 @@ impl<'x> Domain<'x> {
         self.request.is_some()
     }
 
+    /// What the domain asks for, and the drive for it.
+    ///
+    /// # Errors
+    /// When its request is faulty, or it has no drive that can take the disc.
+    pub fn request_and_drive(&self) -> Result<(&Request, &Drive)> {
+        let request = self.request()?.context("the domain asks for no context")?;
+        let drive = self.drive(request)?;
+        drive.check()?;
+        Ok((request, drive))
+    }
+
     /// The drive for the context disc: the one that the request names. If it names none, the drive that holds a
     /// context disc of this VM, or else its only CD-ROM drive if that is empty: a disc that somebody else put into a
     /// drive is never taken for ours.

@@ -19,7 +19,7 @@ use quick_xml::reader::NsReader;
 const MAX_DEPTH: usize = 256;
 
 /// An attribute and the place of its value, between the quotes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attribute {
     /// Its name as written, with its prefix.
     pub name: String,
@@ -30,7 +30,7 @@ pub struct Attribute {
 }
 
 /// An element with what it contains.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Element {
     /// Its name without a prefix.
     pub name: String,

@@ -38,7 +38,8 @@ pub struct Vm<'h> {
 pub struct Disc<'p> {
     /// Its number and reason.
     pub edition: Edition,
-    path: &'p Path,
+    /// Where it lies, as the VM's XML names it.
+    pub path: &'p Path,
     identity: Identity,
 }
 

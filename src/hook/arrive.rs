@@ -1,0 +1,30 @@
+//! `migrate` and `restore`: a VM comes with its guest running. It finds this host's disc in its drive; the helper tells it
+//! later.
+
+use super::decision::{Decision, DiscStep, HelperStep, JobStep};
+use crate::context::disc::marker::Reason;
+use crate::context::domain::Domain;
+use crate::host::config::Config;
+use crate::host::vm::image;
+
+/// What is to be done.
+pub fn decide<'d>(domain: &'d Domain, config: &Config, reason: Reason) -> Decision<'d> {
+    match domain.request_and_drive() {
+        Err(error) => Decision {
+            disc: DiscStep::Fail { reason, because: format!("{error:#}") },
+            helper: HelperStep::Afterwards,
+            ..Decision::default()
+        },
+        Ok((request, drive)) => Decision {
+            job: JobStep::Note(reason),
+            disc: DiscStep::Make { request, place: image::path(config, &domain.uuid), reason },
+            answer: Some(drive),
+            helper: HelperStep::Afterwards,
+        },
+    }
+}
+
+/// What is to be done under a configuration that is broken: a job is noted all the same, for when it is mended.
+pub fn without_configuration<'d>(because: String, reason: Reason) -> Decision<'d> {
+    Decision { job: JobStep::Note(reason), disc: DiscStep::Fail { reason, because }, ..Decision::default() }
+}

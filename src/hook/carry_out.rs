@@ -1,0 +1,170 @@
+//! Carries out what was decided: the only place of the hook that writes anything of a VM.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow};
+
+use super::decision::{Decision, DiscStep, HelperStep, JobStep};
+use super::detach;
+use super::operation::Operation;
+use super::reply::Reply;
+use crate::context::disc::marker::Reason;
+use crate::context::domain::Domain;
+use crate::context::domain::drive::Drive;
+use crate::context::domain::request::Request;
+use crate::context::domain::rewrite;
+use crate::host::config::{Config, OnError};
+use crate::host::disc::{Sources, Subject};
+use crate::host::paths::Host;
+use crate::host::programs::NotRunYet;
+use crate::host::vm::job::Job;
+use crate::host::vm::results::Results;
+use crate::host::vm::state::About;
+use crate::host::vm::{Disc, Vm};
+
+/// Where and for whom.
+pub struct CarryOut<'a> {
+    /// This host.
+    pub host: &'a Host,
+    /// What the administrator wants.
+    pub config: &'a Config,
+    /// What happens to the VM.
+    pub operation: Operation,
+    /// The VM.
+    pub domain: &'a Domain<'a>,
+}
+
+/// What is done after the reply, when nobody waits any more: to wake the log's reader and to make a process are a tenth of
+/// the time that an arrival takes.
+#[derive(Default)]
+pub struct Afterwards {
+    /// A line for the log.
+    pub news: Option<String>,
+    /// Whether the helper is started, if a job waits for the VM then.
+    pub helper: bool,
+}
+
+impl CarryOut<'_> {
+    /// Does what `decision` says of the VM, which is `held` if that was needed to decide.
+    ///
+    /// # Errors
+    /// When it cannot be done, or there is no disc; what there is to know of that is written down.
+    pub fn carry_out(&self, decision: Decision, held: Option<Vm>, afterwards: &mut Afterwards) -> Result<Reply> {
+        let Decision { job, disc, answer, helper } = decision;
+        afterwards.helper = helper == HelperStep::Afterwards;
+        let hold = || held.map_or_else(|| Vm::hold(self.host, &self.domain.uuid), Ok);
+        let mut reply = Reply::Nothing;
+        match disc {
+            DiscStep::Keep if job == JobStep::Keep => {}
+            DiscStep::Keep => self.job(&hold()?, job)?,
+            DiscStep::Leave => {
+                hold()?.leave()?;
+                if job != JobStep::Keep {
+                    self.job(&Vm::hold(self.host, &self.domain.uuid)?, job)?;
+                }
+            }
+            DiscStep::Forget => hold()?.forget()?,
+            DiscStep::Await => {
+                let vm = hold()?;
+                self.job(&vm, job)?;
+                vm.waits(self.about(Reason::Start), None, "the drive holds no context disc yet")?;
+            }
+            DiscStep::Fail { reason, because } => {
+                let vm = hold()?;
+                self.job(&vm, job)?;
+                self.failed(vm, reason, anyhow!(because))?;
+            }
+            DiscStep::Make { request, place, reason } => {
+                let vm = hold()?;
+                let disc = self.make(&vm, job, (request, &place, reason), &mut afterwards.news);
+                match disc {
+                    Err(error) => self.failed(vm, reason, error)?,
+                    Ok(disc) => reply = self.made(&vm, &disc, answer)?,
+                }
+            }
+        }
+        if helper == HelperStep::Now {
+            detach::start_helper(self.host).context("only the helper can put a disc in or tell the guest of it")?;
+        }
+        Ok(reply)
+    }
+
+    fn job(&self, vm: &Vm, job: JobStep) -> Result<()> {
+        match job {
+            JobStep::Keep => Ok(()),
+            JobStep::Drop => vm.drop_job(),
+            // By the VM's own description: a script in hooks/libxl may call us by any name.
+            JobStep::Note(reason) => {
+                let job = Job::new(self.domain.uuid.clone(), &self.domain.name, reason, false);
+                vm.note(&job.with(self.domain.machine.driver()))
+            }
+        }
+    }
+
+    /// Makes the disc. The job is noted before: even if we are stopped at it, the helper brings things right. Unless the VM
+    /// would then be refused, and need nothing.
+    fn make<'p>(
+        &self,
+        vm: &Vm,
+        job: JobStep,
+        (request, place, reason): (&Request, &'p Path, Reason),
+        news: &mut Option<String>,
+    ) -> Result<Disc<'p>> {
+        let begin = Instant::now();
+        let late = self.config.on_error == OnError::Refuse && matches!(job, JobStep::Note(_));
+        let (before, after) = if late { (JobStep::Keep, job) } else { (job, JobStep::Keep) };
+        self.job(vm, before)?;
+        let subject = Subject { name: &self.domain.name, uuid: &self.domain.uuid, request };
+        let mut programs = Results::of(self.host, &self.domain.uuid)?;
+        let sources = Sources::gather(self.host, self.config, subject, &mut programs);
+        let made = sources.and_then(|sources| sources.make(vm, place, reason));
+        if made.as_ref().err().is_none_or(is_only_early) {
+            self.job(vm, after)?;
+        }
+        let disc = made?;
+        let (generation, took) = (disc.edition.generation.0, begin.elapsed().as_secs_f64() * 1e3);
+        *news = Some(format!("{}: {}: disc {generation} made in {took:.1} ms", self.domain.name, self.operation));
+        Ok(disc)
+    }
+
+    /// Writes down that there is a new disc, and answers with the drive that is to hold it.
+    fn made(&self, vm: &Vm, disc: &Disc, answer: Option<&Drive>) -> Result<Reply> {
+        let path = || disc.path.to_str().context("image_dir is not UTF-8");
+        let answer = answer.map(|drive| rewrite::with_disc(self.domain, drive, path()?)).transpose()?.flatten();
+        let about = self.about(disc.edition.reason);
+        match disc.edition.reason {
+            Reason::Start => vm.delivered(about, Some(disc), "in the drive since the start")?,
+            _ => vm.waits(about, Some(disc), "the disc is made; the VM is on its way")?,
+        }
+        Ok(answer.map_or(Reply::Nothing, Reply::Answer))
+    }
+
+    /// Writes down why there is no new disc, and hands the error on. Of a VM that is therefore refused nothing is written:
+    /// what there is of it here is of one of the same UUID that runs here, and stays true.
+    fn failed(&self, vm: Vm, reason: Reason, error: anyhow::Error) -> Result<()> {
+        let about = self.about(reason);
+        if is_refused(self.config.on_error, self.operation, &error) {
+            vm.give_back()?;
+        } else if is_only_early(&error) {
+            vm.waits(about, None, &format!("{error:#}"))?;
+        } else {
+            vm.failed(about, &format!("{error:#}"))?;
+        }
+        Err(error)
+    }
+
+    fn about(&self, reason: Reason) -> About<'_> {
+        About::coming(&self.domain.name, self.domain.machine.driver(), reason)
+    }
+}
+
+/// Whether all that is missing is what the helper, which runs programs, will find out.
+pub fn is_only_early(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<NotRunYet>())
+}
+
+/// Whether the VM is refused for it.
+pub fn is_refused(on_error: OnError, operation: Operation, error: &anyhow::Error) -> bool {
+    on_error == OnError::Refuse && operation.row().may_refuse && !is_only_early(error)
+}

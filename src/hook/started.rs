@@ -1,0 +1,50 @@
+//! `started` and `reconnect`: the VM is here. The helper takes over where a medium has to be changed.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::decision::{Decision, DiscStep, HelperStep, JobStep, Look};
+use crate::context::disc::marker::Reason;
+use crate::context::domain::Domain;
+use crate::context::domain::drive::Drive;
+use crate::host::vm::state::{Progress, State};
+
+/// What is to be done when it has started, or its memory is there.
+///
+/// # Errors
+/// When the host cannot be looked at.
+pub fn started<'d>(domain: &'d Domain, look: &impl Look) -> Result<Decision<'d>> {
+    if look.job()?.is_some() {
+        return Ok(Decision { helper: HelperStep::Now, ..Decision::default() });
+    }
+    // A faulty request or an unfit drive was told at `prepare`.
+    let Ok((_, drive)) = domain.request_and_drive() else { return Ok(Decision::default()) };
+    let state = look.state()?;
+    if state.as_ref().is_some_and(|state| is_delivered(state, drive, look)) {
+        return Ok(Decision::default());
+    }
+    // Why there is no disc says more than that there is none.
+    let failed = state.is_some_and(|state| state.progress == Progress::Failed);
+    Ok(Decision {
+        job: JobStep::Note(Reason::Start),
+        disc: if failed { DiscStep::Keep } else { DiscStep::Await },
+        helper: HelperStep::Now,
+        ..Decision::default()
+    })
+}
+
+/// What is to be done when libvirt's daemon was restarted.
+///
+/// # Errors
+/// When the spool cannot be read.
+pub fn reconnect<'d>(look: &impl Look) -> Result<Decision<'d>> {
+    let helper = if look.job()?.is_some() { HelperStep::Now } else { HelperStep::No };
+    Ok(Decision { helper, ..Decision::default() })
+}
+
+/// Whether the drive holds the disc that was made for this start.
+fn is_delivered(state: &State, drive: &Drive, look: &impl Look) -> bool {
+    let image = state.image.as_deref().filter(|image| look.is_there(image));
+    state.progress == Progress::Delivered && image.is_some() && drive.path().map(Path::new) == image
+}
