@@ -1,4 +1,4 @@
-//! The swap: the newest disc into the drive of a running VM, and its guest told by an ordinary media change.
+//! An attempt at a job: the newest disc into the drive of a running VM, and its guest told by an ordinary media change.
 
 use std::path::Path;
 
@@ -40,16 +40,16 @@ struct Update {
     phases: Phases,
 }
 
-/// Where and for what a swap is done.
+/// Where attempts are made.
 #[derive(Clone, Copy)]
-pub struct Swap<'a> {
+pub struct Attempts<'a> {
     /// This host.
     pub host: &'a Host,
     /// The daemon.
     pub libvirt: &'a Libvirt,
 }
 
-impl Swap<'_> {
+impl Attempts<'_> {
     /// One attempt at `job`; with `force`, a guest that holds our old disc is made to let go. Takes 5 seconds at most when
     /// the guest does not answer, and some ten milliseconds when it does.
     pub fn attempt(&self, job: &Job, force: bool) -> Outcome {

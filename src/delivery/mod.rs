@@ -4,9 +4,11 @@
 pub mod attempt;
 mod change;
 mod last_good;
+mod ledger;
 mod outcome;
 mod phases;
 mod schedule;
+mod session;
 mod workers;
 
 use std::collections::HashSet;
@@ -16,7 +18,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use self::schedule::{Desk, Session};
+use self::ledger::Ledger;
+use self::session::{Coordinator, Session};
 use crate::context::domain::driver::Driver;
 use crate::host::config::Config;
 use crate::host::log::Log;
@@ -79,7 +82,7 @@ fn drain_all(host: &Host, log: &mut Log, given_up: &mut HashSet<Job>) -> Result<
 
 /// Does the jobs of one driver until none is left but those that were given up, through restarts of the daemon.
 fn drain(host: &Host, config: &Config, driver: Driver, log: &mut Log, given_up: &mut HashSet<Job>) -> Result<()> {
-    let mut desk = Desk::new(host, config, driver, log, given_up);
+    let mut coordinator = Coordinator::new(Ledger { host, log, given_up }, config, driver);
     let mut lost: Option<Instant> = None;
     loop {
         let libvirt = match (connect(host, config.uri_of(driver)), lost) {
@@ -90,10 +93,10 @@ fn drain(host: &Host, config: &Config, driver: Driver, log: &mut Log, given_up: 
             }
             (Err(error), _) => return Err(error),
         };
-        match desk.session(&libvirt)? {
+        match coordinator.session(&libvirt)? {
             Session::Finished => return Ok(()),
             Session::Lost => {
-                desk.log.warning("delivering: the connection to libvirt was lost; trying again");
+                coordinator.ledger.log.warning("delivering: the connection to libvirt was lost; trying again");
                 lost = Some(Instant::now());
             }
         }

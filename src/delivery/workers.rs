@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender};
 
-use super::attempt::Swap;
+use super::attempt::Attempts;
 use super::outcome::Outcome;
 use crate::context::uuid::Uuid;
 use crate::host::vm::job::Job;
@@ -25,7 +25,7 @@ pub struct Task {
 }
 
 /// A worker: attempts until there are no more tasks, or the daemon is gone.
-pub fn work(swap: Swap, queue: &Mutex<Receiver<Task>>, to_desk: &Sender<Message>) {
+pub fn work(attempts: Attempts, queue: &Mutex<Receiver<Task>>, told: &Sender<Message>) {
     loop {
         // One worker waits for a task while the others wait for their turn.
         let task = match queue.lock() {
@@ -33,8 +33,8 @@ pub fn work(swap: Swap, queue: &Mutex<Receiver<Task>>, to_desk: &Sender<Message>
             Err(_) => return,
         };
         let Ok(Task { job, force }) = task else { return };
-        let attempt = swap.attempt(&job, force);
-        if to_desk.send(Message::Ended(job, attempt)).is_err() {
+        let outcome = attempts.attempt(&job, force);
+        if told.send(Message::Ended(job, outcome)).is_err() {
             return;
         }
     }

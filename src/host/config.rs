@@ -181,6 +181,16 @@ impl Config {
     }
 }
 
+impl ForceAfter {
+    /// The time that a guest is given; for ever if there is none.
+    pub fn grace(self) -> Option<Duration> {
+        match self {
+            ForceAfter::Grace(grace) => Some(grace),
+            ForceAfter::Never => None,
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for ForceAfter {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ForceAfter, D::Error> {
         let text = String::deserialize(deserializer)?;

@@ -1,0 +1,143 @@
+//! What is written of a delivery: the VM's state, its job's end, and the line in the log.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::schedule::Action;
+use crate::host::config::ForceAfter;
+use crate::host::log::Log;
+use crate::host::paths::Host;
+use crate::host::vm::Vm;
+use crate::host::vm::job::Job;
+use crate::host::vm::state::{About, State};
+
+/// What fails when a state cannot be written.
+const NOTING: &str = "noting how far a disc has come";
+
+/// Where it is written.
+pub struct Ledger<'a> {
+    /// This host.
+    pub host: &'a Host,
+    /// Its log.
+    pub log: &'a mut Log,
+    /// Jobs that stay in the spool for another helper.
+    pub given_up: &'a mut HashSet<Job>,
+}
+
+impl Ledger<'_> {
+    /// Writes down what became of a job. `wanted` tells whether a snapshot or a saved state of a VM that is gone names its
+    /// image.
+    ///
+    /// # Errors
+    /// When something of it cannot be read or written.
+    pub fn write(
+        &mut self,
+        action: Action<Job>,
+        force_after: ForceAfter,
+        wanted: impl Fn(&Job, &PathBuf) -> bool,
+    ) -> Result<()> {
+        match action {
+            // The workers do it.
+            Action::Attempt { .. } => Ok(()),
+            Action::Done(job, line) => self.done(&job, &line),
+            Action::AtNextStart(job, line) => self.at_next_start(&job, &line),
+            // The state stays as well, so that it tells of the disc that is in the drive.
+            Action::Unchanged(job) => Vm::hold(self.host, &job.uuid)?.done(&job),
+            Action::Waits(job, line) => self.of_newest(&job, |vm| vm.waits(About::job(&job), None, &line)),
+            Action::Held { job, first } => {
+                let line = held_line(&job.name, force_after);
+                if first {
+                    self.log.warning(format_args!("{}: {line}", job.name));
+                }
+                self.of_newest(&job, |vm| vm.waits(About::job(&job), None, &line))
+            }
+            Action::Failed(job, message) => {
+                self.of_newest(&job, |vm| vm.failed(About::job(&job), &message))?;
+                self.give_up(job, &message);
+                Ok(())
+            }
+            Action::Late(job) => {
+                let message = State::of(self.host, &job.uuid)?.map(|state| state.message).unwrap_or_default();
+                self.give_up(job, &message);
+                Ok(())
+            }
+            Action::Gone(job) => self.gone(&job, wanted),
+        }
+    }
+
+    fn done(&mut self, job: &Job, line: &str) -> Result<()> {
+        let edition = State::of(self.host, &job.uuid)?.and_then(|state| state.edition);
+        self.end(job, |vm| vm.delivered(About::job(job), None, line))?;
+        let generation = edition.map(|edition| edition.generation.0).unwrap_or_default();
+        self.log.info(format_args!("{}: {}: disc {generation}: {line}", job.name, job.reason.as_str()));
+        Ok(())
+    }
+
+    fn at_next_start(&mut self, job: &Job, line: &str) -> Result<()> {
+        // Told once: a timer may ask every few minutes.
+        let is_told = |state: State| state.until_next_start && state.message == line;
+        let told = State::of(self.host, &job.uuid)?.is_some_and(is_told);
+        self.end(job, |vm| vm.waits_until_next_start(About::job(job), line))?;
+        if !told {
+            self.log.info(format_args!("{}: {}: {line}", job.name, job.reason.as_str()));
+        }
+        Ok(())
+    }
+
+    /// Takes the job out of the spool, with this last step.
+    fn end(&self, job: &Job, step: impl FnOnce(&Vm) -> Result<()>) -> Result<()> {
+        let vm = Vm::hold(self.host, &job.uuid)?;
+        if job.is_newest(self.host)? {
+            step(&vm).context(NOTING)?;
+            vm.done(job)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a step, unless a newer job has come: what that one has written is not overwritten.
+    fn of_newest(&self, job: &Job, step: impl FnOnce(&Vm) -> Result<()>) -> Result<()> {
+        let vm = Vm::hold(self.host, &job.uuid)?;
+        if job.is_newest(self.host)? { step(&vm).context(NOTING) } else { vm.give_back() }
+    }
+
+    fn give_up(&mut self, job: Job, message: &str) {
+        let name = &job.name;
+        self.log
+            .error(format_args!("{name}: {message}; given up for now, \"virt-recontext refresh {name}\" tries again"));
+        self.given_up.insert(job);
+    }
+
+    /// The VM does not run here and will not come: nothing is left to do here.
+    fn gone(&mut self, job: &Job, wanted: impl Fn(&Job, &PathBuf) -> bool) -> Result<()> {
+        let image = State::known(self.host, &job.uuid)?.and_then(|state| state.image);
+        let wanted = image.is_some_and(|image| wanted(job, &image));
+        let vm = Vm::hold(self.host, &job.uuid)?;
+        if !job.is_newest(self.host)? {
+            return vm.give_back();
+        }
+        if wanted {
+            return vm.leave();
+        }
+        self.log.info(format_args!("{}: does not run here; its disc is removed", job.name));
+        vm.forget()
+    }
+}
+
+/// What there is to say of a guest that does not let go.
+fn held_line(name: &str, force_after: ForceAfter) -> String {
+    match force_after {
+        ForceAfter::Grace(grace) => {
+            format!(
+                "the guest holds the old disc; asking again, and after {} s it is changed by force",
+                grace.as_secs()
+            )
+        }
+        ForceAfter::Never => {
+            format!(
+                "the guest holds the old disc; asking again; \"virt-recontext refresh {name} --force\" does not ask"
+            )
+        }
+    }
+}

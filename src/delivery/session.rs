@@ -1,0 +1,216 @@
+//! What the helper does with one connection to libvirt's daemon: it waits for events, with a slow look at everything behind
+//! them, hands what is due to a few workers, and has written down what became of it.
+//!
+//! The daemon has some twenty threads for all its clients; no call of ours is parked there while a VM arrives.
+
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::attempt::Attempts;
+use super::ledger::Ledger;
+use super::outcome::Outcome;
+use super::schedule::{Action, Event, Order, Presence, Schedule};
+use super::workers::{Message, Task, work};
+use crate::context::disc::marker::Reason;
+use crate::context::domain::driver::Driver;
+use crate::context::uuid::Uuid;
+use crate::host::config::{Config, ForceAfter};
+use crate::host::vm::job::Job;
+use crate::host::vm::state::State;
+use crate::host::vm::sweep::{Absent, sweep};
+use crate::libvirt::connection::Libvirt;
+use crate::libvirt::domain::Situation;
+use crate::libvirt::saved;
+use crate::libvirt::trouble::Trouble;
+
+/// Attempts at the same time. libvirtd serves a client five calls at once; one is left for looking.
+const WORKERS: usize = 4;
+
+/// Between two looks at everything, in case an event was missed.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// An arrival that has not even begun after so many seconds never will.
+const NEVER_CAME: u64 = 30;
+
+/// How a session with the daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Session {
+    /// Every job is done or given up.
+    Finished,
+    /// The daemon went away.
+    Lost,
+}
+
+/// All jobs of this helper for the VMs of one driver, through all its connections.
+pub struct Coordinator<'a> {
+    pub(super) ledger: Ledger<'a>,
+    driver: Driver,
+    /// How long a guest may hold its old disc; follows the configuration.
+    force_after: ForceAfter,
+    schedule: Schedule<Job>,
+}
+
+impl<'a> Coordinator<'a> {
+    /// One that knows of no job yet.
+    pub fn new(ledger: Ledger<'a>, config: &Config, driver: Driver) -> Coordinator<'a> {
+        let force_after = config.force_after;
+        Coordinator { ledger, driver, force_after, schedule: Schedule::new(force_after.grace()) }
+    }
+
+    /// Works with one connection until every job is done or given up, or the connection is lost.
+    ///
+    /// # Errors
+    /// When the spool cannot be read or a state cannot be written.
+    pub fn session(&mut self, libvirt: &Libvirt) -> Result<Session> {
+        let (to_us, messages) = channel();
+        // Register for events first and look second, so that nothing happens in between unseen.
+        let happened = to_us.clone();
+        match libvirt.watch(move |uuid| drop(happened.send(Message::Happened(uuid)))) {
+            Ok(()) => {}
+            Err(Trouble::Lost) => return Ok(Session::Lost),
+            Err(trouble) => {
+                self.ledger.log.warning(format_args!("delivering: no events from libvirt, so slower: {trouble}"));
+            }
+        }
+        let attempts = Attempts { host: self.ledger.host, libvirt };
+        let (tasks, queue) = channel();
+        let queue = Mutex::new(queue);
+        let ended = thread::scope(|scope| {
+            for _ in 0..WORKERS {
+                let (queue, to_us) = (&queue, to_us.clone());
+                scope.spawn(move || work(attempts, queue, &to_us));
+            }
+            let ended = self.coordinate(libvirt, &messages, &tasks);
+            // With no more tasks to come, the workers end after the one that they are at.
+            drop(tasks);
+            ended
+        });
+        // What the workers ended after the connection was lost counts as well.
+        while let Ok(message) = messages.try_recv() {
+            if let Message::Ended(job, outcome) = message {
+                self.ended(libvirt, job, outcome)?;
+            }
+        }
+        self.schedule.begin_again();
+        ended
+    }
+
+    fn coordinate(&mut self, libvirt: &Libvirt, messages: &Receiver<Message>, tasks: &Sender<Task>) -> Result<Session> {
+        let mut next_look = Instant::now();
+        loop {
+            if Instant::now() >= next_look {
+                if self.look_at_all(libvirt)? == Session::Lost {
+                    return Ok(Session::Lost);
+                }
+                next_look = Instant::now() + LOOK;
+            }
+            for action in self.schedule.due(Instant::now()) {
+                if let Action::Attempt { job, force } = action {
+                    // The workers live as long as the session.
+                    let _nobody_there = tasks.send(Task { job, force });
+                }
+            }
+            if self.schedule.is_empty() {
+                self.sweep(libvirt)?;
+                return Ok(Session::Finished);
+            }
+            let wake = self.schedule.next_attempt().map_or(next_look, |next| next.min(next_look));
+            match messages.recv_timeout(wake.saturating_duration_since(Instant::now())) {
+                Ok(Message::Happened(uuid)) => {
+                    self.take(Job::of(self.ledger.host, &uuid)?);
+                    if self.schedule.to_look_at().contains(&uuid) && self.look(&uuid, libvirt)? == Session::Lost {
+                        return Ok(Session::Lost);
+                    }
+                }
+                Ok(Message::Ended(_, Outcome::Lost)) => return Ok(Session::Lost),
+                Ok(Message::Ended(job, outcome)) => self.ended(libvirt, job, outcome)?,
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+        }
+    }
+
+    /// Takes jobs from the spool, but for those that were given up or are another driver's.
+    fn take(&mut self, jobs: impl IntoIterator<Item = Job>) {
+        for job in jobs {
+            if self.ledger.given_up.contains(&job) || job.driver != self.driver {
+                continue;
+            }
+            let may_come = matches!(job.reason, Reason::Migrate | Reason::Restore);
+            let uuid = job.uuid.clone();
+            let order = Order { uuid: uuid.clone(), force: job.force, may_come, job };
+            self.schedule.on(Instant::now(), &uuid, Event::Job(order));
+        }
+    }
+
+    /// Looks at the spool, the configuration and every VM, in case an event was missed.
+    fn look_at_all(&mut self, libvirt: &Libvirt) -> Result<Session> {
+        // A configuration that is broken now is told by the attempts.
+        self.force_after = Config::load(self.ledger.host).map_or(self.force_after, |config| config.force_after);
+        self.schedule.grace = self.force_after.grace();
+        self.take(Job::all(self.ledger.host)?);
+        for uuid in self.schedule.to_look_at() {
+            if self.look(&uuid, libvirt)? == Session::Lost {
+                return Ok(Session::Lost);
+            }
+        }
+        Ok(Session::Finished)
+    }
+
+    /// Looks where a VM is, whose job waits for that.
+    fn look(&mut self, uuid: &Uuid, libvirt: &Libvirt) -> Result<Session> {
+        let presence = match libvirt.domain(uuid).and_then(|domain| domain.situation()) {
+            Ok(Situation::Arriving) => Presence::Arriving,
+            Ok(Situation::Running) => Presence::Running,
+            Ok(Situation::Paused) => Presence::Paused,
+            Ok(Situation::Gone) | Err(Trouble::Gone) => Presence::Absent { soon: self.may_come_soon(uuid)? },
+            Err(Trouble::Lost) => return Ok(Session::Lost),
+            Err(trouble) => Presence::Unknown(trouble.to_string()),
+        };
+        let action = self.schedule.on(Instant::now(), uuid, Event::Found(presence));
+        self.write(libvirt, action)?;
+        Ok(Session::Finished)
+    }
+
+    /// Whether a VM that is not here may still come, unless the hook was told that it will not.
+    fn may_come_soon(&self, uuid: &Uuid) -> Result<bool> {
+        let Some(job) = self.schedule.job(uuid) else { return Ok(false) };
+        Ok(job.age() < NEVER_CAME && job.is_newest(self.ledger.host)?)
+    }
+
+    fn ended(&mut self, libvirt: &Libvirt, job: Job, outcome: Outcome) -> Result<()> {
+        let uuid = job.uuid.clone();
+        let action = self.schedule.on(Instant::now(), &uuid, Event::Ended(job, outcome));
+        self.write(libvirt, action)?;
+        // A newer job may have come meanwhile; it starts anew.
+        if self.schedule.job(&uuid).is_none() {
+            self.take(Job::of(self.ledger.host, &uuid)?);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, libvirt: &Libvirt, action: Option<Action<Job>>) -> Result<()> {
+        let Some(action) = action else { return Ok(()) };
+        self.ledger.write(action, self.force_after, |job, image| saved::names(libvirt, &job.uuid, image))
+    }
+
+    /// Removes what is left of VMs that do not run here.
+    fn sweep(&mut self, libvirt: &Libvirt) -> Result<()> {
+        let Ok(running) = libvirt.running() else { return Ok(()) };
+        let running = running.iter().filter_map(|vm| vm.uuid().ok()).collect();
+        let look = |state: &State| {
+            // Xen's driver takes none for running that is just being restored, and that may take its time.
+            let situation = libvirt.domain(&state.uuid).and_then(|domain| domain.situation());
+            let is_gone = matches!(situation, Ok(Situation::Gone) | Err(Trouble::Gone));
+            let wanted = || state.image.as_deref().is_some_and(|image| saved::names(libvirt, &state.uuid, image));
+            is_gone.then(|| if wanted() { Absent::Wanted } else { Absent::Gone })
+        };
+        let Ledger { host, log, .. } = &mut self.ledger;
+        sweep(host, self.driver, running, look, |state| {
+            log.info(format_args!("{}: does not run here any more; its disc is removed", state.name));
+        })
+    }
+}
