@@ -35,8 +35,7 @@ impl LastGood {
         let LastGood { image, state } = self;
         let path = state.image.clone().context("nothing is known of the last disc's place")?;
         let vm = Vm::hold(host, &state.uuid)?;
-        image.put_back(&vm)?;
-        vm.last_is_back(state)?;
+        vm.put_back(image, state)?;
         drop(vm);
         let path = path.to_str().context("image_dir is not UTF-8")?;
         match drive.device {

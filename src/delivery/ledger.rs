@@ -11,7 +11,7 @@ use crate::host::log::Log;
 use crate::host::paths::Host;
 use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
-use crate::host::vm::state::{About, State};
+use crate::host::vm::state::State;
 
 /// What fails when a state cannot be written.
 const NOTING: &str = "noting how far a disc has come";
@@ -45,16 +45,16 @@ impl Ledger<'_> {
             Action::AtNextStart(job, line) => self.at_next_start(&job, &line),
             // The state stays as well, so that it tells of the disc that is in the drive.
             Action::Unchanged(job) => Vm::hold(self.host, &job.uuid)?.done(&job),
-            Action::Waits(job, line) => self.of_newest(&job, |vm| vm.waits(About::job(&job), None, &line)),
+            Action::Waits(job, line) => self.of_newest(&job, |vm| vm.waits(job.about(), None, &line)),
             Action::Held { job, first } => {
                 let line = held_line(&job.name, force_after);
                 if first {
                     self.log.warning(format_args!("{}: {line}", job.name));
                 }
-                self.of_newest(&job, |vm| vm.waits(About::job(&job), None, &line))
+                self.of_newest(&job, |vm| vm.waits(job.about(), None, &line))
             }
             Action::Failed(job, message) => {
-                self.of_newest(&job, |vm| vm.failed(About::job(&job), &message))?;
+                self.of_newest(&job, |vm| vm.failed(job.about(), &message))?;
                 self.give_up(job, &message);
                 Ok(())
             }
@@ -69,7 +69,7 @@ impl Ledger<'_> {
 
     fn done(&mut self, job: &Job, line: &str) -> Result<()> {
         let edition = State::of(self.host, &job.uuid)?.and_then(|state| state.edition);
-        self.end(job, |vm| vm.delivered(About::job(job), None, line))?;
+        self.end(job, |vm| vm.delivered(job.about(), None, line))?;
         let generation = edition.map(|edition| edition.generation.0).unwrap_or_default();
         self.log.info(format_args!("{}: {}: disc {generation}: {line}", job.name, job.reason.as_str()));
         Ok(())
@@ -79,7 +79,7 @@ impl Ledger<'_> {
         // Told once: a timer may ask every few minutes.
         let is_told = |state: State| state.until_next_start && state.message == line;
         let told = State::of(self.host, &job.uuid)?.is_some_and(is_told);
-        self.end(job, |vm| vm.waits_until_next_start(About::job(job), line))?;
+        self.end(job, |vm| vm.waits_until_next_start(job.about(), line))?;
         if !told {
             self.log.info(format_args!("{}: {}: {line}", job.name, job.reason.as_str()));
         }

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::Vm;
 use crate::context::domain::image_name;
 use crate::context::iso9660::Image;
 use crate::context::uuid::Uuid;
@@ -134,11 +133,11 @@ pub(super) fn keep(host: &Host, path: &Path) -> Result<Option<Kept>> {
 }
 
 impl Kept {
-    /// Puts it back into its place, as the held VM's; what is there now is gone then.
+    /// Puts it back into its place; what is there now is gone then.
     ///
     /// # Errors
     /// When that cannot be done.
-    pub fn put_back(self, _vm: &Vm) -> Result<()> {
+    pub(super) fn put_back(self) -> Result<()> {
         fs::rename(&self.kept, &self.place).with_context(|| format!("putting the last {} back", self.place.display()))
     }
 }

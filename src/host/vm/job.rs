@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::record::{self, Found};
-use super::state::State;
+use super::state::{About, State};
 use crate::context::disc::marker::Reason;
 use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
@@ -45,6 +45,11 @@ impl Job {
     /// The same job for a VM of `driver`.
     pub fn with(self, driver: Driver) -> Job {
         Job { driver, ..self }
+    }
+
+    /// Of whom and for what its steps are told.
+    pub fn about(&self) -> About<'_> {
+        About::unseen(&self.name, self.driver, self.reason)
     }
 
     /// How long ago it was noted, in seconds; 0 when the clock was set back.

@@ -1,62 +1,33 @@
 //! A VM on this host: its job, its state, its image and what programs printed for it. Whoever writes one of these holds the
 //! VM, and holding it is the only way to write; to look needs no more than the files, which are replaced whole.
 
+mod held;
 pub mod image;
 pub mod job;
 pub mod lock;
 mod record;
 pub mod results;
 pub mod state;
+mod steps;
 pub mod sweep;
+
+pub use self::held::{Disc, Vm};
 
 use std::path::Path;
 
 use anyhow::Result;
 
-use self::image::{Identity, Kept};
+use self::image::Kept;
 use self::job::Job;
-use self::lock::VmLock;
 use self::results::Results;
 use self::state::State;
 use crate::context::disc::marker::{Edition, Generation, Reason};
 use crate::context::iso9660::Image;
-use crate::context::uuid::Uuid;
 use crate::host::clock;
 use crate::host::config::Config;
 use crate::host::file;
-use crate::host::paths::Host;
 
-/// One VM, held: nobody else writes anything of it meanwhile. For moments only, never while waiting for libvirt or a guest.
-#[derive(Debug)]
-pub struct Vm<'h> {
-    host: &'h Host,
-    lock: VmLock,
-}
-
-/// A disc in its place.
-#[derive(Debug)]
-pub struct Disc<'p> {
-    /// Its number and reason.
-    pub edition: Edition,
-    /// Where it lies, as the VM's XML names it.
-    pub path: &'p Path,
-    identity: Identity,
-}
-
-impl<'h> Vm<'h> {
-    /// Waits until nobody else holds the VM.
-    ///
-    /// # Errors
-    /// When its lock cannot be made or taken.
-    pub fn hold(host: &'h Host, uuid: &Uuid) -> Result<Vm<'h>> {
-        Ok(Vm { host, lock: VmLock::wait(host, uuid)? })
-    }
-
-    /// Which one it is.
-    pub fn uuid(&self) -> &Uuid {
-        self.lock.uuid()
-    }
-
+impl Vm<'_> {
     /// Puts the VM's job into the spool, in the place of an older one.
     ///
     /// # Errors

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::held::Disc;
 use super::image::Identity;
-use super::job::Job;
 use super::record;
-use super::{Disc, Vm};
 use crate::context::disc::marker::{Edition, Reason};
 use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
@@ -63,7 +62,7 @@ pub struct State {
     /// Its image, as the VM's XML names it.
     pub image: Option<PathBuf>,
     /// The very file that was made, so that nobody else's is removed.
-    identity: Option<Identity>,
+    pub(super) identity: Option<Identity>,
 }
 
 /// Of whom and for what a step is told.
@@ -97,9 +96,9 @@ impl<'a> About<'a> {
         About { name, driver, reason, seen: Seen::Running }
     }
 
-    /// The VM of a job.
-    pub fn job(job: &'a Job) -> About<'a> {
-        About { name: &job.name, driver: job.driver, reason: job.reason, seen: Seen::No }
+    /// A VM of which there is only a job.
+    pub(super) fn unseen(name: &'a str, driver: Driver, reason: Reason) -> About<'a> {
+        About { name, driver, reason, seen: Seen::No }
     }
 }
 
@@ -151,7 +150,7 @@ impl State {
         self.image.zip(self.identity)
     }
 
-    fn new(uuid: &Uuid, about: About) -> State {
+    pub(super) fn new(uuid: &Uuid, about: About) -> State {
         State {
             uuid: uuid.clone(),
             name: about.name.to_owned(),
@@ -169,90 +168,31 @@ impl State {
         }
     }
 
-    fn now(self, progress: Progress, message: &str) -> State {
+    /// What is known, with what `about` tells.
+    pub(super) fn seen(mut self, about: About) -> State {
+        if about.seen != Seen::No {
+            about.name.clone_into(&mut self.name);
+        }
+        if about.seen == Seen::Coming {
+            self.detached = None;
+        }
+        State { driver: about.driver, reason: about.reason, ..self }
+    }
+
+    pub(super) fn now(self, progress: Progress, message: &str) -> State {
         let message = message.chars().take(MAX_MESSAGE).collect();
         State { progress, message, left: false, until_next_start: false, ..self }
     }
 
-    fn with(self, disc: Option<&Disc>) -> State {
+    pub(super) fn with(self, disc: Option<&Disc>) -> State {
         match disc {
             None => self,
-            Some(disc) => State {
-                edition: Some(disc.edition),
-                image: Some(disc.path.to_owned()),
-                identity: Some(disc.identity),
-                ..self
-            },
+            Some(disc) => State { edition: Some(disc.edition), ..self.with_file(disc) },
         }
     }
-}
 
-/// The steps. Each is written down as of now.
-///
-/// # Errors
-/// When the state cannot be read or written.
-impl Vm<'_> {
-    /// The newest disc, which may have been made just now, is in the drive, and the guest knows as far as it can.
-    pub fn delivered(&self, about: About, disc: Option<&Disc>, message: &str) -> Result<()> {
-        self.put(self.seen(about)?.with(disc).now(Progress::Delivered, message))
-    }
-
-    /// The newest disc, which may have been made just now, waits.
-    pub fn waits(&self, about: About, disc: Option<&Disc>, message: &str) -> Result<()> {
-        self.put(self.seen(about)?.with(disc).now(Progress::Waiting, message))
-    }
-
-    /// There is no new disc, or it cannot be put in.
-    pub fn failed(&self, about: About, message: &str) -> Result<()> {
-        self.put(self.seen(about)?.now(Progress::Failed, message))
-    }
-
-    /// Newer content waits for the VM's next start, restore or arrival.
-    pub fn waits_until_next_start(&self, about: About, message: &str) -> Result<()> {
-        let state = self.seen(about)?.now(Progress::Waiting, message);
-        self.put(State { until_next_start: true, ..state })
-    }
-
-    /// An empty disc lies where its own should; what is known of the failure stays, or else is `message`.
-    pub fn has_empty_disc(&self, about: About, disc: &Disc, message: &str) -> Result<()> {
-        let known = State::of(self.host, self.uuid())?;
-        let state = known.unwrap_or_else(|| State::new(self.uuid(), about).now(Progress::Failed, message));
-        self.put(State { image: Some(disc.path.to_owned()), identity: Some(disc.identity), ..state })
-    }
-
-    /// The disk `target` is taken out of the running VM, and is to be given back; or none is any more.
-    pub fn disk_is_out(&self, target: Option<&str>) -> Result<()> {
-        let Some(state) = State::of(self.host, self.uuid())? else { return Ok(()) };
-        let state = state.now(Progress::Waiting, "the disk with the old disc is taken out, the new one comes");
-        self.put(State { detached: target.map(str::to_owned), ..state })
-    }
-
-    /// The disc of `last` is back in its place, after a newer one.
-    pub fn last_is_back(&self, last: State) -> Result<()> {
-        self.put(last.now(Progress::Waiting, "the last disc is back in its place"))
-    }
-
-    /// The VM has ended here and its disc is left.
-    pub(super) fn is_left(&self, state: State) -> Result<()> {
-        // The time is that of its end.
-        if state.left { Ok(()) } else { self.put(State { left: true, ..state }) }
-    }
-
-    /// What was known of the VM, with what `about` tells.
-    fn seen(&self, about: About) -> Result<State> {
-        let known = State::known(self.host, self.uuid())?;
-        let mut state = known.unwrap_or_else(|| State::new(self.uuid(), about));
-        if about.seen != Seen::No {
-            about.name.clone_into(&mut state.name);
-        }
-        if about.seen == Seen::Coming {
-            state.detached = None;
-        }
-        Ok(State { driver: about.driver, reason: about.reason, ..state })
-    }
-
-    fn put(&self, state: State) -> Result<()> {
-        let state = State { since: clock::now().0, ..state };
-        record::write(&self.host.state_file(self.uuid()), &state)
+    /// The file of `disc`, which is no newer disc.
+    pub(super) fn with_file(self, disc: &Disc) -> State {
+        State { image: Some(disc.path.to_owned()), identity: Some(disc.identity), ..self }
     }
 }
