@@ -27,7 +27,7 @@ pub struct Disable {
     pub vm: String,
 }
 
-/// Lets the VM take part no more: its wish, our disc in its drive, and our files of it are removed. A disc that the guest
+/// Lets the VM take part no more: its opt-in, our disc in its drive, and our files of it are removed. A disc that the guest
 /// holds stays with it until it stops.
 ///
 /// # Errors

@@ -93,10 +93,10 @@ impl Look<'_> {
             }
         };
         if live.is_some() && now.is_none() {
-            check.warning("it runs without its wish, which only its definition holds", &enable);
+            check.warning("it runs without the opt-in, which only its definition holds", &enable);
         }
         if definition.is_some() && later.is_none() {
-            check.warning("it takes part only until it stops: its definition holds no wish", &enable);
+            check.warning("it takes part only until it stops: its definition holds no opt-in", &enable);
         }
         if let Some(now) = now {
             self.drive(now, When::Now, check);
