@@ -16,11 +16,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use self::ledger::Ledger;
 use self::session::{Coordinator, Session};
 use crate::context::domain::driver::Driver;
+use crate::host::child::limit_memory;
 use crate::host::config::Config;
 use crate::host::log::Log;
 use crate::host::paths::Host;
@@ -43,8 +43,7 @@ const MEMORY: u64 = 4 << 30;
 /// # Errors
 /// When the spool cannot be read or libvirt cannot be reached. The jobs stay.
 pub fn deliver(host: &Host) -> Result<()> {
-    let (_, hard) = getrlimit(Resource::RLIMIT_AS).context("reading the memory limit")?;
-    setrlimit(Resource::RLIMIT_AS, MEMORY.min(hard), hard).context("setting the memory limit")?;
+    limit_memory(MEMORY).context("setting the memory limit")?;
     let mut log = Log::open(host);
     let mut given_up = HashSet::new();
     loop {

@@ -8,10 +8,11 @@ use std::os::unix::fs::PermissionsExt;
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{OFlag, open};
 use nix::libc;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, setsid};
 
+use crate::host::child::limit_memory;
 use crate::host::log::Log;
 use crate::host::paths::{Host, ROOT_VARIABLE};
 use crate::host::vm::lock::HelperLock;
@@ -66,8 +67,8 @@ fn become_free() -> nix::Result<()> {
     close_others()?;
     chdir("/")?;
     umask(Mode::from_bits_truncate(0o022));
-    let (_, hard) = getrlimit(Resource::RLIMIT_AS)?;
-    setrlimit(Resource::RLIMIT_AS, hard, hard)
+    // What the work may use is too little for the helper.
+    limit_memory(u64::MAX)
 }
 
 /// Closes every descriptor from 3 on.

@@ -61,8 +61,8 @@ pub fn run(program: &OsStr, args: impl Iterator<Item = OsString>) -> ExitCode {
     // SAFETY: no handler is installed; from now on, writing to a pipe that nobody reads is an error and no signal.
     let _never_fails = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
     let host = Host::real();
-    let outcome = supervise::run(end, reply::is_whole, |out| work::work(&host, &call, &xml, out));
-    match Reply::of(outcome, &call) {
+    let said = supervise::run(end, reply::is_whole, |out| work::work(&host, &call, &xml, out));
+    match Reply::of(said, &call) {
         Ok(reply) => reply.give(),
         Err(how) => {
             Log::open(&host).error(format_args!("{}: {}: {how}; the VM goes on", call.domain, call.operation));

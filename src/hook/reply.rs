@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use super::operation::HookCall;
-use super::supervise::Outcome;
+use super::supervise::Broke;
 use crate::host::config::OnError;
 
 /// What libvirtd is told.
@@ -48,13 +48,13 @@ fn parts(said: &[u8]) -> Option<(u8, &[u8])> {
 
 impl Reply {
     /// What the child said; or, when it did not come to its end, how it broke off.
-    pub fn of(outcome: Outcome, call: &HookCall) -> Result<Reply, String> {
-        match outcome {
-            Outcome::Finished(said) => Reply::decode(said).ok_or_else(|| "the work ended without a reply".to_owned()),
-            Outcome::Broke { said, how } if said.first() == Some(&WANTS_REFUSAL) && call.operation.row().may_refuse => {
+    pub fn of(said: Result<Vec<u8>, Broke>, call: &HookCall) -> Result<Reply, String> {
+        match said {
+            Ok(said) => Reply::decode(said).ok_or_else(|| "the work ended without a reply".to_owned()),
+            Err(Broke { said, how }) if said.first() == Some(&WANTS_REFUSAL) && call.operation.row().may_refuse => {
                 Ok(Reply::Refuse(format!("making the context disc: {how}")))
             }
-            Outcome::Broke { how, .. } => Err(how),
+            Err(Broke { how, .. }) => Err(how),
         }
     }
 

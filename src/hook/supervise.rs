@@ -1,22 +1,22 @@
 //! Runs work in a child process that may crash, run out of memory or never end, without any harm to the caller.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::set_hook;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::slice;
+use std::time::Instant;
 
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, alarm, fork, pipe2};
 
 use super::detach::stdio_to_null;
+use super::stdin::MAX_XML;
+use crate::host::child::listen::{Heard, Stream};
+use crate::host::child::{Outcome, attend, limit_memory};
 
 /// Memory that the work may use before it knows the configuration, in bytes.
 pub const MEMORY: u64 = 128 << 20;
@@ -24,30 +24,28 @@ pub const MEMORY: u64 = 128 << 20;
 /// Exit code of a child whose work panicked.
 const PANICKED: i32 = 101;
 
-/// What became of the work.
-pub enum Outcome {
-    /// It said this, which is whole.
-    Finished(Vec<u8>),
-    /// It did not come to its end.
-    Broke {
-        /// What it had said until then.
-        said: Vec<u8>,
-        /// What happened, for a person.
-        how: String,
-    },
+/// Most that the work may say, in bytes. A reply is the XML with another disc in one drive, or a sentence.
+const MOST: usize = 2 * MAX_XML;
+
+/// The work did not come to its end.
+pub struct Broke {
+    /// What it had said until then.
+    pub said: Vec<u8>,
+    /// What happened, for a person.
+    pub how: String,
 }
 
-/// Runs `work` in a child and takes what it writes, until that `is_whole` or the child ends. If `end` comes before, the
-/// child is killed. One that has said all does its last things alone: whoever waits for us need not wait for those, nor
-/// for the kernel to take it apart, which takes a tenth of a millisecond.
+/// Runs `work` in a child and gives what it writes, which `is_whole`, as soon as it is. If `end` comes before, the child is
+/// killed. One that has said all does its last things alone: whoever waits for us need not wait for those, nor for the
+/// kernel to take it apart, which takes a tenth of a millisecond.
 ///
 /// The child has none of our pipes to libvirtd, so that even one that cannot be killed keeps nobody waiting.
-pub fn run(end: Instant, is_whole: fn(&[u8]) -> bool, work: impl FnOnce(&mut File)) -> Outcome {
-    let broke = |said, how| Outcome::Broke { said, how };
-    let (from_child, to_us) = match pipe2(OFlag::O_CLOEXEC) {
-        Ok(pipe) => pipe,
-        Err(error) => return broke(Vec::new(), format!("making a pipe: {error}")),
-    };
+///
+/// # Errors
+/// When the child ends before, takes too long or cannot be made.
+pub fn run(end: Instant, is_whole: fn(&[u8]) -> bool, work: impl FnOnce(&mut File)) -> Result<Vec<u8>, Broke> {
+    let unheard = |how| Broke { said: Vec::new(), how };
+    let (from_child, to_us) = pipe2(OFlag::O_CLOEXEC).map_err(|error| unheard(format!("making a pipe: {error}")))?;
     // SAFETY: this process has one thread, so the child finds every lock and the heap in a usable state.
     let child = match unsafe { fork() } {
         Ok(ForkResult::Child) => {
@@ -55,27 +53,23 @@ pub fn run(end: Instant, is_whole: fn(&[u8]) -> bool, work: impl FnOnce(&mut Fil
             in_child(to_us, end, work)
         }
         Ok(ForkResult::Parent { child }) => child,
-        Err(error) => return broke(Vec::new(), format!("starting a child: {error}")),
+        Err(error) => return Err(unheard(format!("starting a child: {error}"))),
     };
     drop(to_us);
-    let mut said = Vec::new();
-    let listened = listen(from_child, &mut said, is_whole, end);
-    if is_whole(&said) {
-        return Outcome::Finished(said);
+    let mut reply = Stream::new(from_child.as_fd(), MOST).until(is_whole);
+    let outcome = attend(child, slice::from_mut(&mut reply), end);
+    if outcome.as_ref().is_ok_and(|outcome| outcome.heard == Heard::Whole) {
+        return Ok(reply.said());
     }
-    let how = match listened.and_then(|()| reap(child, end)) {
-        Ok(Some(WaitStatus::Exited(_, 0))) => "the work ended without a reply".to_owned(),
-        Ok(Some(WaitStatus::Signaled(_, Signal::SIGABRT, _))) => {
-            "the work was aborted, perhaps for lack of memory".to_owned()
-        }
-        Ok(Some(WaitStatus::Signaled(_, signal, _))) => format!("the work was killed by {signal}"),
-        Ok(Some(WaitStatus::Exited(_, PANICKED))) => "the work panicked".to_owned(),
-        Ok(Some(_)) => "the work could not begin".to_owned(),
-        Ok(None) => "the work took too long and was stopped".to_owned(),
+    // Harms no other process: one that has ended keeps its number until it is waited for.
+    let _perhaps_ended = kill(child, Signal::SIGKILL);
+    let how = match outcome {
+        Ok(Outcome { ended: true, .. }) => how_it_ended(child),
+        Ok(Outcome { heard: Heard::TooMuch, .. }) => "the work said too much and was stopped".to_owned(),
+        Ok(_) => "the work took too long and was stopped".to_owned(),
         Err(error) => format!("waiting for the work: {error}"),
     };
-    let _gone_already = kill(child, Signal::SIGKILL);
-    broke(said, how)
+    Err(Broke { said: reply.said(), how })
 }
 
 fn in_child(to_parent: OwnedFd, end: Instant, work: impl FnOnce(&mut File)) -> ! {
@@ -86,7 +80,7 @@ fn in_child(to_parent: OwnedFd, end: Instant, work: impl FnOnce(&mut File)) -> !
     if stdio_to_null().is_err() {
         leave(102);
     }
-    set_memory_limit(MEMORY);
+    let _as_it_was = limit_memory(MEMORY);
     work(&mut File::from(to_parent));
     leave(0)
 }
@@ -97,48 +91,16 @@ fn leave(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Reads until all is said or the child closes its end. `Ok` also when the deadline comes first: [`reap`] then tells.
-fn listen(from_child: OwnedFd, said: &mut Vec<u8>, is_whole: fn(&[u8]) -> bool, end: Instant) -> io::Result<()> {
-    let mut from_child = File::from(from_child);
-    let mut chunk = [0; 1 << 14];
-    loop {
-        let mut ready = [PollFd::new(from_child.as_fd(), PollFlags::POLLIN)];
-        let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now())).map_err(io::Error::other)?;
-        match poll(&mut ready, left) {
-            Ok(0) => return Ok(()),
-            Ok(_) => {}
-            Err(Errno::EINTR) => continue,
-            Err(error) => return Err(error.into()),
+/// How a child ended that said no whole reply.
+fn how_it_ended(child: Pid) -> String {
+    match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
+        Ok(WaitStatus::Exited(_, 0)) => "the work ended without a reply".to_owned(),
+        Ok(WaitStatus::Signaled(_, Signal::SIGABRT, _)) => {
+            "the work was aborted, perhaps for lack of memory".to_owned()
         }
-        let read = from_child.read(&mut chunk)?;
-        match chunk.get(..read) {
-            None | Some([]) => return Ok(()),
-            Some(more) => said.extend_from_slice(more),
-        }
-        if is_whole(said) {
-            return Ok(());
-        }
-    }
-}
-
-/// How the child ended; `None` when it has not by the deadline.
-fn reap(child: Pid, end: Instant) -> io::Result<Option<WaitStatus>> {
-    let mut pause = Duration::from_micros(20);
-    loop {
-        match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) if Instant::now() >= end => return Ok(None),
-            Ok(WaitStatus::StillAlive) => sleep(pause),
-            Ok(status) => return Ok(Some(status)),
-            Err(Errno::EINTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        pause = (pause * 2).min(Duration::from_millis(10));
-    }
-}
-
-/// Limits the memory of this process; the helper, started from it, lifts the limit again.
-pub fn set_memory_limit(bytes: u64) {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_AS) {
-        let _as_it_was = setrlimit(Resource::RLIMIT_AS, bytes.min(hard), hard);
+        Ok(WaitStatus::Signaled(_, signal, _)) => format!("the work was killed by {signal}"),
+        Ok(WaitStatus::Exited(_, PANICKED)) => "the work panicked".to_owned(),
+        Ok(_) => "the work could not begin".to_owned(),
+        Err(error) => format!("waiting for the work: {}", io::Error::from(error)),
     }
 }

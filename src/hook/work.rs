@@ -10,10 +10,11 @@ use super::carry_out::{Afterwards, CarryOut, is_only_early, is_refused};
 use super::decision::{Decision, Look};
 use super::operation::{HookCall, Operation};
 use super::reply::{Reply, policy};
-use super::supervise::{MEMORY, set_memory_limit};
+use super::supervise::MEMORY;
 use super::{arrive, detach, fallback, gone, prepare, started};
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
+use crate::host::child::limit_memory;
 use crate::host::config::{Config, OnError};
 use crate::host::log::Log;
 use crate::host::paths::Host;
@@ -36,7 +37,7 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     let policy_told = config.on_error == OnError::Refuse && out.write_all(&policy(config.on_error)).is_ok();
     if broken.is_none() {
         // The files and the answer, twice over.
-        set_memory_limit(MEMORY.saturating_add(config.limits.disc_size.saturating_mul(2)));
+        let _as_it_was = limit_memory(MEMORY.saturating_add(config.limits.disc_size.saturating_mul(2)));
     }
     let (domain, done) = match Domain::read(xml) {
         Err(error) => (None, Err(error)),

@@ -1,5 +1,6 @@
 //! This machine: where things lie, what the administrator wants, and files that survive a crash.
 
+pub mod child;
 pub mod clock;
 pub mod config;
 pub mod disc;
