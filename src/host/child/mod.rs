@@ -2,9 +2,10 @@
 //! outcome is a value, which the caller words for its reader.
 //!
 //! There is more than one way to begin a child. The hook forks (`hook::supervise`), which only a process with one thread
-//! may do.
+//! may do. What has threads starts a program ([`program`]).
 
 pub mod listen;
+pub mod program;
 
 use std::io;
 use std::thread::sleep;

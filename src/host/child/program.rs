@@ -1,0 +1,90 @@
+//! A program as a child: in a session of its own, without a terminal and without input, and with its own children it ends.
+
+use std::io::{self, PipeReader, pipe};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, setsid};
+
+use super::listen::Stream;
+use super::{Outcome, attend};
+
+/// What a program did.
+pub struct Ran {
+    /// What became of it, before what was left of it was killed.
+    pub outcome: Outcome,
+    /// How it ended, or was killed.
+    pub status: ExitStatus,
+    /// What it printed.
+    pub output: Vec<u8>,
+    /// How its complaint begins.
+    pub complaint: Vec<u8>,
+}
+
+/// Runs `command` until `end`. It may print `max` bytes; of what it complains, `max_complaint` are kept. Nothing of it is
+/// left afterwards but what has begun a session of its own.
+///
+/// # Errors
+/// When it cannot be started or attended.
+pub fn run(command: Command, end: Instant, max: usize, max_complaint: usize) -> Result<Ran> {
+    let (mut child, output, complaint) = start(command).context("starting it")?;
+    let leader = Pid::from_raw(child.id().cast_signed());
+    let mut streams = [Stream::new(output.as_fd(), max), Stream::new(complaint.as_fd(), max_complaint).cut()];
+    let outcome = attend(leader, &mut streams, end);
+    // Whatever it left running; and before it is reaped, since from then on the number may be another group's.
+    let _all_gone = killpg(leader, Signal::SIGKILL);
+    let status = child.wait().context("waiting for its end")?;
+    let [output, complaint] = streams.map(Stream::said);
+    Ok(Ran { outcome: outcome.context("reading its output")?, status, output, complaint })
+}
+
+/// The program, what it prints and what it complains.
+fn start(mut command: Command) -> io::Result<(Child, PipeReader, PipeReader)> {
+    let ((output, its_output), (complaint, its_complaint)) = (pipe()?, pipe()?);
+    command.stdin(Stdio::null()).stdout(its_output).stderr(its_complaint);
+    // SAFETY: setsid is a plain system call, allowed between fork and exec. It takes the terminal away and makes a
+    // process group, so that the program's own children end with it.
+    unsafe { command.pre_exec(|| setsid().map(drop).map_err(io::Error::from)) };
+    // Afterwards, with the command, our copies of the ends that it writes to are closed.
+    command.spawn().map(|child| (child, output, complaint))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::time::Duration;
+
+    use super::super::listen::Heard;
+    use super::*;
+
+    fn sh(script: &str, time: Duration) -> Ran {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        run(command, Instant::now() + time, 100, 4).unwrap()
+    }
+
+    #[test]
+    fn it_is_heard_and_its_end_is_known() {
+        let ran = sh("echo said; echo complained >&2; exit 3", Duration::from_secs(60));
+        assert_eq!((ran.output.as_slice(), ran.complaint.as_slice()), (b"said\n".as_slice(), b"comp".as_slice()));
+        assert_eq!((ran.outcome, ran.status.code()), (Outcome { heard: Heard::All, ended: true }, Some(3)));
+    }
+
+    #[test]
+    fn it_may_end_by_a_signal_without_a_name() {
+        let ran = sh("kill -35 $$", Duration::from_secs(60));
+        assert_eq!((ran.outcome, ran.status.signal()), (Outcome { heard: Heard::All, ended: true }, Some(35)));
+    }
+
+    #[test]
+    fn it_is_killed_when_it_takes_or_says_too_much() {
+        let ran = sh("sleep 1000", Duration::from_millis(20));
+        assert_eq!((ran.outcome, ran.status.signal()), (Outcome { heard: Heard::Part, ended: false }, Some(9)));
+        let ran = sh("while :; do echo more; done", Duration::from_secs(60));
+        assert_eq!((ran.outcome.heard, ran.status.signal()), (Heard::TooMuch, Some(9)));
+    }
+}
