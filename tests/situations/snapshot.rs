@@ -10,14 +10,24 @@ use super::difference::visible;
 use super::normal::Normal;
 
 /// One file or directory.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 struct Entry {
     directory: bool,
     identity: (u64, u64),
+    /// When its content was written, in nanoseconds since 1970.
+    written: i64,
     /// Permission bits, owner and group.
     access: (u32, u32, u32),
     /// Empty for what is no regular file.
     bytes: Vec<u8>,
+}
+
+impl Entry {
+    /// Whether nothing that a reader could see has changed.
+    fn is_same(&self, other: &Entry) -> bool {
+        (self.directory, self.identity, self.access, &self.bytes)
+            == (other.directory, other.identity, other.access, &other.bytes)
+    }
 }
 
 /// All files of a host.
@@ -44,7 +54,7 @@ impl Snapshot {
         }
         for (path, new) in &self.entries {
             let mark = match before.entries.get(path) {
-                Some(old) if old == new => continue,
+                Some(old) if old.is_same(new) => continue,
                 None => "+",
                 Some(_) if new.directory => "~",
                 // The old one lives on for whoever has it open.
@@ -69,8 +79,9 @@ impl Snapshot {
     fn with_identities(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (path, entry) in &self.entries {
-            let (dev, ino) = entry.identity;
-            text = text.replace(&format!("{{\"dev\":{dev},\"ino\":{ino}}}"), &format!("{{{path}}}"));
+            let ((dev, ino), written) = (entry.identity, entry.written);
+            let identity = format!("{{\"dev\":{dev},\"ino\":{ino},\"written\":{written}}}");
+            text = text.replace(&identity, &format!("{{{path}}}"));
         }
         text
     }
@@ -95,10 +106,11 @@ fn collect(dir: &Path, above: &str, entries: &mut BTreeMap<String, Entry>) {
         let bytes = if metadata.is_file() { fs::read(entry.path()).unwrap() } else { Vec::new() };
         let access = (metadata.mode() & 0o7777, metadata.uid(), metadata.gid());
         let identity = (metadata.dev(), metadata.ino());
+        let written = metadata.mtime() * 1_000_000_000 + metadata.mtime_nsec();
         if metadata.is_dir() {
             collect(&entry.path(), &format!("{path}/"), entries);
         }
-        entries.insert(path, Entry { directory: metadata.is_dir(), identity, access, bytes });
+        entries.insert(path, Entry { directory: metadata.is_dir(), identity, written, access, bytes });
     }
 }
 
