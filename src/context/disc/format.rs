@@ -26,7 +26,7 @@ impl Format {
     pub const ALL: [Format; 4] = [Format::Files, Format::NoCloud, Format::ConfigDrive, Format::OpenNebula];
 
     /// Its name in configuration, metadata and on the command line.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Format::Files => "files",
             Format::NoCloud => "nocloud",

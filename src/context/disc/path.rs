@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Longest name of one file or directory, in bytes: Linux cuts a longer one of Rock Ridge off.
-pub const MAX_NAME: usize = 253;
+pub(crate) const MAX_NAME: usize = 253;
 
 /// A path inside the disc, such as `openstack/latest/meta_data.json`.
 ///
@@ -37,7 +37,7 @@ impl DiscPath {
     }
 
     /// The directories above it, from the top down.
-    pub fn ancestors(&self) -> impl Iterator<Item = DiscPath> {
+    pub(crate) fn ancestors(&self) -> impl Iterator<Item = DiscPath> {
         (1..self.names.len())
             .filter_map(|depth| self.names.get(..depth))
             .map(|names| DiscPath { names: names.to_vec() })
