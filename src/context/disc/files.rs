@@ -1,11 +1,10 @@
 //! The files of one disc, before anything is written, and for each where it came from.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::path::DiscPath;
 
@@ -41,41 +40,19 @@ pub struct Files {
     files: BTreeMap<DiscPath, (File, Origin)>,
 }
 
-/// A file and a directory want the same name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Clash {
-    file: DiscPath,
-    inside: DiscPath,
-}
-
-impl fmt::Display for Clash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} cannot be both a file and the directory of {:?}",
-            self.file.to_string(),
-            self.inside.to_string()
-        )
-    }
-}
-
-impl std::error::Error for Clash {}
-
 impl Files {
     /// Puts `file` at `path`, in the place of what was there.
     ///
     /// # Errors
     /// When `path` is the directory of another file, or lies below another file. Nothing is changed then.
-    pub fn insert(&mut self, path: DiscPath, file: File, origin: Origin) -> Result<(), Clash> {
-        let above = path.ancestors().find(|above| self.files.contains_key(above));
-        if let Some(above) = above {
-            return Err(Clash { file: above, inside: path });
-        }
+    pub fn insert(&mut self, path: DiscPath, file: File, origin: Origin) -> Result<()> {
         // What lies below `path` follows it directly in the order.
-        let next = self.files.range((Excluded(&path), Unbounded)).next();
-        let below = next.filter(|(next, _)| next.names().starts_with(path.names())).map(|(below, _)| below.clone());
-        if let Some(below) = below {
-            return Err(Clash { file: path, inside: below });
+        let next = self.files.range((Excluded(&path), Unbounded)).next().map(|(next, _)| next);
+        let below = next.filter(|next| next.names().starts_with(path.names()));
+        let above = path.ancestors().find(|above| self.files.contains_key(above));
+        let clash = above.as_ref().map(|above| (above, &path)).or(below.map(|below| (&path, below)));
+        if let Some((file, inside)) = clash.map(|(file, inside)| (file.to_string(), inside.to_string())) {
+            bail!("{file:?} cannot be both a file and the directory of {inside:?}");
         }
         self.files.insert(path, (file, origin));
         Ok(())

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use anyhow::{Error, Result, anyhow};
+
 /// Longest name of one file or directory, in bytes: Linux cuts a longer one of Rock Ridge off.
 pub(crate) const MAX_NAME: usize = 253;
 
@@ -14,21 +16,6 @@ pub(crate) const MAX_NAME: usize = 253;
 pub struct DiscPath {
     names: Vec<String>,
 }
-
-/// Why a text is not a path inside the disc.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadPath {
-    path: String,
-    why: &'static str,
-}
-
-impl fmt::Display for BadPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} cannot be a file's path on the disc: {}", self.path, self.why)
-    }
-}
-
-impl std::error::Error for BadPath {}
 
 impl DiscPath {
     /// The names from the top directory down to the file itself; never empty.
@@ -45,10 +32,10 @@ impl DiscPath {
 }
 
 impl FromStr for DiscPath {
-    type Err = BadPath;
+    type Err = Error;
 
-    fn from_str(path: &str) -> Result<Self, BadPath> {
-        let bad = |why| BadPath { path: path.to_owned(), why };
+    fn from_str(path: &str) -> Result<Self> {
+        let bad = |why| anyhow!("{path:?} cannot be a file's path on the disc: {why}");
         if path.is_empty() {
             return Err(bad("it is empty"));
         }
