@@ -6,11 +6,10 @@ use anyhow::Result;
 use clap::Args;
 
 use super::exit::DONE;
-use super::preview::gather;
+use super::preview::layers;
 use super::vm;
 use crate::context::domain::Domain;
 use crate::host::config::Config;
-use crate::host::disc::Subject;
 use crate::host::disc::next_edition;
 use crate::host::file;
 use crate::host::paths::Host;
@@ -26,18 +25,12 @@ pub struct Build {
     pub output: PathBuf,
 }
 
-/// Writes the disc of the domain whose XML is given.
-///
-/// # Errors
-/// When it cannot be made or written.
-pub fn build(host: &Host, options: &Build) -> Result<u8> {
+pub(super) fn build(host: &Host, options: &Build) -> Result<u8> {
     let config = Config::load(host)?;
     let xml = vm::xml_file(&options.xml)?;
     let domain = Domain::read(&xml)?;
     let request = domain.request()?.cloned().unwrap_or_default();
-    let subject = Subject { name: &domain.name, uuid: &domain.uuid, request: &request };
-    let content = gather(host, &config, subject)?.content(next_edition())?;
-    let image = content.image()?;
+    let image = layers(host, &config, &domain, &request)?.image(next_edition())?;
     file::replace(&options.output, config.image_mode, |file| {
         image.write_to(file)?;
         Ok(file.set_len(image.len())?)

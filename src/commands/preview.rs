@@ -8,12 +8,13 @@ use clap::{ArgGroup, Args};
 
 use super::exit::DONE;
 use super::vm;
-use crate::context::disc::composed::{Composed, Origin};
 use crate::context::disc::explain::explain;
+use crate::context::disc::files::Files;
 use crate::context::disc::path::DiscPath;
 use crate::context::domain::Domain;
+use crate::context::domain::request::Request;
 use crate::host::config::Config;
-use crate::host::disc::{Sources, Subject, next_edition};
+use crate::host::disc::{Layers, next_edition};
 use crate::host::paths::Host;
 use crate::host::programs::run::Runner;
 
@@ -34,11 +35,7 @@ pub struct Preview {
     pub explain: bool,
 }
 
-/// Shows the files of the disc that would be made now, or one of them.
-///
-/// # Errors
-/// When the disc could not be made, with the reason; or has no such file.
-pub fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> Result<u8> {
+pub(super) fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> Result<u8> {
     let config = Config::load(host)?;
     let xml = match (&options.xml, &options.vm) {
         (Some(file), _) => vm::xml_file(file)?,
@@ -47,31 +44,30 @@ pub fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> Result<u
     };
     let domain = Domain::read(&xml)?;
     let request = domain.request()?.cloned().unwrap_or_default();
-    let subject = Subject { name: &domain.name, uuid: &domain.uuid, request: &request };
-    let sources = gather(host, &config, subject)?;
-    let content = sources.content(next_edition())?;
+    let layers = layers(host, &config, &domain, &request)?;
+    let edition = next_edition();
+    let files = layers.files(edition)?;
     match &options.file {
         Some(path) => {
             let path: DiscPath = path.strip_prefix('/').unwrap_or(path).parse()?;
-            let file = content.files.tree().get(&path);
-            out.write_all(&file.with_context(|| format!("the disc would have no file /{path}"))?.bytes)?;
+            out.write_all(&files.get(&path).with_context(|| format!("the disc would have no file /{path}"))?.bytes)?;
         }
-        None if options.explain => out.write_all(explain(sources.layers(), &content.files)?.as_bytes())?,
+        None if options.explain => out.write_all(explain(&layers.layers, &files)?.as_bytes())?,
         None => {
-            content.image()?;
-            list(&content.files, out)?;
+            layers.image(edition)?;
+            list(&files, out)?;
         }
     }
     Ok(DONE)
 }
 
 /// One line for each file: mode, size, path, and what we have done to it.
-fn list(files: &Composed, out: &mut impl Write) -> Result<()> {
-    for (path, file) in files.tree().iter() {
+fn list(files: &Files, out: &mut impl Write) -> Result<()> {
+    for (path, file) in files.iter() {
         let origin = match files.origin(path) {
-            Some(Origin::Generated) => "  (generated)",
-            Some(Origin::Merged) => "  (merged with the facts)",
-            Some(Origin::Given) | None => "",
+            Some(origin) if origin.layers.is_empty() => "  (generated)",
+            Some(origin) if origin.merged => "  (merged with the facts)",
+            _ => "",
         };
         writeln!(out, "{:04o} {:>9}  /{path}{origin}", file.mode, file.bytes.len())?;
     }
@@ -79,28 +75,32 @@ fn list(files: &Composed, out: &mut impl Write) -> Result<()> {
 }
 
 /// All that a disc made now would be made of; what went wrong with programs is told on stderr.
-///
-/// # Errors
-/// When something cannot be read or trusted.
-pub fn gather<'a>(host: &'a Host, config: &'a Config, subject: Subject<'a>) -> Result<Sources<'a>> {
-    let mut programs = Runner::new(host, subject.name, subject.uuid, &config.limits)?;
-    let sources = Sources::gather(host, config, subject, &mut programs)?;
+pub(super) fn layers<'a>(
+    host: &'a Host,
+    config: &'a Config,
+    domain: &'a Domain,
+    request: &'a Request,
+) -> Result<Layers<'a>> {
+    let mut programs = Runner::new(host, &domain.name, &domain.uuid, &config.limits)?;
+    let layers = Layers::none(host, config, domain, request).read(&mut programs)?;
     for warning in programs.warnings() {
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {warning}");
     }
-    Ok(sources)
+    Ok(layers)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::disc::tree::File;
+    use crate::context::disc::files::{File, Origin};
 
     #[test]
     fn each_file_shows_where_it_came_from() {
-        let mut files = Composed::default();
+        let mut files = Files::default();
         for path in ["given", "merged"] {
-            files.give(path.parse().unwrap(), File { bytes: b"x".to_vec().into(), mode: 0o400 }).unwrap();
+            let origin = Origin { layers: vec![1], ..Origin::default() };
+            let file = File { bytes: b"x".to_vec().into(), mode: 0o400 };
+            files.insert(path.parse().unwrap(), file, origin).unwrap();
         }
         for path in ["generated", "merged"] {
             files.make(path, |given| Ok([given.unwrap_or_default(), b"y"].concat())).unwrap();

@@ -16,7 +16,7 @@ use crate::context::domain::drive::Drive;
 use crate::context::domain::driver::{Device, MediaChange};
 use crate::context::domain::request::Request;
 use crate::host::config::Config;
-use crate::host::disc::{Sources, Subject};
+use crate::host::disc::Layers;
 use crate::host::paths::Host;
 use crate::host::programs::run::Runner;
 use crate::host::vm::Vm;
@@ -126,15 +126,14 @@ impl Attempts<'_> {
         (drive, path): (&Drive, &str),
     ) -> Result<Update> {
         let mut phases = Phases::begin();
-        let subject = Subject { name: &domain.name, uuid: &domain.uuid, request };
         let mut programs = Runner::new(self.host, &domain.name, &domain.uuid, &config.limits)?;
         // Programs take their time, so the lock, for which the hook may wait, is not held yet.
-        let gathered = Sources::gather(self.host, config, subject, &mut programs);
+        let layers = Layers::none(self.host, config, domain, request).read(&mut programs);
         phases.end("gather");
         let vm = Vm::hold(self.host, &domain.uuid)?;
         let warnings = programs.remember(&vm)?;
-        let (sources, path) = (gathered?, Path::new(path));
-        if sources.are_on(&vm, path)? {
+        let (layers, path) = (layers?, Path::new(path));
+        if layers.are_on(&vm, path)? {
             phases.end("compare");
             return Ok(Update { rebuilt: false, last: None, warnings, phases });
         }
@@ -142,7 +141,7 @@ impl Attempts<'_> {
             MediaChange::Update | MediaChange::DetachAndAttach => LastGood::keep(&vm)?,
             MediaChange::EjectAndInsert | MediaChange::Never => None,
         };
-        let disc = sources.make(&vm, path, job.reason)?;
+        let disc = layers.make(&vm, path, job.reason)?;
         let about = About::running(&domain.name, domain.machine.driver(), job.reason);
         vm.waits(about, Some(&disc), "the disc is made and waits for its drive")?;
         phases.end("build");

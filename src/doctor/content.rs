@@ -8,8 +8,8 @@ use anyhow::Result;
 
 use super::mount::Mount;
 use super::report::Report;
-use crate::context::disc::compose::Layer;
 use crate::context::disc::facts::Facts;
+use crate::context::disc::layer::Layer;
 use crate::context::uuid::Uuid;
 use crate::host::config::Config;
 use crate::host::layers;

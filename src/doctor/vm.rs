@@ -11,10 +11,8 @@ use crate::context::domain::Domain;
 use crate::context::domain::driver::MediaChange;
 use crate::context::domain::request::Request;
 use crate::context::moment::Moment;
-use crate::context::uuid::Uuid;
 use crate::host::config::Config;
-use crate::host::disc::next_edition;
-use crate::host::disc::{Sources, Subject};
+use crate::host::disc::{Layers, next_edition};
 use crate::host::paths::Host;
 use crate::host::programs::run::Runner;
 use crate::host::vm::image;
@@ -105,7 +103,7 @@ impl Look<'_> {
         if let Some(later) = later {
             self.drive(later, When::NextStart, check);
         }
-        self.content(&request, check);
+        self.content(domain, &request, check);
         if check.is_clean() {
             check.good(self.all_well(domain, &request));
         }
@@ -228,8 +226,8 @@ impl Look<'_> {
     }
 
     /// Whether a disc could be made now.
-    fn content(&self, request: &Request, check: &mut Check) {
-        match make(self.host, self.config, &self.vm.name, &self.vm.uuid, request) {
+    fn content(&self, domain: &Domain, request: &Request, check: &mut Check) {
+        match make(self.host, self.config, domain, request) {
             Ok(warnings) => {
                 for warning in &warnings {
                     check.warning(warning, "mend that program");
@@ -258,10 +256,9 @@ impl Look<'_> {
 }
 
 /// Makes the disc in memory; gives what went wrong with programs and was got over.
-fn make(host: &Host, config: &Config, name: &str, uuid: &Uuid, request: &Request) -> Result<Vec<String>> {
-    let mut programs = Runner::new(host, name, uuid, &config.limits)?;
-    let subject = Subject { name, uuid, request };
-    let content = Sources::gather(host, config, subject, &mut programs)?.content(next_edition())?;
-    ensure!(content.image()?.len() > 0, "the disc would be empty");
+fn make(host: &Host, config: &Config, domain: &Domain, request: &Request) -> Result<Vec<String>> {
+    let mut programs = Runner::new(host, &domain.name, &domain.uuid, &config.limits)?;
+    let image = Layers::none(host, config, domain, request).read(&mut programs)?.image(next_edition())?;
+    ensure!(image.len() > 0, "the disc would be empty");
     Ok(programs.warnings().to_vec())
 }

@@ -15,7 +15,7 @@ use crate::context::domain::drive::Drive;
 use crate::context::domain::request::Request;
 use crate::context::domain::rewrite;
 use crate::host::config::{Config, OnError};
-use crate::host::disc::{Sources, Subject};
+use crate::host::disc::Layers;
 use crate::host::paths::Host;
 use crate::host::programs::NotRunYet;
 use crate::host::vm::job::Job;
@@ -115,10 +115,9 @@ impl CarryOut<'_> {
         let late = self.config.on_error == OnError::Refuse && matches!(job, JobStep::Note(_));
         let (before, after) = if late { (JobStep::Keep, job) } else { (job, JobStep::Keep) };
         self.job(vm, before)?;
-        let subject = Subject { name: &self.domain.name, uuid: &self.domain.uuid, request };
         let mut programs = Results::of(self.host, &self.domain.uuid)?;
-        let sources = Sources::gather(self.host, self.config, subject, &mut programs);
-        let made = sources.and_then(|sources| sources.make(vm, place, reason));
+        let layers = Layers::none(self.host, self.config, self.domain, request).read(&mut programs);
+        let made = layers.and_then(|layers| layers.make(vm, place, reason));
         if made.as_ref().err().is_none_or(is_only_early) {
             self.job(vm, after)?;
         }

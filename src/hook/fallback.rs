@@ -14,7 +14,7 @@ use crate::context::domain::driver::Driver;
 use crate::context::domain::request::Request;
 use crate::context::domain::rewrite;
 use crate::host::config::Config;
-use crate::host::disc::{Sources, Subject};
+use crate::host::disc::Layers;
 use crate::host::paths::Host;
 use crate::host::vm::state::About;
 use crate::host::vm::{Vm, image};
@@ -56,8 +56,7 @@ fn empty_disc(host: &Host, config: &Config, domain: &Domain, drive: &Drive) -> R
     let path = path.context("the file in the drive is missing, and not ours to make")?;
     let vm = Vm::hold(host, &domain.uuid)?;
     let request = Request::default();
-    let subject = Subject { name: &domain.name, uuid: &domain.uuid, request: &request };
-    let disc = Sources::none(host, config, subject).make(&vm, path, Reason::Start)?;
+    let disc = Layers::none(host, config, domain, &request).make(&vm, path, Reason::Start)?;
     let about = About::coming(&domain.name, domain.machine.driver(), Reason::Start);
     vm.has_empty_disc(about, &disc, "its disc could not be made, so it has an empty one; the log says why")
 }

@@ -15,19 +15,16 @@ use super::config::Limits;
 use super::file;
 use super::paths::Host;
 use super::programs::ProgramFacts;
-use crate::context::disc::compose::{Layer, Owner};
 use crate::context::disc::facts::{self, Facts};
-use crate::context::disc::tree::File;
+use crate::context::disc::files::File;
+use crate::context::disc::layer::{Layer, Owner};
 use crate::context::uuid::Uuid;
 
 /// Deepest nesting of directories; a disc holds no deeper one.
 const MAX_DEPTH: usize = 8;
 
 /// The layers of this host for the VM: for every VM, for its name, for its UUID.
-///
-/// # Errors
-/// When something in them cannot be read, trusted or understood, with the file's name; or a program has no facts.
-pub fn read(
+pub(crate) fn read(
     host: &Host,
     limits: &Limits,
     name: &str,

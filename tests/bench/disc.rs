@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use virt_recontext::context::disc::tree::{File, Tree};
+use virt_recontext::context::disc::files::{File, Files, Origin};
 use virt_recontext::context::iso9660::Image;
 use virt_recontext::context::iso9660::date::VolumeDate;
 
@@ -14,11 +14,12 @@ fn main() {
     let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
     // Cargo's own `cargo bench` gives none.
     let [files, bytes, rounds] = *numbers else { return };
-    let mut tree = Tree::default();
+    let mut tree = Files::default();
     for number in 0..files {
         let path = format!("directory-{}/file-{number}.conf", number / 100);
         let content = (0..bytes).map(|at| (at * 31 + number) as u8).collect::<Vec<_>>();
-        tree.insert(path.parse().expect("a path"), File { bytes: content.into(), mode: 0o444 }).expect("no clash");
+        tree.insert(path.parse().expect("a path"), File { bytes: content.into(), mode: 0o444 }, Origin::default())
+            .expect("no clash");
     }
     let label = "RECONTEXT".parse().expect("a label");
     let mut disc = Vec::new();

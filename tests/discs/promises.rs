@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice, Write};
 
-use virt_recontext::context::disc::tree::{File, Tree};
+use virt_recontext::context::disc::files::{File, Files, Origin};
 use virt_recontext::context::iso9660::Image;
 use virt_recontext::context::iso9660::date::VolumeDate;
 use virt_recontext::context::iso9660::label::Label;
@@ -20,24 +20,29 @@ fn date() -> VolumeDate {
     VolumeDate::from_unix_centis(179_539_577_642)
 }
 
-fn tree<'p>(paths: impl IntoIterator<Item = &'p str>) -> Tree {
-    let mut tree = Tree::default();
+fn tree<'p>(paths: impl IntoIterator<Item = &'p str>) -> Files {
+    let mut tree = Files::default();
     for path in paths {
-        tree.insert(path.parse().unwrap(), File { bytes: path.as_bytes().to_vec().into(), mode: 0o444 }).unwrap();
+        tree.insert(
+            path.parse().unwrap(),
+            File { bytes: path.as_bytes().to_vec().into(), mode: 0o444 },
+            Origin::default(),
+        )
+        .unwrap();
     }
     tree
 }
 
-fn refused(tree: &Tree) -> Unrepresentable {
+fn refused(tree: &Files) -> Unrepresentable {
     Image::new(tree, &label(), date()).expect_err("the tree should be refused")
 }
 
 #[test]
 fn the_same_input_gives_the_same_bytes_in_whatever_order_it_was_collected() {
     for sample in samples::all() {
-        let mut reversed = Tree::default();
+        let mut reversed = Files::default();
         for (path, file) in sample.tree.iter().collect::<Vec<_>>().into_iter().rev() {
-            reversed.insert(path.clone(), file.clone()).unwrap();
+            reversed.insert(path.clone(), file.clone(), Origin::default()).unwrap();
         }
         let bytes = sample.bytes();
         assert!(bytes == samples::Sample { tree: reversed, ..sample }.bytes());
@@ -56,8 +61,13 @@ fn another_date_changes_the_disc_and_nothing_of_its_size() {
 #[test]
 fn a_disc_is_whole_mebibytes_and_says_so_itself() {
     for size in [0, 1, MIB - (100 << 10), MIB, 3 * MIB] {
-        let mut tree = Tree::default();
-        tree.insert("a".parse().unwrap(), File { bytes: vec![1; size as usize].into(), mode: 0o444 }).unwrap();
+        let mut tree = Files::default();
+        tree.insert(
+            "a".parse().unwrap(),
+            File { bytes: vec![1; size as usize].into(), mode: 0o444 },
+            Origin::default(),
+        )
+        .unwrap();
         let image = Image::new(&tree, &label(), date()).unwrap();
         assert_eq!(image.len() % MIB, 0);
         assert!(image.len() > size && image.len() <= size + MIB + (64 << 10));
@@ -137,7 +147,7 @@ fn a_file_of_4_gib_is_refused_by_its_path() {
     let mut tree = tree(["a"]);
     // Never touched, so it takes no memory.
     let bytes = vec![0; 4 << 30];
-    tree.insert("big/file".parse().unwrap(), File { bytes: bytes.into(), mode: 0o444 }).unwrap();
+    tree.insert("big/file".parse().unwrap(), File { bytes: bytes.into(), mode: 0o444 }, Origin::default()).unwrap();
     let error = refused(&tree);
     assert!(matches!(error, Unrepresentable::FileTooLarge(_)));
     assert_eq!(error.to_string(), r#""big/file" has 4 GiB or more, which no file on a disc can have: split it"#);

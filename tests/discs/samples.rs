@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use virt_recontext::context::disc::tree::{File, Tree};
+use virt_recontext::context::disc::files::{File, Files, Origin};
 use virt_recontext::context::iso9660::Image;
 use virt_recontext::context::iso9660::date::VolumeDate;
 
@@ -15,7 +15,7 @@ const RANDOM: u64 = 30;
 pub struct Sample {
     /// For messages: what is special, or the seed.
     pub name: String,
-    pub tree: Tree,
+    pub tree: Files,
     pub label: &'static str,
     pub centis: u64,
     /// What blkid makes of `centis`.
@@ -24,9 +24,9 @@ pub struct Sample {
 
 impl Sample {
     fn new(name: &str, label: &'static str, files: Vec<(String, Vec<u8>, u16)>) -> Self {
-        let mut tree = Tree::default();
+        let mut tree = Files::default();
         for (path, bytes, mode) in files {
-            tree.insert(path.parse().unwrap(), File { bytes: bytes.into(), mode }).unwrap();
+            tree.insert(path.parse().unwrap(), File { bytes: bytes.into(), mode }, Origin::default()).unwrap();
         }
         Sample { name: name.to_owned(), tree, label, centis: 179_539_577_642, uuid: "2026-11-23-01-02-56-42" }
     }
@@ -152,7 +152,8 @@ fn random(seed: u64) -> Sample {
         let bytes = noise(size, random.next());
         let mode = [0o400, 0o444, 0o555][random.below(3) as usize];
         // What another file's directory is already called that way is left out.
-        let _ = sample.tree.insert(path.join("/").parse().unwrap(), File { bytes: bytes.into(), mode });
+        let _ =
+            sample.tree.insert(path.join("/").parse().unwrap(), File { bytes: bytes.into(), mode }, Origin::default());
     }
     sample
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use virt_recontext::context::disc::tree::{File, Tree};
+use virt_recontext::context::disc::files::{File, Files, Origin};
 use virt_recontext::context::iso9660::Image;
 use virt_recontext::context::iso9660::date::VolumeDate;
 
@@ -176,7 +176,7 @@ impl View<'_> {
 }
 
 /// Fails unless the disc of `tree` keeps all rules.
-fn check(tree: &Tree) {
+fn check(tree: &Files) {
     let image = Image::new(tree, &"cidata".parse().unwrap(), VolumeDate::from_unix_centis(179_539_577_642)).unwrap();
     let disc = image.to_bytes();
     let mut directories = BTreeSet::new();
@@ -199,14 +199,14 @@ fn name() -> impl Strategy<Value = String> {
     name.prop_filter("no path", |name| name.len() <= 253 && !name.contains('/') && name != "." && name != "..")
 }
 
-fn any_tree() -> impl Strategy<Value = Tree> {
+fn any_tree() -> impl Strategy<Value = Files> {
     let path = prop::collection::vec(name(), 1..=8);
     let bytes = prop::collection::vec(any::<u8>(), 0..3000);
     prop::collection::vec((path, bytes), 0..60).prop_map(|files| {
-        let mut tree = Tree::default();
+        let mut tree = Files::default();
         for (path, bytes) in files {
             if let Ok(path) = path.join("/").parse() {
-                let _ = tree.insert(path, File { bytes: bytes.into(), mode: 0o444 });
+                let _ = tree.insert(path, File { bytes: bytes.into(), mode: 0o444 }, Origin::default());
             }
         }
         tree

@@ -8,11 +8,11 @@ use std::process::Command;
 use anyhow::Result;
 use serde_json::Value;
 use tempfile::TempDir;
-use virt_recontext::context::disc::compose::{Layer, Occasion, Owner, compose};
-use virt_recontext::context::disc::composed::Composed;
+use virt_recontext::context::disc::compose::compose;
+use virt_recontext::context::disc::files::{File, Files};
 use virt_recontext::context::disc::format::Format;
-use virt_recontext::context::disc::marker::{Edition, Generation, Reason};
-use virt_recontext::context::disc::tree::File;
+use virt_recontext::context::disc::layer::{Layer, Owner};
+use virt_recontext::context::disc::marker::{Edition, Generation, Occasion, Reason};
 use virt_recontext::context::iso9660::Image;
 use virt_recontext::context::iso9660::date::VolumeDate;
 use virt_recontext::host::config::Limits;
@@ -38,12 +38,12 @@ impl Given {
         self
     }
 
-    pub fn composed(&self, format: Format) -> Result<Composed> {
+    pub fn composed(&self, format: Format) -> Result<Files> {
         self.composed_by("host-a", 179_540_670_612, format)
     }
 
     /// The disc that a host makes as its generation.
-    pub fn composed_by(&self, host: &str, generation: u64, format: Format) -> Result<Composed> {
+    pub fn composed_by(&self, host: &str, generation: u64, format: Format) -> Result<Files> {
         let facts = self.facts.as_object().unwrap().clone();
         let file =
             |(path, bytes): (&String, &Vec<u8>)| (path.clone(), File { bytes: bytes.clone().into(), mode: 0o444 });
@@ -60,8 +60,8 @@ impl Given {
 }
 
 /// Writes the disc and lets bsdtar take everything off it.
-pub fn extracted(composed: &Composed, format: Format) -> TempDir {
-    let disc = written(composed, format);
+pub fn extracted(files: &Files, format: Format) -> TempDir {
+    let disc = written(files, format);
     let dir = TempDir::new().unwrap();
     let mut bsdtar = Command::new("bsdtar");
     bsdtar.args(["--no-same-owner", "-xP", "-C"]).arg(dir.path()).arg("-f").arg(disc.path());
@@ -69,10 +69,10 @@ pub fn extracted(composed: &Composed, format: Format) -> TempDir {
     dir
 }
 
-pub fn written(composed: &Composed, format: Format) -> tempfile::NamedTempFile {
+pub fn written(files: &Files, format: Format) -> tempfile::NamedTempFile {
     let disc = tempfile::NamedTempFile::new().unwrap();
     let date = VolumeDate::from_unix_centis(179_540_670_612);
-    let image = Image::new(composed.tree(), &format.label().parse().unwrap(), date).unwrap().to_bytes();
+    let image = Image::new(files, &format.label().parse().unwrap(), date).unwrap().to_bytes();
     fs::write(disc.path(), image).unwrap();
     disc
 }

@@ -210,7 +210,7 @@ fn a_given_meta_data_means_the_same_after_merging() {
     let outcome = runner.run(&yaml(), |yaml| {
         let given = Given::facts(facts.clone()).and_file("meta-data", &yaml);
         let Ok(composed) = given.composed(Format::NoCloud) else { return Ok(()) };
-        let after = metadata(&composed.tree().get(&"meta-data".parse().unwrap()).unwrap().bytes);
+        let after = metadata(&composed.get(&"meta-data".parse().unwrap()).unwrap().bytes);
         let mut before = metadata(yaml.as_bytes());
         // Of a file that it cannot read, cloud-init takes nothing; instance-id and dsmode it sets by itself.
         let readable = |before: &&mut Map<_, _>| before.len() > 2 || yaml.trim().is_empty();

@@ -7,11 +7,12 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use tempfile::TempDir;
-use virt_recontext::context::disc::compose::{Layer, Limits, Occasion, compose};
+use virt_recontext::context::disc::compose::{Limits, compose};
 use virt_recontext::context::disc::facts;
+use virt_recontext::context::disc::files::File;
 use virt_recontext::context::disc::format::Format;
-use virt_recontext::context::disc::marker::{Edition, Generation, Reason};
-use virt_recontext::context::disc::tree::File;
+use virt_recontext::context::disc::layer::Layer;
+use virt_recontext::context::disc::marker::{Edition, Generation, Occasion, Reason};
 use virt_recontext::context::domain::Domain;
 use virt_recontext::context::domain::drive::Drive;
 use virt_recontext::context::domain::driver::Driver;
@@ -124,20 +125,20 @@ fn metadata(data: &[u8]) {
         compose(&[host, request.layer()?], &occasion, limits)
     };
     let disc = match disc() {
-        Ok(composed) => composed,
+        Ok(files) => files,
         Err(error) => return assert!(!format!("{error:#}").is_empty()),
     };
-    assert!(disc.tree().iter().len() <= limits.files && disc.tree().content_size() <= limits.bytes);
-    for (path, _) in disc.tree().iter() {
+    assert!(disc.iter().len() <= limits.files && disc.content_size() <= limits.bytes);
+    for (path, _) in disc.iter() {
         let names = path.names();
         assert!(!names.is_empty() && names.iter().all(|name| !matches!(name.as_str(), "" | "." | "..")), "{path}");
         assert!(!names.iter().any(|name| name.contains('/') || name.chars().any(char::is_control)), "{path}");
     }
-    let marker = disc.tree().get(&"recontext.json".parse().expect("a path")).expect("every disc has a marker");
+    let marker = disc.get(&"recontext.json".parse().expect("a path")).expect("every disc has a marker");
     let marker: serde_json::Value = serde_json::from_slice(&marker.bytes).expect("the marker is JSON");
     assert_eq!((&marker["domain_uuid"], &marker["reason"]), (&UUID.into(), &"migrate".into()));
     let label = request.label.clone().unwrap_or_else(|| format.label().parse().expect("a format's label"));
-    let image = || Image::new(disc.tree(), &label, VolumeDate::from_unix_centis(179_540_670_612));
+    let image = || Image::new(&disc, &label, VolumeDate::from_unix_centis(179_540_670_612));
     if let Ok(image_made) = image() {
         let bytes = image_made.to_bytes();
         assert!(bytes.len() as u64 == image_made.len() && bytes.len() < 2 << 20, "{} bytes", bytes.len());

@@ -1,69 +1,22 @@
 //! Layers of files and facts become the files of one disc: later layers win.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use super::composed::Composed;
 use super::facts::{self, Facts};
-use super::format::Format;
+use super::files::{File, Files, Origin};
 use super::formats;
-use super::marker::{Edition, MARKER, marker};
-use super::path::{BadPath, DiscPath};
+use super::layer::Layer;
+use super::marker::{MARKER, Occasion, marker};
+use super::path::DiscPath;
 use super::template::Templates;
-use super::tree::File;
 use crate::context::moment::Moment;
 use crate::context::uuid::Uuid;
 
 /// The end of a template's name, left out on the disc.
 const TEMPLATE: &str = ".j2";
-
-/// Whose a layer is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Owner {
-    /// The host's: this directory of its configuration.
-    Host(String),
-    /// The VM's own: its metadata.
-    #[default]
-    Vm,
-}
-
-impl Owner {
-    /// How a person finds the file that is called `source` in the owner's layer.
-    pub fn place_of(&self, source: &str) -> String {
-        match self {
-            Owner::Host(directory) => format!("{directory}/context/{source}"),
-            Owner::Vm => format!("{source} in the VM's metadata"),
-        }
-    }
-}
-
-/// What one owner contributes.
-#[derive(Debug, Default)]
-pub struct Layer {
-    /// Whose it is.
-    pub owner: Owner,
-    /// Its facts.
-    pub facts: Facts,
-    /// Its files: path in the layer, content and mode. A path that ends in `.j2` is a template.
-    pub files: Vec<(String, File)>,
-}
-
-/// For whom and where a disc is made.
-#[derive(Debug, Clone, Copy)]
-pub struct Occasion<'a> {
-    /// The VM's name.
-    pub name: &'a str,
-    /// The VM's UUID.
-    pub uuid: &'a Uuid,
-    /// This host's name, or what guests may know of it.
-    pub host: Option<&'a str>,
-    /// Number and reason of the disc.
-    pub edition: Edition,
-    /// The disc's format.
-    pub format: Format,
-}
 
 /// How much one disc may hold.
 #[derive(Debug, Clone, Copy)]
@@ -107,20 +60,17 @@ struct Event {
 
 /// The files of one disc from `layers`, in their order.
 ///
-/// All facts are gathered before the first template is rendered. Made whole or not at all.
+/// All facts are gathered before the first template is rendered, and what loses is never rendered. Made whole or not at all.
 ///
 /// # Errors
 /// A template that fails, a path that cannot be on a disc, a limit that is exceeded, a fact that the format cannot carry;
 /// with the file's or the fact's name.
-pub fn compose(layers: &[Layer], occasion: &Occasion, limits: Limits) -> Result<Composed> {
-    let mut all_facts = Facts::new();
-    let mut files = Vec::new();
-    for layer in layers {
-        facts::merge(&mut all_facts, layer.facts.clone());
-        files.extend(one_of_each(layer)?);
-    }
+pub fn compose(layers: &[Layer], occasion: &Occasion, limits: Limits) -> Result<Files> {
+    let mut facts = Facts::new();
+    layers.iter().for_each(|layer| facts::merge(&mut facts, layer.facts.clone()));
+    let sources = sources(layers)?;
     let values = Values {
-        facts: &all_facts,
+        facts: &facts,
         host: Host { name: occasion.host },
         domain: Domain { name: occasion.name, uuid: occasion.uuid },
         event: Event {
@@ -131,65 +81,57 @@ pub fn compose(layers: &[Layer], occasion: &Occasion, limits: Limits) -> Result<
     };
     let templates = Templates::new(&values, limits.template_steps, limits.template_output)?;
     let marker_path: DiscPath = MARKER.parse()?;
-    let mut disc = Composed::default();
-    for Source { path, owner, name, file } in winners(files) {
-        let place = owner.place_of(name);
+    let mut files = Files::default();
+    for (path, Source { layer, name, file, origin }) in sources {
+        let place = layer.place_of(name);
         ensure!(path != marker_path, "{place} cannot be on the disc: /{MARKER} is made by virt-recontext itself");
-        let bytes = match name.ends_with(TEMPLATE) {
+        let bytes = match origin.template {
             true => templates.render(&place, &file.bytes)?.into(),
             false => file.bytes.clone(),
         };
-        disc.give(path, File { bytes, mode: file.mode })?;
+        files.insert(path, File { bytes, mode: file.mode }, origin)?;
     }
-    formats::complete(occasion.format, &mut disc, occasion.uuid, &all_facts)?;
-    disc.make(MARKER, |_| marker(occasion.edition, occasion.uuid, occasion.host, &all_facts))?;
-    let (count, size) = (disc.tree().iter().len(), disc.tree().content_size());
+    formats::complete(occasion.format, &mut files, occasion.uuid, &facts)?;
+    files.make(MARKER, |_| marker(occasion, &facts))?;
+    let (count, size) = (files.iter().len(), files.content_size());
     ensure!(count <= limits.files, "the disc would hold {count} files; limits.files allows {}", limits.files);
     ensure!(size <= limits.bytes, "the disc would hold {size} bytes; limits.disc_size allows {}", limits.bytes);
-    Ok(disc)
+    Ok(files)
 }
 
-/// A file of a layer, with where it would be on the disc.
+/// A file as its layer has it.
 struct Source<'l> {
-    path: DiscPath,
-    owner: &'l Owner,
+    layer: &'l Layer,
     name: &'l str,
     file: &'l File,
+    origin: Origin,
 }
 
-/// The path on the disc of the file that is called `source` in a layer.
-///
-/// # Errors
-/// When it cannot be a path on a disc.
-pub fn path_of(source: &str) -> Result<DiscPath, BadPath> {
-    source.strip_suffix(TEMPLATE).unwrap_or(source).parse()
-}
-
-/// The files of a layer, checked; two of them may not want the same path.
-fn one_of_each(layer: &Layer) -> Result<Vec<Source<'_>>> {
-    let mut seen = BTreeSet::new();
-    let mut checked = Vec::with_capacity(layer.files.len());
-    for (name, file) in &layer.files {
-        let path = path_of(name).with_context(|| layer.owner.place_of(name))?;
-        let new = seen.insert(path.clone());
-        ensure!(new, "{} is not the only file of its layer that makes /{path}; keep one", layer.owner.place_of(name));
-        checked.push(Source { path, owner: &layer.owner, name, file });
+/// For each path on the disc the file that wins. Two files of one layer may not want the same path.
+fn sources(layers: &[Layer]) -> Result<BTreeMap<DiscPath, Source<'_>>> {
+    let mut sources: BTreeMap<DiscPath, Source> = BTreeMap::new();
+    for (number, layer) in (1..).zip(layers) {
+        for (name, file) in &layer.files {
+            let place = || layer.place_of(name);
+            let template = name.strip_suffix(TEMPLATE);
+            let path: DiscPath = template.unwrap_or(name).parse().with_context(place)?;
+            let mut layers = sources.remove(&path).map_or(Vec::new(), |hidden| hidden.origin.layers);
+            let new = layers.last() != Some(&number);
+            ensure!(new, "{} is not the only file of its layer that makes /{path}; keep one", place());
+            layers.push(number);
+            let origin = Origin { layers, template: template.is_some(), merged: false };
+            sources.insert(path, Source { layer, name, file, origin });
+        }
     }
-    Ok(checked)
-}
-
-/// For each path its last file, so that what loses is never rendered.
-fn winners<'l>(files: Vec<Source<'l>>) -> impl Iterator<Item = Source<'l>> {
-    let last: BTreeMap<DiscPath, Source<'l>> = files.into_iter().map(|source| (source.path.clone(), source)).collect();
-    last.into_values()
+    Ok(sources)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::disc::composed::Origin;
-    use crate::context::disc::marker::{Generation, Reason};
-    use crate::context::disc::tree::Tree;
+    use crate::context::disc::format::Format;
+    use crate::context::disc::layer::Owner;
+    use crate::context::disc::marker::{Edition, Generation, Reason};
     use crate::context::domain::request::Request;
 
     const LIMITS: Limits = Limits { bytes: 10_000, files: 10, template_steps: 10_000, template_output: 5_000 };
@@ -206,18 +148,18 @@ mod tests {
         }
     }
 
-    fn composed(layers: Vec<Layer>) -> Result<Tree> {
-        composed_as(Format::Files, 179_540_670_612, layers).map(|disc| disc.tree().clone())
+    fn composed(layers: Vec<Layer>) -> Result<Files> {
+        composed_as(Format::Files, 179_540_670_612, layers)
     }
 
-    fn composed_as(format: Format, generation: u64, layers: Vec<Layer>) -> Result<Composed> {
+    fn composed_as(format: Format, generation: u64, layers: Vec<Layer>) -> Result<Files> {
         let uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
         let edition = Edition { generation: Generation(generation), reason: Reason::Migrate };
         compose(&layers, &Occasion { name: "vm", uuid: &uuid, host: Some("host-b"), edition, format }, LIMITS)
     }
 
-    fn text(tree: &Tree, path: &str) -> String {
-        String::from_utf8(tree.get(&path.parse().unwrap()).unwrap().bytes.to_vec()).unwrap()
+    fn text(files: &Files, path: &str) -> String {
+        String::from_utf8(files.get(&path.parse().unwrap()).unwrap().bytes.to_vec()).unwrap()
     }
 
     #[test]
@@ -279,12 +221,13 @@ mod tests {
                 composed_as(format, generation, vec![layer("a = 'ä'", &[("x.j2", "{{ facts.a }}")])]).unwrap()
             };
             let (old, new) = (made(1), made(2));
-            for ((path, before), (_, after)) in old.tree().iter().zip(new.tree().iter()) {
+            for ((path, before), (_, after)) in old.iter().zip(new.iter()) {
                 assert_eq!(before == after, path.to_string() != MARKER, "{format}: {path}");
             }
-            assert_eq!(old.tree().iter().len(), new.tree().iter().len());
-            assert_eq!(old.origin(&MARKER.parse().unwrap()), Some(Origin::Generated));
-            assert_eq!(old.origin(&"x".parse().unwrap()), Some(Origin::Given));
+            assert_eq!(old.iter().len(), new.iter().len());
+            assert_eq!(old.origin(&MARKER.parse().unwrap()), Some(&Origin::default()));
+            let rendered = Origin { layers: vec![1], template: true, merged: false };
+            assert_eq!(old.origin(&"x".parse().unwrap()), Some(&rendered));
         }
     }
 
@@ -303,7 +246,7 @@ mod tests {
     fn a_template_may_be_the_file_that_a_format_merges() {
         let template = ("openstack/latest/meta_data.json.j2", "{\"availability_zone\": {{ facts.zone|tojson }}}");
         let disc = composed_as(Format::ConfigDrive, 1, vec![layer("zone = 'b'", &[template])]).unwrap();
-        let made = text(disc.tree(), "openstack/latest/meta_data.json");
+        let made = text(&disc, "openstack/latest/meta_data.json");
         assert!(made.contains("\"availability_zone\": \"b\"") && made.contains("\"zone\": \"b\""), "{made}");
     }
 }

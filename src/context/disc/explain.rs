@@ -1,36 +1,32 @@
-//! Tells for each file and fact of a disc which layer it came from, and which layers it hides.
+//! A page that tells for each file and fact of a disc which layer it came from, and which layers it hides.
 
 use std::fmt::{self, Write};
 
-use super::compose::{Layer, Owner, path_of};
-use super::composed::{Composed, Origin};
+use super::fact_origins::FactOrigins;
 use super::facts::{self, Facts};
+use super::files::{Files, Origin};
 use super::formats::flat::flat;
-use super::path::DiscPath;
+use super::layer::{Layer, Owner};
 
-/// A page for a person: the layers, the files and the facts.
-///
-/// # Errors
-/// None in practice: writing to a text does not fail.
-pub fn explain(layers: &[Layer], disc: &Composed) -> Result<String, fmt::Error> {
+/// The layers, the files that were made of them, and the facts.
+pub(crate) fn explain(layers: &[Layer], files: &Files) -> Result<String, fmt::Error> {
     let mut page = "Layers; what stands further down wins:\n".to_owned();
-    for (number, layer) in numbered(layers) {
+    let (mut facts, mut origins) = (Facts::new(), FactOrigins::default());
+    for (number, layer) in (1..).zip(layers) {
         let empty = if layer.files.is_empty() && layer.facts.is_empty() { "  (nothing there)" } else { "" };
         let owner = match &layer.owner {
             Owner::Host(directory) => directory.as_str(),
             Owner::Vm => "the VM's own metadata",
         };
         writeln!(page, "  {number}  {owner}{empty}")?;
+        facts::merge_noting(&mut facts, layer.facts.clone(), Some((&mut origins, number)));
     }
-    let files: Vec<_> =
-        disc.tree().iter().map(|(path, _)| (format!("/{path}"), file_from(layers, disc, path))).collect();
-    table(&mut page, "Files", files)?;
-    let mut all = Facts::new();
-    layers.iter().for_each(|layer| facts::merge(&mut all, layer.facts.clone()));
-    let facts = flat(&all).into_iter().map(|(name, value)| {
-        let from = fact_from(layers, &name);
-        (format!("{name} = {}", on_one_line(&value)), from)
-    });
+    let files = files.iter().filter_map(|(path, _)| Some((format!("/{path}"), file_from(files.origin(path)?))));
+    table(&mut page, "Files", files.collect())?;
+    let facts = flat(&facts)
+        .into_iter()
+        .zip(origins.flat())
+        .map(|((name, value), layers)| (format!("{name} = {}", on_one_line(&value)), from(layers, "")));
     table(&mut page, "Facts", facts.collect()).map(|()| page)
 }
 
@@ -43,32 +39,20 @@ fn table(page: &mut String, heading: &str, rows: Vec<(String, String)>) -> fmt::
     rows.iter().try_for_each(|(left, right)| writeln!(page, "  {left:width$}  {right}"))
 }
 
-fn numbered(layers: &[Layer]) -> impl Iterator<Item = (usize, &Layer)> {
-    layers.iter().enumerate().map(|(index, layer)| (index + 1, layer))
+fn file_from(Origin { layers, template, merged }: &Origin) -> String {
+    let template = if *template { ", a template" } else { "" };
+    let merged = if *merged { ", merged with the facts" } else { "" };
+    from(layers, &format!("{template}{merged}"))
 }
 
-fn file_from(layers: &[Layer], disc: &Composed, path: &DiscPath) -> String {
-    let sources = numbered(layers).flat_map(|(number, layer)| layer.files.iter().map(move |(name, _)| (number, name)));
-    let sources: Vec<_> = sources.filter(|(_, name)| path_of(name).as_ref() == Ok(path)).collect();
-    let Some(((number, name), hidden)) = sources.split_last() else { return "generated".to_owned() };
-    let template = if path.to_string() == **name { "" } else { ", a template" };
-    let merged = if disc.origin(path) == Some(Origin::Merged) { ", merged with the facts" } else { "" };
-    format!("layer {number}{template}{merged}{}", hides(hidden.iter().map(|(number, _)| *number)))
-}
-
-fn fact_from(layers: &[Layer], name: &str) -> String {
-    let has = |layer: &Layer| flat(&layer.facts).iter().any(|(other, _)| other == name);
-    let with: Vec<usize> = numbered(layers).filter(|(_, layer)| has(layer)).map(|(number, _)| number).collect();
-    match with.split_last() {
-        Some((number, hidden)) => format!("layer {number}{}", hides(hidden.iter().copied())),
-        // An empty table over one with facts changes nothing, so whatever is in the end is in a layer.
-        None => String::new(),
+/// The last layer wins and hides the others.
+fn from<'l>(layers: impl IntoIterator<Item = &'l usize>, how: &str) -> String {
+    let mut layers: Vec<String> = layers.into_iter().map(usize::to_string).collect();
+    match layers.pop() {
+        None => "generated".to_owned(),
+        Some(number) if layers.is_empty() => format!("layer {number}{how}"),
+        Some(number) => format!("layer {number}{how}; hides layer {}", layers.join(", ")),
     }
-}
-
-fn hides(layers: impl Iterator<Item = usize>) -> String {
-    let layers: Vec<String> = layers.map(|number| number.to_string()).collect();
-    if layers.is_empty() { String::new() } else { format!("; hides layer {}", layers.join(", ")) }
 }
 
 /// A value on one line of bounded length.
@@ -81,10 +65,10 @@ fn on_one_line(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::disc::compose::{Limits, Occasion, compose};
+    use crate::context::disc::compose::{Limits, compose};
+    use crate::context::disc::files::File;
     use crate::context::disc::format::Format;
-    use crate::context::disc::marker::{Edition, Generation, Reason};
-    use crate::context::disc::tree::File;
+    use crate::context::disc::marker::{Edition, Generation, Occasion, Reason};
 
     fn layer(owner: Owner, facts: &str, files: &[(&str, &str)]) -> Layer {
         let file = |text: &str| File { bytes: text.as_bytes().to_vec().into(), mode: 0o444 };
@@ -122,6 +106,22 @@ mod tests {
              \nFacts:\n\
              \x20 m.port = 1  layer 1\n\
              \x20 site = b    layer 3; hides layer 1\n"
+        );
+    }
+
+    #[test]
+    fn a_fact_hides_what_merging_has_put_it_in_the_place_of() {
+        let layers = ["a.b.c = 1\na.d = 1\ne = {}\n\"g.h\" = 1", "a.b = 2\ne.f = 2\ng.h = 2", "a.b.c = 3\na.d = {}"];
+        let layers = layers.map(|facts| layer(Owner::Vm, facts, &[]));
+        let page = explain(&layers, &Files::default()).unwrap();
+        let (_, facts) = page.split_once("Facts:\n").unwrap();
+        assert_eq!(
+            facts,
+            "\x20 a.b.c = 3  layer 3; hides layer 1, 2\n\
+             \x20 a.d = {}   layer 3; hides layer 1\n\
+             \x20 e.f = 2    layer 2\n\
+             \x20 g.h = 2    layer 2\n\
+             \x20 g.h = 1    layer 1\n"
         );
     }
 }

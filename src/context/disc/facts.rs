@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
+use super::fact_origins::FactOrigins;
 use crate::context::toml_fault;
 
 /// Facts by name; a value may be a table of further facts.
@@ -11,40 +12,41 @@ pub type Facts = Map<String, Value>;
 /// Deepest table that [`set`] makes: readers of JSON refuse deeper ones, and none needs it.
 const MAX_DEPTH: usize = 100;
 
-/// Reads facts in TOML.
-///
-/// # Errors
-/// When the text is not TOML, with the line, or holds a number that JSON lacks.
-pub fn from_toml(text: &str) -> Result<Facts> {
+/// Fails when the text is not TOML, with the line, or holds a number that JSON lacks.
+pub(crate) fn from_toml(text: &str) -> Result<Facts> {
     let table: toml::Table = text.parse().map_err(|fault| toml_fault::told(&fault, text))?;
     table.into_iter().map(|(name, value)| Ok((name, json(value)?))).collect()
 }
 
-/// Reads facts in JSON.
-///
-/// # Errors
-/// When the text is not a JSON object, with the line.
+/// Facts in JSON, which is one object.
 pub fn from_json(text: &str) -> Result<Facts> {
     serde_json::from_str(text).context("facts in JSON are one object, {\"name\": value, …}")
 }
 
 /// Lays `over` on `base`: tables are merged, everything else is replaced.
-pub fn merge(base: &mut Facts, over: Facts) {
+pub(crate) fn merge(base: &mut Facts, over: Facts) {
+    merge_noting(base, over, None);
+}
+
+/// [`merge`], which can note where a fact came from: `over` is of the layer with this number.
+pub(crate) fn merge_noting(base: &mut Facts, over: Facts, mut note: Option<(&mut FactOrigins, usize)>) {
     for (name, value) in over {
+        let note = note.as_mut().map(|(origins, layer)| (origins.of(&name), *layer));
         match (base.get_mut(&name), value) {
-            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
+            (Some(Value::Object(old)), Value::Object(new)) => merge_noting(old, new, note),
             (_, value) => {
+                if let Some((origins, layer)) = note {
+                    origins.put(&value, layer);
+                }
                 base.insert(name, value);
             }
         }
     }
 }
 
-/// Sets one fact; dots in `name` lead into tables, which are made where they are missing.
-///
-/// # Errors
-/// When a part of the name is empty, leads into a fact that is not a table, or lies too deep.
-pub fn set(facts: &mut Facts, name: &str, value: &str) -> Result<()> {
+/// Sets one fact; dots in `name` lead into tables, which are made where they are missing. No part of the name may be empty
+/// or lead into a fact that is not a table.
+pub(crate) fn set(facts: &mut Facts, name: &str, value: &str) -> Result<()> {
     ensure!(
         name.split('.').count() <= MAX_DEPTH,
         "the fact {:?}… lies deeper than {MAX_DEPTH} tables",

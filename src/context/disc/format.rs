@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use anyhow::{Context, Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// A format that a VM or a host can ask for.
@@ -26,7 +27,7 @@ impl Format {
     pub const ALL: [Format; 4] = [Format::Files, Format::NoCloud, Format::ConfigDrive, Format::OpenNebula];
 
     /// Its name in configuration, metadata and on the command line.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Format::Files => "files",
             Format::NoCloud => "nocloud",
@@ -46,24 +47,15 @@ impl Format {
     }
 }
 
-/// A text names no format.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownFormat(String);
-
-impl fmt::Display for UnknownFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not a disc format; known are {}", self.0, Format::ALL.map(Format::name).join(", "))
-    }
-}
-
-impl std::error::Error for UnknownFormat {}
-
 impl FromStr for Format {
-    type Err = UnknownFormat;
+    type Err = Error;
 
-    fn from_str(name: &str) -> Result<Self, UnknownFormat> {
+    fn from_str(name: &str) -> Result<Self> {
         let known = Format::ALL.into_iter().find(|format| format.name() == name);
-        known.ok_or_else(|| UnknownFormat(name.chars().take(60).collect()))
+        known.with_context(|| {
+            let name: String = name.chars().take(60).collect();
+            format!("{name:?} is not a disc format; known are {}", Format::ALL.map(Format::name).join(", "))
+        })
     }
 }
 
@@ -81,7 +73,7 @@ mod tests {
     #[test]
     fn every_format_has_one_name_everywhere_and_a_label_that_a_disc_can_have() {
         for format in Format::ALL {
-            assert_eq!(format.name().parse(), Ok(format));
+            assert_eq!(format.name().parse::<Format>().unwrap(), format);
             assert_eq!(serde_json::to_value(format).unwrap(), format.name());
             assert!(format.label().parse::<Label>().is_ok());
         }

@@ -1,14 +1,14 @@
-//! Why and when a disc was made, and `/recontext.json`, which says so on the disc itself.
+//! For whom, why and when a disc is made, and `/recontext.json`, which says so on the disc itself.
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::facts::Facts;
+use super::format::Format;
 use crate::context::moment::Moment;
 use crate::context::uuid::Uuid;
 
-/// The path of the marker on the disc.
-pub const MARKER: &str = "recontext.json";
+pub(crate) const MARKER: &str = "recontext.json";
 
 /// A disc's number: the hundredths of a second from 1970 to its making, and always more than the one before it on
 /// the same host. Two hosts need not agree: a guest compares for *different*, not for *greater*.
@@ -19,12 +19,12 @@ pub struct Generation(pub u64);
 
 impl Generation {
     /// The generation of a disc made `now` after `last`.
-    pub fn next(last: Option<Generation>, now: Moment) -> Generation {
+    pub(crate) fn next(last: Option<Generation>, now: Moment) -> Generation {
         Generation(last.map_or(now.0, |Generation(last)| now.0.max(last.saturating_add(1))))
     }
 
     /// The moment that it stands for; its making, unless the clock was set back.
-    pub fn moment(self) -> Moment {
+    pub(crate) fn moment(self) -> Moment {
         Moment(self.0)
     }
 }
@@ -45,7 +45,7 @@ pub enum Reason {
 
 impl Reason {
     /// The word for it, as on the disc.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Reason::Start => "start",
             Reason::Migrate => "migrate",
@@ -64,6 +64,21 @@ pub struct Edition {
     pub reason: Reason,
 }
 
+/// For whom, where, why and how a disc is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Occasion<'a> {
+    /// The VM's name.
+    pub name: &'a str,
+    /// The VM's UUID.
+    pub uuid: &'a Uuid,
+    /// This host's name, or what guests may know of it.
+    pub host: Option<&'a str>,
+    /// Number and reason.
+    pub edition: Edition,
+    /// What readers the disc is for.
+    pub format: Format,
+}
+
 #[derive(Serialize)]
 struct Marker<'a> {
     schema: u32,
@@ -77,16 +92,13 @@ struct Marker<'a> {
 }
 
 /// The bytes of `/recontext.json`: one line of JSON.
-///
-/// # Errors
-/// None in practice: all of it can be written as JSON.
-pub fn marker(edition: Edition, domain: &Uuid, host: Option<&str>, facts: &Facts) -> Result<Vec<u8>> {
+pub(crate) fn marker(&Occasion { uuid, host, edition, .. }: &Occasion, facts: &Facts) -> Result<Vec<u8>> {
     let marker = Marker {
         schema: 1,
         generation: edition.generation,
         reason: edition.reason,
         built_at: edition.generation.moment(),
-        domain_uuid: domain,
+        domain_uuid: uuid,
         host_id: host,
         facts,
     };

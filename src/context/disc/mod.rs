@@ -1,12 +1,14 @@
 //! The content of a disc: facts and files of several owners become the files of one disc, in one of its formats.
 
 pub mod compose;
-pub mod composed;
-pub mod explain;
+#[cfg(feature = "libvirt")]
+pub(crate) mod explain;
+mod fact_origins;
 pub mod facts;
+pub mod files;
 pub mod format;
-pub mod formats;
+mod formats;
+pub mod layer;
 pub mod marker;
 pub mod path;
-pub mod template;
-pub mod tree;
+mod template;

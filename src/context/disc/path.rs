@@ -3,8 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use anyhow::{Error, Result, anyhow};
+
 /// Longest name of one file or directory, in bytes: Linux cuts a longer one of Rock Ridge off.
-pub const MAX_NAME: usize = 253;
+pub(crate) const MAX_NAME: usize = 253;
 
 /// A path inside the disc, such as `openstack/latest/meta_data.json`.
 ///
@@ -15,21 +17,6 @@ pub struct DiscPath {
     names: Vec<String>,
 }
 
-/// Why a text is not a path inside the disc.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadPath {
-    path: String,
-    why: &'static str,
-}
-
-impl fmt::Display for BadPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} cannot be a file's path on the disc: {}", self.path, self.why)
-    }
-}
-
-impl std::error::Error for BadPath {}
-
 impl DiscPath {
     /// The names from the top directory down to the file itself; never empty.
     pub fn names(&self) -> &[String] {
@@ -37,7 +24,7 @@ impl DiscPath {
     }
 
     /// The directories above it, from the top down.
-    pub fn ancestors(&self) -> impl Iterator<Item = DiscPath> {
+    pub(crate) fn ancestors(&self) -> impl Iterator<Item = DiscPath> {
         (1..self.names.len())
             .filter_map(|depth| self.names.get(..depth))
             .map(|names| DiscPath { names: names.to_vec() })
@@ -45,10 +32,10 @@ impl DiscPath {
 }
 
 impl FromStr for DiscPath {
-    type Err = BadPath;
+    type Err = Error;
 
-    fn from_str(path: &str) -> Result<Self, BadPath> {
-        let bad = |why| BadPath { path: path.to_owned(), why };
+    fn from_str(path: &str) -> Result<Self> {
+        let bad = |why| anyhow!("{path:?} cannot be a file's path on the disc: {why}");
         if path.is_empty() {
             return Err(bad("it is empty"));
         }

@@ -12,7 +12,7 @@ use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use serde::Serialize;
 
 /// Renders templates with one set of values.
-pub struct Templates {
+pub(super) struct Templates {
     environment: Environment<'static>,
     values: Value,
     max_output: u64,
@@ -21,10 +21,7 @@ pub struct Templates {
 impl Templates {
     /// Templates that see `values`. Each may take `max_steps`, of which one pays for 64 bytes as well, and give `max_output`
     /// bytes.
-    ///
-    /// # Errors
-    /// None in practice: the syntax is a constant.
-    pub fn new(values: &impl Serialize, max_steps: u64, max_output: u64) -> Result<Templates> {
+    pub(super) fn new(values: &impl Serialize, max_steps: u64, max_output: u64) -> Result<Templates> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         // The files are configuration in any syntax, so nothing is right to escape; templates may use |tojson.
@@ -35,11 +32,7 @@ impl Templates {
     }
 
     /// What the template `source` gives; `name` is for errors.
-    ///
-    /// # Errors
-    /// When the template is not UTF-8, has a fault (with its line), uses a name that does not exist, or exceeds its fuel
-    /// or size.
-    pub fn render(&self, name: &str, source: &[u8]) -> Result<Vec<u8>> {
+    pub(super) fn render(&self, name: &str, source: &[u8]) -> Result<Vec<u8>> {
         let source = str::from_utf8(source).with_context(|| format!("the template {name} is not UTF-8 text"))?;
         let fault = |error: minijinja::Error| {
             let what = match (error.kind(), error.detail()) {

@@ -13,11 +13,10 @@ use anyhow::{Context, Result, bail, ensure};
 use quick_xml::escape::escape;
 
 use super::xml::Element;
-use crate::context::disc::compose::Layer;
-use crate::context::disc::composed::OPEN;
 use crate::context::disc::facts;
+use crate::context::disc::files::{File, OPEN};
 use crate::context::disc::format::Format;
-use crate::context::disc::tree::File;
+use crate::context::disc::layer::Layer;
 use crate::context::iso9660::label::Label;
 
 /// The namespace of the metadata element: who has it opts in, nobody else.

@@ -1,9 +1,9 @@
-//! The contents of files, in the order of the tree, each from a block of its own on.
+//! The contents of files, in the order of their paths, each from a block of its own on.
 
 use super::block::blocks;
 use super::limits::MAX_LEVELS;
 use super::unrepresentable::Unrepresentable;
-use crate::context::disc::tree::{File, Tree};
+use crate::context::disc::files::{File, Files};
 
 /// A file and where its content is.
 #[derive(Debug, Clone, Copy)]
@@ -16,11 +16,11 @@ pub struct Leaf<'t> {
     pub block: u64,
 }
 
-/// All files of `tree`, placed, and the number of blocks that they take.
-pub fn place(tree: &Tree) -> Result<(Vec<Leaf<'_>>, u64), Unrepresentable> {
-    let mut leaves = Vec::with_capacity(tree.iter().len());
+/// All files, placed, and the number of blocks that they take.
+pub fn place(files: &Files) -> Result<(Vec<Leaf<'_>>, u64), Unrepresentable> {
+    let mut leaves = Vec::with_capacity(files.iter().len());
     let mut block = 0;
-    for (path, file) in tree.iter() {
+    for (path, file) in files.iter() {
         if path.names().len() > MAX_LEVELS {
             return Err(Unrepresentable::TooDeep(path.clone()));
         }

@@ -1,4 +1,4 @@
-//! A writer of ISO 9660 discs with Rock Ridge and Joliet, for exactly our trees.
+//! A writer of ISO 9660 discs with Rock Ridge and Joliet, for exactly our files.
 //!
 //! A disc has one set of files and two trees of names over it: the primary one (8.3 names, and real names and modes in
 //! Rock Ridge fields), which Linux and BSD read, and Joliet's (up to 64 UCS-2 units), which Windows reads. How names
@@ -33,37 +33,38 @@ mod view;
 mod volume_descriptor;
 
 use std::io::{self, ErrorKind, IoSlice, Write};
+use std::sync::Arc;
 
 use self::block::{filler, system_area};
 use self::date::VolumeDate;
 use self::label::Label;
 use self::unrepresentable::Unrepresentable;
-use crate::context::disc::tree::Tree;
+use crate::context::disc::files::Files;
 
 /// Sizes are multiples of this, so that small changes of content seldom change the size of the disc.
 const SIZE_STEP: u64 = 1 << 20;
 /// Most pieces in one write; Linux takes no more.
 const PIECES: usize = 1024;
 
-/// A disc, laid out and ready to be written. Borrows the contents of its files.
+/// A disc, laid out and ready to be written. Shares the contents of its files.
 #[derive(Debug, Clone)]
-pub struct Image<'t> {
+pub struct Image {
     /// Everything between the system area and the first file's content, in whole blocks.
     head: Vec<u8>,
     /// In the order of their blocks; none is empty.
-    contents: Vec<&'t [u8]>,
+    contents: Vec<Arc<Vec<u8>>>,
     len: u64,
 }
 
-impl<'t> Image<'t> {
-    /// Lays out a disc with the files of `tree`.
+impl Image {
+    /// Lays out a disc.
     ///
     /// # Errors
     /// When a path is deeper, a file larger, or the directories are more than a disc can hold.
-    pub fn new(tree: &'t Tree, label: &Label, date: VolumeDate) -> Result<Image<'t>, Unrepresentable> {
-        let (files, content_blocks) = contents::place(tree)?;
-        let (head, len) = layout::head(&files, content_blocks, label, date)?;
-        let contents = files.iter().map(|leaf| leaf.file.bytes.as_slice()).filter(|bytes| !bytes.is_empty()).collect();
+    pub fn new(files: &Files, label: &Label, date: VolumeDate) -> Result<Image, Unrepresentable> {
+        let (leaves, content_blocks) = contents::place(files)?;
+        let (head, len) = layout::head(&leaves, content_blocks, label, date)?;
+        let contents = leaves.iter().map(|leaf| &leaf.file.bytes).filter(|bytes| !bytes.is_empty()).cloned().collect();
         Ok(Image { head, contents, len })
     }
 
@@ -97,8 +98,10 @@ impl<'t> Image<'t> {
 
     /// What the disc is made of; none is empty.
     fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        let before = std::iter::once(self.head.as_slice()).chain(self.contents.iter().copied());
-        let contents = self.contents.iter().zip(before).flat_map(|(content, before)| [filler(before.len()), content]);
+        let before =
+            std::iter::once(self.head.as_slice()).chain(self.contents.iter().map(|content| content.as_slice()));
+        let contents =
+            self.contents.iter().zip(before).flat_map(|(content, before)| [filler(before.len()), content.as_slice()]);
         let pieces = system_area().chain([self.head.as_slice()]).chain(contents);
         pieces.filter(|piece| !piece.is_empty())
     }

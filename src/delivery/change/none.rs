@@ -11,7 +11,7 @@ use crate::context::domain::drive::Drive;
 use crate::context::domain::request::Request;
 use crate::delivery::outcome::Outcome;
 use crate::host::config::Config;
-use crate::host::disc::{Sources, Subject};
+use crate::host::disc::Layers;
 use crate::host::paths::Host;
 use crate::host::programs::run::Runner;
 use crate::host::vm::Vm;
@@ -39,12 +39,11 @@ pub fn attempt(
              its definition, for its next start"
         )));
     };
-    let subject = Subject { name: &domain.name, uuid: &domain.uuid, request };
     let mut programs = Runner::new(host, &domain.name, &domain.uuid, &config.limits)?;
-    let gathered = Sources::gather(host, config, subject, &mut programs);
+    let layers = Layers::none(host, config, domain, request).read(&mut programs);
     let vm = Vm::hold(host, &domain.uuid)?;
     let warnings = programs.remember(&vm)?;
-    let is_newest = gathered?.are_on(&vm, place)?;
+    let is_newest = layers?.are_on(&vm, place)?;
     let told = |line: String| [vec![line], warnings.clone()].concat().join("; ");
     if !is_newest {
         let line = format!("{fixed}: newer content gets into the drive {target} at its next start, restore or arrival");

@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::flat;
 use super::json;
-use crate::context::disc::composed::Composed;
 use crate::context::disc::facts::{self, Facts};
+use crate::context::disc::files::Files;
 use crate::context::disc::path::DiscPath;
 use crate::context::uuid::Uuid;
 
@@ -24,12 +24,8 @@ const META: &str = "meta";
 /// The only key in `meta` that cloud-init acts on.
 const DSMODE: &str = "dsmode";
 
-/// Adds the drive's own file.
-///
-/// # Errors
-/// When a fact cannot be in `meta`, the given `meta_data.json` cannot be merged, or a dated directory would hide it.
-pub fn complete(disc: &mut Composed, domain: &Uuid, facts: &Facts) -> Result<()> {
-    if let Some((path, _)) = disc.tree().iter().find(|(path, _)| is_dated(path)) {
+pub(super) fn complete(disc: &mut Files, domain: &Uuid, facts: &Facts) -> Result<()> {
+    if let Some((path, _)) = disc.iter().find(|(path, _)| is_dated(path)) {
         anyhow::bail!("/{path} would hide openstack/latest from the guest; put it there");
     }
     disc.make(META_DATA, |given| meta_data(given, domain, facts))
@@ -75,20 +71,20 @@ fn meta_data(given: Option<&[u8]>, domain: &Uuid, facts: &Facts) -> Result<Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::disc::composed::Origin;
-    use crate::context::disc::tree::File;
+    use crate::context::disc::files::{File, Origin};
 
     const DOMAIN: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
 
-    fn completed(facts: &str, path: &str, given: &str) -> Result<(String, Option<Origin>)> {
-        let mut disc = Composed::default();
+    fn completed(facts: &str, path: &str, given: &str) -> Result<(String, Origin)> {
+        let mut disc = Files::default();
         if !path.is_empty() {
-            disc.give(path.parse()?, File { bytes: given.as_bytes().to_vec().into(), mode: 0o400 })?;
+            let origin = Origin { layers: vec![1], ..Origin::default() };
+            disc.insert(path.parse()?, File { bytes: given.as_bytes().to_vec().into(), mode: 0o400 }, origin)?;
         }
         complete(&mut disc, &DOMAIN.parse()?, &facts::from_json(facts)?)?;
         let path = META_DATA.parse()?;
-        let bytes = disc.tree().get(&path).map(|file| file.bytes.to_vec()).unwrap_or_default();
-        Ok((String::from_utf8(bytes)?, disc.origin(&path)))
+        let bytes = disc.get(&path).map(|file| file.bytes.to_vec()).unwrap_or_default();
+        Ok((String::from_utf8(bytes)?, disc.origin(&path).cloned().unwrap_or_default()))
     }
 
     #[test]
@@ -97,7 +93,7 @@ mod tests {
         let wanted = format!(
             "{{\n  \"meta\": {{\"l\": \"[1]\", \"monitoring.port\": \"9100\", \"zone\": \"b\"}},\n  \"uuid\": \"{DOMAIN}\"\n}}\n"
         );
-        assert_eq!((text, origin), (wanted, Some(Origin::Generated)));
+        assert_eq!((text, origin), (wanted, Origin::default()));
     }
 
     #[test]
@@ -108,7 +104,7 @@ mod tests {
             "{{\n  \"hostname\": \"web\",\n  \"meta\": {{\"role\": \"web\", \"site\": \"s\", \"zone\": \"c\"}},\n  \
              \"uuid\": \"{DOMAIN}\"\n}}\n"
         );
-        assert_eq!((text, origin), (wanted, Some(Origin::Merged)));
+        assert_eq!((text, origin.merged), (wanted, true));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::context::disc::facts::Facts;
 
 /// All facts in order, each with its name (dots between the levels) and its value as text: a text as it is, anything
 /// else as compact JSON. Two facts may come out with the same name, since a name may itself have dots.
-pub fn flat(facts: &Facts) -> Vec<(String, String)> {
+pub(crate) fn flat(facts: &Facts) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for (name, value) in facts {
         collect(name.clone(), value, &mut all);

@@ -17,20 +17,14 @@ use crate::context::disc::facts::Facts;
 const MAX_KEY: usize = 1024;
 
 /// The table as JSON, one name a line on the outermost level.
-///
-/// # Errors
-/// None in practice: all of it can be written as JSON.
-pub fn write(table: &Facts) -> Result<Vec<u8>> {
+pub(super) fn write(table: &Facts) -> Result<Vec<u8>> {
     let mut bytes = written(table, 0)?;
     bytes.push(b'\n');
     Ok(bytes)
 }
 
 /// The table as lines `"name": value`: a part of a YAML mapping.
-///
-/// # Errors
-/// None in practice, as above.
-pub fn write_lines(table: &Facts) -> Result<Vec<u8>> {
+pub(super) fn write_lines(table: &Facts) -> Result<Vec<u8>> {
     let line =
         |(name, value): (&String, &Value)| Ok([&written(name, 1)?[..], b": ", &written(value, 1)?, b"\n"].concat());
     table.iter().map(line).collect::<Result<Vec<_>>>().map(|lines| lines.concat())
@@ -43,10 +37,7 @@ fn written(value: &(impl Serialize + ?Sized), depth: usize) -> Result<Vec<u8>> {
 }
 
 /// The table in a file that a layer gives; an empty file is an empty table.
-///
-/// # Errors
-/// When it is not one JSON object, with the line.
-pub fn read(bytes: &[u8]) -> Result<Facts> {
+pub(super) fn read(bytes: &[u8]) -> Result<Facts> {
     if bytes.trim_ascii().is_empty() {
         return Ok(Facts::new());
     }
@@ -58,7 +49,7 @@ pub fn read(bytes: &[u8]) -> Result<Facts> {
 }
 
 /// The first name in the table that is too long for YAML, with dots between the levels.
-pub fn too_long_for_yaml(table: &Facts) -> Option<String> {
+pub(super) fn too_long_for_yaml(table: &Facts) -> Option<String> {
     table.iter().find_map(|(name, value)| {
         let short = written(name, 1).is_ok_and(|name| String::from_utf8_lossy(&name).chars().count() <= MAX_KEY);
         if !short {

@@ -4,25 +4,22 @@
 //! guest acts on a byte that differs in them, so only other content may make them differ. The identity that a guest
 //! sees is the domain's UUID on every host and in every generation.
 
-pub mod configdrive;
-pub mod flat;
+mod configdrive;
+pub(super) mod flat;
 mod json;
-pub mod nocloud;
-pub mod opennebula;
+mod nocloud;
+mod opennebula;
 mod yaml;
 
 use anyhow::Result;
 
-use crate::context::disc::composed::Composed;
 use crate::context::disc::facts::Facts;
+use crate::context::disc::files::Files;
 use crate::context::disc::format::Format;
 use crate::context::uuid::Uuid;
 
-/// Adds what the readers of `format` expect.
-///
-/// # Errors
-/// When a fact cannot be carried by the format, with its name; when a file of a layer contradicts the format, with its path.
-pub fn complete(format: Format, disc: &mut Composed, domain: &Uuid, facts: &Facts) -> Result<()> {
+/// Adds what the readers of `format` expect. Fails when the format cannot carry a fact, or a file of a layer contradicts it.
+pub(super) fn complete(format: Format, disc: &mut Files, domain: &Uuid, facts: &Facts) -> Result<()> {
     match format {
         Format::Files => Ok(()),
         Format::NoCloud => nocloud::complete(disc, domain, facts),

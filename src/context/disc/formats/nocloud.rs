@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::json;
 use super::yaml;
-use crate::context::disc::composed::Composed;
 use crate::context::disc::facts::{self, Facts};
+use crate::context::disc::files::Files;
 use crate::context::uuid::Uuid;
 
 const META_DATA: &str = "meta-data";
@@ -23,11 +23,7 @@ const INSTANCE_ID: &str = "instance-id";
 /// Sends cloud-init elsewhere, in place of this disc.
 const SEED_FROM: &str = "seedfrom";
 
-/// Adds the seed's own files.
-///
-/// # Errors
-/// When a fact cannot be in `meta-data`, or the given `meta-data` cannot be merged.
-pub fn complete(disc: &mut Composed, domain: &Uuid, facts: &Facts) -> Result<()> {
+pub(super) fn complete(disc: &mut Files, domain: &Uuid, facts: &Facts) -> Result<()> {
     disc.make(META_DATA, |given| meta_data(given, domain, facts))?;
     disc.make_empty_if_missing(USER_DATA)
 }
@@ -82,22 +78,22 @@ fn other_identity(domain: &Uuid) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::disc::composed::Origin;
-    use crate::context::disc::tree::File;
+    use crate::context::disc::files::{File, Origin};
 
     const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
 
-    fn completed(facts: &str, files: &[(&str, &str)]) -> Result<Composed> {
-        let mut disc = Composed::default();
+    fn completed(facts: &str, files: &[(&str, &str)]) -> Result<Files> {
+        let mut disc = Files::default();
         for (path, text) in files {
-            disc.give(path.parse()?, File { bytes: text.as_bytes().to_vec().into(), mode: 0o400 })?;
+            let origin = Origin { layers: vec![1], ..Origin::default() };
+            disc.insert(path.parse()?, File { bytes: text.as_bytes().to_vec().into(), mode: 0o400 }, origin)?;
         }
         complete(&mut disc, &UUID.parse()?, &facts::from_toml(facts)?)?;
         Ok(disc)
     }
 
-    fn text<'d>(disc: &'d Composed, path: &str) -> &'d str {
-        std::str::from_utf8(&disc.tree().get(&path.parse().unwrap()).unwrap().bytes).unwrap()
+    fn text<'d>(disc: &'d Files, path: &str) -> &'d str {
+        std::str::from_utf8(&disc.get(&path.parse().unwrap()).unwrap().bytes).unwrap()
     }
 
     #[test]
@@ -108,8 +104,8 @@ mod tests {
         );
         assert_eq!(text(&disc, "meta-data"), wanted);
         assert_eq!(text(&disc, "user-data"), "");
-        assert_eq!(disc.tree().iter().len(), 2, "network-config and vendor-data come from the layers alone");
-        assert_eq!(disc.origin(&"meta-data".parse().unwrap()), Some(Origin::Generated));
+        assert_eq!(disc.iter().len(), 2, "network-config and vendor-data come from the layers alone");
+        assert_eq!(disc.origin(&"meta-data".parse().unwrap()), Some(&Origin::default()));
     }
 
     #[test]
@@ -124,9 +120,9 @@ mod tests {
                  \"monitoring\": {{\"host\": \"m\", \"port\": 1}}\n}}\n"
             )
         );
-        assert_eq!(disc.tree().get(&"meta-data".parse().unwrap()).unwrap().mode, 0o400);
-        assert_eq!(disc.origin(&"meta-data".parse().unwrap()), Some(Origin::Merged));
-        assert_eq!(disc.origin(&"user-data".parse().unwrap()), Some(Origin::Given));
+        assert_eq!(disc.get(&"meta-data".parse().unwrap()).unwrap().mode, 0o400);
+        assert!(disc.origin(&"meta-data".parse().unwrap()).unwrap().merged);
+        assert!(!disc.origin(&"user-data".parse().unwrap()).unwrap().merged);
     }
 
     #[test]

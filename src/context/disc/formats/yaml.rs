@@ -14,18 +14,15 @@ use anyhow::{Context, Result, ensure};
 
 /// A block mapping of values and lists of values.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Mapping<'t> {
+pub(super) struct Mapping<'t> {
     /// The text, without a marker of the document's beginning.
-    pub text: &'t str,
+    pub(super) text: &'t str,
     /// The keys, each with its value; an empty one may have a list below it.
-    pub keys: BTreeMap<&'t str, &'t str>,
+    pub(super) keys: BTreeMap<&'t str, &'t str>,
 }
 
-/// Reads the file.
-///
-/// # Errors
-/// When it is not UTF-8, or has a line that is not clearly of the kind above; with the line.
-pub fn read(bytes: &[u8]) -> Result<Mapping<'_>> {
+/// Fails when a line is not clearly of the kind above, with the line.
+pub(super) fn read(bytes: &[u8]) -> Result<Mapping<'_>> {
     let text = str::from_utf8(bytes).context("it is not UTF-8 text")?;
     let text = text.strip_prefix("---\n").or_else(|| text.strip_prefix("---\r\n")).unwrap_or(text);
     let mut keys = BTreeMap::new();
