@@ -26,10 +26,6 @@ pub struct Build {
     pub output: PathBuf,
 }
 
-/// Writes the disc of the domain whose XML is given.
-///
-/// # Errors
-/// When it cannot be made or written.
 pub fn build(host: &Host, options: &Build) -> Result<u8> {
     let config = Config::load(host)?;
     let xml = vm::xml_file(&options.xml)?;

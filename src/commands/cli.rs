@@ -44,9 +44,6 @@ enum Verb {
 
 impl Cli {
     /// Does what the command line says; the result is the exit code.
-    ///
-    /// # Errors
-    /// When it fails; the message says at what, and what to do.
     pub fn run(self, host: &Host) -> Result<u8> {
         ensure!(geteuid().is_root(), "only root can look after the discs of this host's VMs; try with sudo");
         let mut out = io::stdout().lock();

@@ -29,9 +29,6 @@ pub struct Disable {
 
 /// Lets the VM take part no more: its opt-in, our disc in its drive, and our files of it are removed. A disc that the guest
 /// holds stays with it until it stops.
-///
-/// # Errors
-/// When the VM does not exist, or libvirt refuses the change.
 pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u8> {
     let config = Config::load(host)?;
     let libvirt = vm::connect(host, &config)?;
@@ -98,7 +95,6 @@ pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u
     Ok(DONE)
 }
 
-/// The drives that hold the VM's context disc.
 fn ours<'d>(domain: &'d Domain) -> impl Iterator<Item = &'d Drive> {
     let holds = |drive: &&Drive| drive.image().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
     domain.drives.iter().filter(holds)

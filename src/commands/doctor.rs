@@ -22,10 +22,6 @@ pub struct Doctor {
 
 const EXIT_CODES: &str = "Exit codes: 0 nothing is bad, though there may be warnings; 1 something is bad.";
 
-/// Checks the host and its VMs.
-///
-/// # Errors
-/// When the report cannot be written.
 pub fn doctor(host: &Host, options: &Doctor, out: &mut impl Write) -> Result<u8> {
     let report = examine(host);
     if options.json {

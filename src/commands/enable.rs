@@ -47,9 +47,6 @@ fn formats() -> impl TypedValueParser<Value = Format> {
 }
 
 /// Lets the VM take part. Everything is checked before the first change; running it again changes nothing.
-///
-/// # Errors
-/// When the VM does not exist, has no fit drive, or libvirt refuses the change.
 pub fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8> {
     let config = Config::load(host)?;
     let libvirt = vm::connect(host, &config)?;

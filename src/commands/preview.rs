@@ -34,10 +34,6 @@ pub struct Preview {
     pub explain: bool,
 }
 
-/// Shows the files of the disc that would be made now, or one of them.
-///
-/// # Errors
-/// When the disc could not be made, with the reason; or has no such file.
 pub fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> Result<u8> {
     let config = Config::load(host)?;
     let xml = match (&options.xml, &options.vm) {
@@ -79,9 +75,6 @@ fn list(files: &Composed, out: &mut impl Write) -> Result<()> {
 }
 
 /// All that a disc made now would be made of; what went wrong with programs is told on stderr.
-///
-/// # Errors
-/// When something cannot be read or trusted.
 pub fn gather<'a>(host: &'a Host, config: &'a Config, subject: Subject<'a>) -> Result<Sources<'a>> {
     let mut programs = Runner::new(host, subject.name, subject.uuid, &config.limits)?;
     let sources = Sources::gather(host, config, subject, &mut programs)?;

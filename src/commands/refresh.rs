@@ -84,9 +84,6 @@ pub fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u
 }
 
 /// Gives the jobs to the helper and watches until each is done, has failed, or waits for a guest for longer than it should.
-///
-/// # Errors
-/// When the spool cannot be written or the helper not started.
 pub fn deliver_and_watch(host: &Host, config: &Config, jobs: Vec<Job>, out: &mut impl Write) -> Result<u8> {
     for job in &jobs {
         Vm::hold(host, &job.uuid)?.note(job)?;

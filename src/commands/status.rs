@@ -25,7 +25,6 @@ pub struct Status {
     pub json: bool,
 }
 
-/// A VM's line, as JSON shows it.
 #[derive(Debug, Serialize)]
 struct Line {
     name: String,
@@ -39,10 +38,6 @@ struct Line {
     job_waiting: bool,
 }
 
-/// Shows the state of every VM's disc on this host, or of one.
-///
-/// # Errors
-/// When the states cannot be read, or the VM has none.
 pub fn status(host: &Host, options: &Status, out: &mut impl Write) -> Result<u8> {
     let mut states = State::all(host)?;
     if let Some(vm) = &options.vm {
@@ -78,7 +73,6 @@ fn line(host: &Host, state: State) -> Result<Line> {
     })
 }
 
-/// The word for how far a disc has come.
 pub fn word(progress: Progress) -> &'static str {
     match progress {
         Progress::Delivered => "delivered",

@@ -36,16 +36,12 @@ struct Update {
     last: Option<LastGood>,
     /// What went wrong with programs, and what is used instead.
     warnings: Vec<String>,
-    /// How long it took.
     phases: Phases,
 }
 
-/// Where attempts are made.
 #[derive(Clone, Copy)]
 pub struct Attempts<'a> {
-    /// This host.
     pub host: &'a Host,
-    /// The daemon.
     pub libvirt: &'a Libvirt,
 }
 

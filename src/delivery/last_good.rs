@@ -20,9 +20,6 @@ pub struct LastGood {
 
 impl LastGood {
     /// Keeps the newest disc while a newer one takes its place; `None` when it is not there, or cannot be kept.
-    ///
-    /// # Errors
-    /// When the VM's state cannot be read.
     pub fn keep(vm: &Vm) -> Result<Option<LastGood>> {
         Ok(vm.keep()?.map(|(image, state)| LastGood { image, state }))
     }

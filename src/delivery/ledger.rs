@@ -16,11 +16,8 @@ use crate::host::vm::state::State;
 /// What fails when a state cannot be written.
 const NOTING: &str = "noting how far a disc has come";
 
-/// Where it is written.
 pub struct Ledger<'a> {
-    /// This host.
     pub host: &'a Host,
-    /// Its log.
     pub log: &'a mut Log,
     /// Jobs that stay in the spool for another helper.
     pub given_up: &'a mut HashSet<Job>,
@@ -29,9 +26,6 @@ pub struct Ledger<'a> {
 impl Ledger<'_> {
     /// Writes down what became of a job. `wanted` tells whether a snapshot or a saved state of a VM that is gone names its
     /// image.
-    ///
-    /// # Errors
-    /// When something of it cannot be read or written.
     pub fn write(
         &mut self,
         action: Action<Job>,

@@ -11,7 +11,6 @@ pub struct Phases {
 }
 
 impl Phases {
-    /// The first part begins now.
     pub fn begin() -> Phases {
         Phases { last: Instant::now(), ended: Vec::new() }
     }

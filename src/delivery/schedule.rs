@@ -17,10 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Attempts that fail for no reason that we know of, before they are given up.
 const TRIES: u32 = 4;
 
-/// A job, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order<J> {
-    /// Whose it is.
     pub uuid: Uuid,
     /// Which one it is: a newer one of the same VM is another.
     pub job: J,
@@ -30,46 +28,35 @@ pub struct Order<J> {
     pub may_come: bool,
 }
 
-/// What happens.
 #[derive(Debug)]
 pub enum Event<J> {
-    /// There is a job.
     Job(Order<J>),
     /// The VM was looked at, and is there.
     Found(Presence),
-    /// An attempt has ended.
     Ended(J, Outcome),
 }
 
-/// Where a VM is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presence {
     /// It arrives, or was not looked at.
     Arriving,
-    /// Its guest runs.
     Running,
-    /// Its guest stands still.
     Paused,
     /// It is not here; `soon` if its job is so young that it may still come.
     Absent {
-        /// Whether it may still come.
         soon: bool,
     },
     /// libvirt does not tell, for this reason.
     Unknown(String),
 }
 
-/// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action<J> {
     /// An attempt, at which a guest that holds its disc is made to let go, or is not.
     Attempt {
-        /// The job.
         job: J,
-        /// Whether it is made to.
         force: bool,
     },
-    /// The job is done; the line says how.
     Done(J, String),
     /// The job is done as far as it can be before the VM's next start, restore or arrival; the line says why.
     AtNextStart(J, String),
@@ -79,12 +66,9 @@ pub enum Action<J> {
     Waits(J, String),
     /// The job waits for a guest that holds its disc; `first` at the first such attempt.
     Held {
-        /// The job.
         job: J,
-        /// Whether it is told in the log.
         first: bool,
     },
-    /// The job failed for good; the line says at what.
     Failed(J, String),
     /// The job has waited for as long as one helper does.
     Late(J),
@@ -96,18 +80,15 @@ pub enum Action<J> {
 enum Step {
     /// An event will come: the VM arrives, or stands still.
     Waiting,
-    /// Another attempt then, or at once.
     From(Instant),
     /// A worker is at it, since then.
     InWork(Instant),
 }
 
-/// Where a job stands.
 #[derive(Debug)]
 struct Entry<J> {
     order: Order<J>,
     step: Step,
-    /// The first attempt.
     tried: Option<Instant>,
     /// The beginning of the first attempt at which a running guest held the old disc.
     held: Option<Instant>,
@@ -125,12 +106,10 @@ pub struct Schedule<J> {
 }
 
 impl<J: Clone + PartialEq> Schedule<J> {
-    /// An empty one.
     pub fn new(grace: Option<Duration>) -> Schedule<J> {
         Schedule { entries: HashMap::new(), grace }
     }
 
-    /// Whether there is no job left.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -141,12 +120,10 @@ impl<J: Clone + PartialEq> Schedule<J> {
         self.entries.values().filter(waits).map(|entry| entry.order.uuid.clone()).collect()
     }
 
-    /// The job of a VM.
     pub fn job(&self, uuid: &Uuid) -> Option<&J> {
         self.entries.get(uuid).map(|entry| &entry.order.job)
     }
 
-    /// When the next attempt is due.
     pub fn next_attempt(&self) -> Option<Instant> {
         let from = |entry: &Entry<J>| match entry.step {
             Step::From(then) => Some(then),

@@ -36,12 +36,9 @@ const LOOK: Duration = Duration::from_secs(2);
 /// An arrival that has not even begun after so many seconds never will.
 const NEVER_CAME: u64 = 30;
 
-/// How a session with the daemon ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Session {
-    /// Every job is done or given up.
     Finished,
-    /// The daemon went away.
     Lost,
 }
 
@@ -55,16 +52,12 @@ pub struct Coordinator<'a> {
 }
 
 impl<'a> Coordinator<'a> {
-    /// One that knows of no job yet.
     pub fn new(ledger: Ledger<'a>, config: &Config, driver: Driver) -> Coordinator<'a> {
         let force_after = config.force_after;
         Coordinator { ledger, driver, force_after, schedule: Schedule::new(force_after.grace()) }
     }
 
     /// Works with one connection until every job is done or given up, or the connection is lost.
-    ///
-    /// # Errors
-    /// When the spool cannot be read or a state cannot be written.
     pub fn session(&mut self, libvirt: &Libvirt) -> Result<Session> {
         let (to_us, messages) = channel();
         // Register for events first and look second, so that nothing happens in between unseen.

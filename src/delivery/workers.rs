@@ -8,17 +8,12 @@ use super::outcome::Outcome;
 use crate::context::uuid::Uuid;
 use crate::host::vm::job::Job;
 
-/// What the coordinator waits for.
 pub enum Message {
-    /// Something happened to a domain.
     Happened(Uuid),
-    /// A worker has ended an attempt.
     Ended(Job, Outcome),
 }
 
-/// What a worker is to do.
 pub struct Task {
-    /// The job.
     pub job: Job,
     /// Whether the guest is made to let go of the old disc.
     pub force: bool,

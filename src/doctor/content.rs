@@ -16,7 +16,6 @@ use crate::host::layers;
 use crate::host::paths::Host;
 use crate::host::programs::ProgramFacts;
 
-/// Checks the configuration, and gives it if it can be read.
 pub fn check_configuration(host: &Host, report: &mut Report) -> Option<Config> {
     let path = host.config_file();
     let check = &mut report.check("configuration");

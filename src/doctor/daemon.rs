@@ -28,7 +28,6 @@ use crate::host::vm::state::State;
 pub struct Daemon {
     /// Its name, and that of its unit.
     pub name: &'static str,
-    /// Its process.
     pub pid: u32,
     /// How AppArmor or SELinux confine it, in their words.
     pub label: Option<String>,
@@ -58,7 +57,6 @@ impl Daemon {
     }
 }
 
-/// The directories of PATH in a process's environment.
 fn search_path(environment: &[u8]) -> Vec<PathBuf> {
     let path = environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(b"PATH="));
     path.map(|path| std::env::split_paths(OsStr::from_bytes(path)).collect()).unwrap_or_default()
@@ -96,7 +94,6 @@ fn reloaded(host: &Host, name: &str, pid: u32) -> Option<SystemTime> {
     SystemTime::now().checked_sub(now.checked_sub(then)?)
 }
 
-/// When a process started.
 fn started(host: &Host, process: PathBuf) -> Option<SystemTime> {
     let stat = fs::read_to_string(process.join("stat")).ok()?;
     // The name, in parentheses, may hold anything; the time is the 20th field behind it, in clock ticks since boot.
@@ -108,7 +105,6 @@ fn started(host: &Host, process: PathBuf) -> Option<SystemTime> {
     SystemTime::now().checked_sub(age)
 }
 
-/// Checks that the daemon knows of the hook.
 pub fn check(host: &Host, driver: Driver, daemons: &[Daemon], installed: &[Installed], report: &mut Report) {
     let check = &mut report.check("daemon");
     if daemons.is_empty() {

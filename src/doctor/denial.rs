@@ -12,7 +12,6 @@ const OURS: &str = "/usr/sbin/virt-recontext-hook";
 
 /// A program that runs whenever libvirt calls a hook: the hook itself, or the one that a script names.
 pub struct Called<'a> {
-    /// The hook.
     pub hook: &'a Installed,
     /// Where the program is looked for.
     pub path: PathBuf,
@@ -24,7 +23,6 @@ pub struct Called<'a> {
 
 /// Who may not run a program.
 pub struct Denial<'a> {
-    /// The daemon.
     pub who: &'a str,
     /// The program's label, as a part of the sentence; empty where labels do not count.
     pub label: &'a str,

@@ -28,7 +28,6 @@ const LEFT_OVER: [&str; 14] = [
     ".rpmorig",
 ];
 
-/// Checks our hook.
 pub fn check(host: &Host, driver: Driver, installed: &[Installed], report: &mut Report) {
     let check = &mut report.check("hook");
     let ours: Vec<&Installed> = installed.iter().filter(|hook| hook.is_ours()).collect();
@@ -124,7 +123,6 @@ fn absent(host: &Host, driver: Driver, installed: &[Installed], check: &mut Chec
     }
 }
 
-/// Checks what else libvirtd calls for every VM.
 pub fn check_others(host: &Host, driver: Driver, installed: &[Installed], report: &mut Report) {
     let check = &mut report.check("other-hooks");
     let hooks = host.hooks_dir();
@@ -178,7 +176,6 @@ fn name(driver: Driver) -> &'static str {
     }
 }
 
-/// Whether a file is what something left beside the real one.
 fn left_over(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     name.starts_with(['.', '#']) || LEFT_OVER.iter().any(|end| name.ends_with(end))

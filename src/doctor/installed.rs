@@ -21,24 +21,18 @@ const MAX_PROGRAM: u64 = 128 << 20;
 /// What the hook says of itself, before its version (see `hook::VERSION`).
 const NAME: &str = "virt-recontext-hook ";
 
-/// A file where libvirtd looks for hooks.
 #[derive(Debug)]
 pub struct Installed {
-    /// Where.
     pub path: PathBuf,
-    /// What it is to libvirtd.
     pub standing: Standing,
-    /// Which program.
     pub program: Program,
     /// Since when it lies there, as far as the file system tells: a link since it was made, a file since it was last
     /// replaced or changed.
     pub since: SystemTime,
 }
 
-/// What a file is to libvirtd.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It is called.
     Called,
     /// It is not: nobody may execute it.
     NotExecutable,
@@ -48,12 +42,10 @@ pub enum Standing {
     NoFile,
 }
 
-/// Which program a hook is.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Program {
     /// Our hook, of this version.
     Hook(String),
-    /// Our helper, which is no hook.
     Helper,
     /// A script whose text names our hook, by these places or its mere name.
     Script(Vec<PathBuf>),

@@ -10,7 +10,6 @@ use crate::host::vm::job::Job;
 /// A job that waits for longer, in seconds, should be in a helper's hands.
 pub const SOON: u64 = 60;
 
-/// Checks the jobs.
 pub fn check(host: &Host, report: &mut Report) {
     let check = &mut report.check("jobs");
     let jobs = match Job::all(host) {

@@ -15,7 +15,6 @@ use crate::host::config::Config;
 use crate::host::file;
 use crate::host::paths::Host;
 
-/// Checks the program that the hook starts.
 pub fn check_helper(host: &Host, report: &mut Report) {
     let helper = host.helper();
     let usable = || -> Result<()> {
@@ -53,7 +52,6 @@ pub fn check_log(host: &Host, report: &mut Report) {
     }
 }
 
-/// Checks the directory of the images.
 pub fn check_images(host: &Host, config: &Config, report: &mut Report) {
     let check = &mut report.check("images");
     let shown = config.image_dir.display();
@@ -125,7 +123,6 @@ fn closed_to_qemu(dir: &Path) -> bool {
     fs::metadata(dir).is_ok_and(|metadata| metadata.mode() & 0o001 == 0)
 }
 
-/// Checks the directory of jobs, states and locks.
 pub fn check_run_dir(host: &Host, report: &mut Report) {
     let check = &mut report.check("run-directory");
     let dir = host.run_dir();

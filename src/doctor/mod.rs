@@ -25,7 +25,6 @@ use self::survey::Survey;
 use crate::host::config::Config;
 use crate::host::paths::Host;
 
-/// Checks the host and its VMs.
 pub fn examine(host: &Host) -> Report {
     let mut report = Report::default();
     // What does not depend on a broken configuration is still worth a look.

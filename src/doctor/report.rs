@@ -10,7 +10,6 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// As it should be.
     Good,
     /// It works, or may work; somebody should look.
     Warning,
@@ -47,15 +46,11 @@ impl Report {
         Check { report: self, check: "vm", vm: Some(name.to_owned()), clean: true }
     }
 
-    /// Whether something is bad.
     pub fn has_bad(&self) -> bool {
         self.count(Level::Bad) > 0
     }
 
     /// Writes one line a finding, and a last one with their numbers.
-    ///
-    /// # Errors
-    /// When `out` takes no more.
     pub fn write_text(&self, out: &mut impl Write) -> Result<()> {
         for finding in &self.findings {
             let level = word(finding.level);
@@ -69,9 +64,6 @@ impl Report {
     }
 
     /// Writes a JSON array, one object a finding.
-    ///
-    /// # Errors
-    /// When `out` takes no more.
     pub fn write_json(&self, out: &mut impl Write) -> Result<()> {
         serde_json::to_writer_pretty(&mut *out, &self.findings)?;
         Ok(writeln!(out)?)
@@ -82,7 +74,6 @@ impl Report {
     }
 }
 
-/// One check, which may find several things.
 pub struct Check<'r> {
     report: &'r mut Report,
     check: &'static str,
@@ -91,22 +82,18 @@ pub struct Check<'r> {
 }
 
 impl Check<'_> {
-    /// Whether it has found nothing but good so far.
     pub fn is_clean(&self) -> bool {
         self.clean
     }
 
-    /// All is well.
     pub fn good(&mut self, message: impl Display) {
         self.found(Level::Good, message, None);
     }
 
-    /// Somebody should look.
     pub fn warning(&mut self, message: impl Display, remedy: impl Display) {
         self.found(Level::Warning, message, Some(remedy.to_string()));
     }
 
-    /// It does not work.
     pub fn bad(&mut self, message: impl Display, remedy: impl Display) {
         self.found(Level::Bad, message, Some(remedy.to_string()));
     }

@@ -17,7 +17,6 @@ use crate::host::paths::Host;
 /// The type of what lies in libvirt's directory of hooks.
 const HOOK_TYPE: &str = "virt_hook_t";
 
-/// Checks what SELinux would refuse.
 pub fn check(host: &Host, config: &Config, daemons: &[Daemon], hooks: &[Installed], report: &mut Report) {
     let check = &mut report.check("selinux");
     let enforce = fs::read_to_string(host.selinux_dir().join("enforce"));
@@ -76,13 +75,11 @@ fn remedy(program: &Called, kind: &str) -> String {
     }
 }
 
-/// How a program would run.
 enum Ruling {
     /// In the domain of who runs it.
     AsItIs,
     /// In another domain, into which the policy sends it.
     InAnotherDomain,
-    /// Not at all.
     Denied,
 }
 
@@ -135,7 +132,6 @@ fn kind(path: &Path) -> Option<String> {
     kind_in(&label(path)?).map(str::to_owned)
 }
 
-/// The type in a label.
 fn kind_in(label: &str) -> Option<&str> {
     label.split(':').nth(2)
 }

@@ -17,24 +17,17 @@ use crate::libvirt::trouble::Trouble;
 /// Longest wait for all answers.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What libvirt tells.
 pub struct Survey {
-    /// Its version.
     pub version: Version,
-    /// Its VMs, by name.
     pub vms: Vec<Vm>,
 }
 
 /// A version of libvirt: major, minor, release.
 pub type Version = (u32, u32, u32);
 
-/// A VM, running or defined.
 pub struct Vm {
-    /// Its name.
     pub name: String,
-    /// Its UUID.
     pub uuid: Uuid,
-    /// Where it is on its way.
     pub situation: Situation,
     /// Why the rest is not known, if it is not.
     pub untold: Option<String>,

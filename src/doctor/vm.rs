@@ -21,7 +21,6 @@ use crate::host::vm::image;
 use crate::host::vm::state::{Progress, State};
 use crate::libvirt::domain::Situation;
 
-/// Checks all VMs that take part.
 pub fn check_all(host: &Host, config: &Config, vms: &[Vm], report: &mut Report) {
     let mut taking_part = 0;
     for vm in vms {
@@ -33,12 +32,9 @@ pub fn check_all(host: &Host, config: &Config, vms: &[Vm], report: &mut Report) 
     }
 }
 
-/// Which of a VM's two descriptions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum When {
-    /// That of the running VM.
     Now,
-    /// The persistent definition.
     NextStart,
 }
 
@@ -52,7 +48,6 @@ impl fmt::Display for When {
     }
 }
 
-/// A look at one VM.
 struct Look<'a> {
     host: &'a Host,
     config: &'a Config,
@@ -129,7 +124,6 @@ impl Look<'_> {
         format!("virt-recontext refresh {}", self.word())
     }
 
-    /// The drive in one of the VM's descriptions.
     fn drive(&self, domain: &Domain, when: When, check: &mut Check) {
         let fit = || {
             let request = domain.request()?.context("it asks for no context")?;
@@ -196,7 +190,6 @@ impl Look<'_> {
         }
     }
 
-    /// What became of the disc of the running VM.
     fn state(&self, check: &mut Check) {
         let state = match State::of(self.host, &self.vm.uuid) {
             Ok(Some(state)) => state,
@@ -227,7 +220,6 @@ impl Look<'_> {
         }
     }
 
-    /// Whether a disc could be made now.
     fn content(&self, request: &Request, check: &mut Check) {
         match make(self.host, self.config, &self.vm.name, &self.vm.uuid, request) {
             Ok(warnings) => {

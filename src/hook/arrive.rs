@@ -7,7 +7,6 @@ use crate::context::domain::Domain;
 use crate::host::config::Config;
 use crate::host::vm::image;
 
-/// What is to be done.
 pub fn decide<'d>(domain: &'d Domain, config: &Config, reason: Reason) -> Decision<'d> {
     match domain.request_and_drive() {
         Err(error) => Decision {

@@ -23,15 +23,10 @@ use crate::host::vm::results::Results;
 use crate::host::vm::state::About;
 use crate::host::vm::{Disc, Vm};
 
-/// Where and for whom.
 pub struct CarryOut<'a> {
-    /// This host.
     pub host: &'a Host,
-    /// What the administrator wants.
     pub config: &'a Config,
-    /// What happens to the VM.
     pub operation: Operation,
-    /// The VM.
     pub domain: &'a Domain<'a>,
 }
 
@@ -39,7 +34,6 @@ pub struct CarryOut<'a> {
 /// the time that an arrival takes.
 #[derive(Default)]
 pub struct Afterwards {
-    /// A line for the log.
     pub news: Option<String>,
     /// Whether the helper is started, if a job waits for the VM then.
     pub helper: bool,
@@ -164,7 +158,6 @@ pub fn is_only_early(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.is::<NotRunYet>())
 }
 
-/// Whether the VM is refused for it.
 pub fn is_refused(on_error: OnError, operation: Operation, error: &anyhow::Error) -> bool {
     on_error == OnError::Refuse && operation.row().may_refuse && !is_only_early(error)
 }

@@ -35,7 +35,6 @@ pub enum Operation {
 pub struct Row {
     /// The operation, its second word, and the third words that it is for; for any if there are none.
     words: (&'static str, &'static str, &'static [&'static str]),
-    /// Who calls it.
     drivers: &'static [Driver],
     operation: Operation,
     /// How long libvirtd waits for us at most, from our start to our end.
@@ -47,7 +46,6 @@ pub struct Row {
     pub needs_config: bool,
     /// Whether the VM is held while it is decided what to do.
     pub holds: bool,
-    /// What a disc is made for.
     pub reason: Option<Reason>,
     /// What lets the VM go on without its disc.
     pub fallback: Fallback,
@@ -56,7 +54,6 @@ pub struct Row {
 /// What lets a VM go on whose disc could not be made, and whose file is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fallback {
-    /// Nothing is needed.
     Nothing,
     /// An empty disc in its place: there is no answer that could say anything.
     EmptyDisc,
@@ -64,7 +61,6 @@ pub enum Fallback {
     MayBeMissing,
 }
 
-/// Every driver.
 const ALL: &[Driver] = &Driver::ALL;
 
 /// At the calls during which libvirtd holds the domain's lock: whoever asks it for its list of VMs waits as well.
@@ -147,9 +143,7 @@ static CALLS: [Row; 10] = [
 /// One call of the hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookCall {
-    /// The VM's name, for messages.
     pub domain: String,
-    /// What happens to it.
     pub operation: Operation,
 }
 
@@ -169,7 +163,6 @@ impl HookCall {
 }
 
 impl Operation {
-    /// What it means.
     pub fn row(self) -> &'static Row {
         CALLS.iter().find(|row| row.operation == self).unwrap_or(&COMMON)
     }

@@ -15,10 +15,6 @@ use crate::host::vm::image;
 /// arrival. One that is older is left over from an arrival that never came.
 const ARRIVAL: u64 = 60;
 
-/// What is to be done.
-///
-/// # Errors
-/// When the host cannot be looked at.
 pub fn decide<'d>(domain: &'d Domain, config: &Config, look: &impl Look) -> Result<Decision<'d>> {
     let arriving = look
         .job()?

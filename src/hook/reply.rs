@@ -75,7 +75,6 @@ impl Reply {
         }
     }
 
-    /// The reply that the child wrote.
     fn decode(mut said: Vec<u8>) -> Option<Reply> {
         let (kind, text) = parts(&said)?;
         let head = said.len() - text.len();

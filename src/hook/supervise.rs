@@ -29,7 +29,6 @@ const MOST: usize = 2 * MAX_XML;
 
 /// The work did not come to its end.
 pub struct Broke {
-    /// What it had said until then.
     pub said: Vec<u8>,
     /// What happened, for a person.
     pub how: String,
@@ -40,9 +39,6 @@ pub struct Broke {
 /// kernel to take it apart, which takes a tenth of a millisecond.
 ///
 /// The child has none of our pipes to libvirtd, so that even one that cannot be killed keeps nobody waiting.
-///
-/// # Errors
-/// When the child ends before, takes too long or cannot be made.
 pub fn run(end: Instant, is_whole: fn(&[u8]) -> bool, work: impl FnOnce(&mut File)) -> Result<Vec<u8>, Broke> {
     let unheard = |how| Broke { said: Vec::new(), how };
     let (from_child, to_us) = pipe2(OFlag::O_CLOEXEC).map_err(|error| unheard(format!("making a pipe: {error}")))?;
@@ -91,7 +87,6 @@ fn leave(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// How a child ended that said no whole reply.
 fn how_it_ended(child: Pid) -> String {
     match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
         Ok(WaitStatus::Exited(_, 0)) => "the work ended without a reply".to_owned(),

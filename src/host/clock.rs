@@ -4,7 +4,6 @@ use std::time::SystemTime;
 
 use crate::context::moment::Moment;
 
-/// The moment by the system's clock.
 pub fn now() -> Moment {
     Moment::from(SystemTime::now())
 }

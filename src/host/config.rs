@@ -13,19 +13,16 @@ use crate::context::disc::format::Format;
 use crate::context::domain::driver::Driver;
 use crate::context::toml_fault;
 
-/// What the administrator wants.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The libvirt daemon of this host; `None` is the one of the host's hypervisor.
     pub uri: Option<String>,
-    /// Where the images lie.
     pub image_dir: PathBuf,
     /// Owner of an image, for hosts where libvirt does not set it.
     pub image_owner: Option<u32>,
     /// Group of an image, likewise.
     pub image_group: Option<u32>,
-    /// Permission bits of an image.
     pub image_mode: u32,
     /// The disc's format for VMs that name none.
     pub format: Format,
@@ -35,20 +32,16 @@ pub struct Config {
     pub force_after: ForceAfter,
     /// What happens to the VM when its disc cannot be made.
     pub on_error: OnError,
-    /// How much a disc may hold.
     pub limits: Limits,
 }
 
-/// What of the host's identity is on the discs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ExposeHost {
-    /// Its name.
     #[default]
     Name,
     /// A pseudonym that stays the same: guests can tell hosts apart, and do not learn their names.
     Hash,
-    /// Nothing.
     None,
 }
 
@@ -72,21 +65,18 @@ pub enum OnError {
     Refuse,
 }
 
-/// How much a disc may hold.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Bytes of all files together.
     #[serde(deserialize_with = "size")]
     pub disc_size: u64,
-    /// Number of files.
     pub files: usize,
     /// Steps of one template; 64 bytes of what it works with count as a step.
     pub template_steps: u64,
     /// Bytes that one template gives.
     #[serde(deserialize_with = "size")]
     pub template_output: u64,
-    /// Time of one program that prints facts.
     #[serde(deserialize_with = "time")]
     pub program_time: Duration,
     /// Bytes that one program prints.

@@ -38,9 +38,6 @@ fn open(path: &Path) -> Result<(File, fs::Metadata)> {
 }
 
 /// The content of a regular file of at most `limit` bytes.
-///
-/// # Errors
-/// When it cannot be read, is not a regular file, or is larger.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let (file, metadata) = open(path)?;
     read_open(&file, &metadata, path, limit)
@@ -64,9 +61,6 @@ fn read_up_to(file: &File, metadata: &fs::Metadata, path: &Path, most: u64) -> R
 
 /// The text of a file of our own, such as a job or a state. Of one that is damaged, so that it is too large or not UTF-8,
 /// it is a text that is damaged too: nothing in such a file makes it unreadable, for then nobody could get over it.
-///
-/// # Errors
-/// When it cannot be read or is not a regular file.
 pub fn read_text(path: &Path) -> Result<String> {
     let (file, metadata) = open(path)?;
     let bytes = read_up_to(&file, &metadata, path, MAX_OWN)?;
@@ -74,9 +68,6 @@ pub fn read_text(path: &Path) -> Result<String> {
 }
 
 /// The content and permission bits of a file that only root can have written.
-///
-/// # Errors
-/// As [`read`], and when the file belongs to somebody else or others may write it.
 pub fn read_trusted(path: &Path, limit: u64) -> Result<(Vec<u8>, u32)> {
     let (file, metadata) = open(path)?;
     check_trusted(path, &metadata)?;
@@ -84,9 +75,6 @@ pub fn read_trusted(path: &Path, limit: u64) -> Result<(Vec<u8>, u32)> {
 }
 
 /// The text of a configuration file that only root can have written.
-///
-/// # Errors
-/// As [`read_trusted`], and when it is not UTF-8.
 pub fn read_trusted_text(path: &Path) -> Result<String> {
     let (bytes, _) = read_trusted(path, MAX_SMALL)?;
     String::from_utf8(bytes).with_context(|| format!("reading {}: it is not UTF-8", path.display()))
@@ -104,9 +92,6 @@ pub fn check_trusted(path: &Path, metadata: &fs::Metadata) -> Result<()> {
 }
 
 /// Makes a directory and those above it; one that is there stays as it is.
-///
-/// # Errors
-/// When it cannot be made.
 pub fn make_dir(path: &Path, mode: u32) -> Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -144,9 +129,6 @@ pub fn replace(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> Result<(
 }
 
 /// Removes from `dir` what writers left that were killed.
-///
-/// # Errors
-/// When the directory is there and cannot be read, or a file stays.
 pub fn tidy(dir: &Path) -> Result<()> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -163,17 +145,11 @@ pub fn tidy(dir: &Path) -> Result<()> {
 }
 
 /// Puts `text` in the place of `path`, readable by root alone.
-///
-/// # Errors
-/// As [`replace`].
 pub fn replace_text(path: &Path, text: &str) -> Result<()> {
     replace(path, 0o600, |file| Ok(file.write_all(text.as_bytes())?)).map(drop)
 }
 
 /// Removes a file; one that is not there is as good as removed.
-///
-/// # Errors
-/// When it is there and stays.
 pub fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {

@@ -15,7 +15,6 @@ use super::paths::Host;
 /// Longest line, in bytes.
 const MAX_LINE: usize = 2_000;
 
-/// The system log of one host.
 pub struct Log {
     socket: PathBuf,
     logger: Option<Logger<LoggerBackend, Format>>,

@@ -61,7 +61,6 @@ impl Host {
         self.root.join("etc/machine-id")
     }
 
-    /// The configuration directory.
     pub fn config_dir(&self) -> PathBuf {
         self.root.join("etc/virt-recontext")
     }
@@ -76,47 +75,38 @@ impl Host {
         self.root.join("run/libvirt/recontext")
     }
 
-    /// The job files.
     pub fn jobs_dir(&self) -> PathBuf {
         self.run_dir().join("jobs")
     }
 
-    /// The job file of one VM.
     pub fn job_file(&self, uuid: &Uuid) -> PathBuf {
         self.jobs_dir().join(format!("{uuid}.json"))
     }
 
-    /// The state files.
     pub fn state_dir(&self) -> PathBuf {
         self.run_dir().join("state")
     }
 
-    /// The state file of one VM.
     pub fn state_file(&self, uuid: &Uuid) -> PathBuf {
         self.state_dir().join(format!("{uuid}.json"))
     }
 
-    /// The last results of programs.
     pub fn facts_dir(&self) -> PathBuf {
         self.run_dir().join("facts")
     }
 
-    /// The last results of programs for one VM.
     pub fn facts_file(&self, uuid: &Uuid) -> PathBuf {
         self.facts_dir().join(format!("{uuid}.json"))
     }
 
-    /// The lock file of one VM.
     pub fn lock_file(&self, uuid: &Uuid) -> PathBuf {
         self.run_dir().join(format!("{uuid}.lock"))
     }
 
-    /// The lock file of the one helper.
     pub fn helper_lock_file(&self) -> PathBuf {
         self.run_dir().join("helper.lock")
     }
 
-    /// The helper program.
     pub fn helper(&self) -> PathBuf {
         self.root.join("usr/sbin/virt-recontext")
     }
@@ -127,12 +117,10 @@ impl Host {
         std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
     }
 
-    /// The socket of the system log.
     pub fn log_socket(&self) -> PathBuf {
         self.root.join("dev/log")
     }
 
-    /// Where libvirt's daemon looks for hooks.
     pub fn hooks_dir(&self) -> PathBuf {
         self.root.join("etc/libvirt/hooks")
     }

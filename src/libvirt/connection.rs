@@ -28,7 +28,6 @@ const KEEPALIVE: (i32, u32) = (5, 4);
 const CONNECT_XEN: Duration = Duration::from_secs(120);
 const KEEPALIVE_XEN: (i32, u32) = (5, 24);
 
-/// A connection to the daemon.
 pub struct Libvirt {
     connection: Connect,
     uri: String,
@@ -38,9 +37,6 @@ pub struct Libvirt {
 impl Libvirt {
     /// Connects to the daemon at `uri`. `on_silence` is called, and this process ends, if it takes the call and does not
     /// answer within 30 seconds (120 with Xen's driver).
-    ///
-    /// # Errors
-    /// When there is no daemon.
     pub fn connect(uri: &str, on_silence: impl FnOnce() + Send + 'static) -> Result<Libvirt> {
         run_event_loop()?;
         let driver = Driver::of_uri(uri);
@@ -65,9 +61,6 @@ impl Libvirt {
 
     /// Calls `happened`, in the event loop's thread, for each domain in whose life something happens, until the
     /// connection ends.
-    ///
-    /// # Errors
-    /// When the daemon gives no events.
     pub fn watch(&self, happened: impl Fn(Uuid) + Send + 'static) -> Result<(), Trouble> {
         raw::watch(&self.connection, happened).map_err(|error| self.trouble(&error))
     }
@@ -82,9 +75,6 @@ impl Libvirt {
     }
 
     /// The domain that a person calls `name`: by name, or by UUID.
-    ///
-    /// # Errors
-    /// When there is none.
     pub fn find(&self, name: &str) -> Result<Handle<'_>> {
         // A NUL cannot be in a C string, nor in a domain's name.
         let by_name = if name.contains('\0') { None } else { Domain::lookup_by_name(&self.connection, name).ok() };
@@ -93,26 +83,15 @@ impl Libvirt {
         found.with_context(|| format!("there is no VM {name:?} at {}; \"virsh list --all\" shows all", self.uri))
     }
 
-    /// All running domains.
-    ///
-    /// # Errors
-    /// When the daemon does not tell.
     pub fn running(&self) -> Result<Vec<Handle<'_>>, Trouble> {
         self.list(sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE)
     }
 
-    /// All domains, running or only defined.
-    ///
-    /// # Errors
-    /// When the daemon does not tell.
     pub fn all(&self) -> Result<Vec<Handle<'_>>, Trouble> {
         self.list(0)
     }
 
     /// The daemon's version: major, minor, release.
-    ///
-    /// # Errors
-    /// When the daemon does not tell.
     pub fn version(&self) -> Result<(u32, u32, u32), Trouble> {
         let version = self.connection.get_lib_version().map_err(|error| self.trouble(&error))?;
         Ok((version / 1_000_000, version / 1_000 % 1_000, version % 1_000))

@@ -17,21 +17,17 @@ use crate::context::uuid::Uuid;
 /// The prefix under which our metadata element is stored.
 const METADATA_KEY: &str = "recontext";
 
-/// Where a VM is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Situation {
     /// It is arriving, or being started: libvirt's own work on it is not done, and a call that changes it would have to
     /// wait.
     Arriving,
-    /// Its guest runs here.
     Running,
     /// It is here, and its guest stands still: it cannot answer.
     Paused,
-    /// It does not run here.
     Gone,
 }
 
-/// A domain of a daemon.
 pub struct Handle<'l> {
     pub(super) connection: &'l Connect,
     pub(super) driver: Driver,
@@ -41,9 +37,7 @@ pub struct Handle<'l> {
 /// Whether a change is for the running VM or for its next start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// The running VM.
     Live,
-    /// The persistent definition.
     Config,
 }
 
@@ -57,27 +51,16 @@ impl Scope {
 }
 
 impl Handle<'_> {
-    /// Its name.
-    ///
-    /// # Errors
-    /// When libvirt cannot tell.
     pub fn name(&self) -> Result<String, Trouble> {
         self.domain.get_name().map_err(|error| self.trouble(&error))
     }
 
-    /// Its UUID.
-    ///
-    /// # Errors
-    /// When libvirt cannot tell.
     pub fn uuid(&self) -> Result<Uuid, Trouble> {
         let uuid = self.domain.get_uuid_string().map_err(|error| self.trouble(&error))?;
         uuid.parse().map_err(|error| Trouble::Other(format!("{error}")))
     }
 
     /// Where it is on its way. Never waits for other work on the domain.
-    ///
-    /// # Errors
-    /// When libvirt cannot tell.
     pub fn situation(&self) -> Result<Situation, Trouble> {
         let (state, reason) = match raw::state(&self.domain).map_err(|error| self.trouble(&error)) {
             Ok(state) => state,
@@ -109,19 +92,12 @@ impl Handle<'_> {
         self.domain.get_job_info().is_ok_and(|job| job.r#type != sys::VIR_DOMAIN_JOB_NONE as i32)
     }
 
-    /// Whether it has a persistent definition.
-    ///
-    /// # Errors
-    /// When libvirt cannot tell.
     pub fn is_persistent(&self) -> Result<bool, Trouble> {
         self.domain.is_persistent().map_err(|error| self.trouble(&error))
     }
 
     /// The XML of the running VM (of the persistent definition, if it does not run), or of the persistent definition.
     /// Not while it arrives: the call would wait for that to end.
-    ///
-    /// # Errors
-    /// When libvirt cannot tell.
     pub fn xml(&self, scope: Scope) -> Result<String, Trouble> {
         let flags = match scope {
             Scope::Live => 0,
@@ -143,19 +119,11 @@ impl Handle<'_> {
         })
     }
 
-    /// Adds a device.
-    ///
-    /// # Errors
-    /// When libvirt refuses it.
     pub fn add_device(&self, xml: &str, scope: Scope) -> Result<(), Trouble> {
         let done = self.domain.attach_device_flags(xml, scope.flag());
         done.map(drop).map_err(|error| self.trouble(&error))
     }
 
-    /// Takes a device away.
-    ///
-    /// # Errors
-    /// When libvirt refuses it, or the guest does not give it back.
     pub fn remove_device(&self, xml: &str, scope: Scope) -> Result<(), Trouble> {
         let done = self.domain.detach_device_flags(xml, scope.flag());
         done.map(drop).map_err(|error| self.trouble(&error))
@@ -167,9 +135,6 @@ impl Handle<'_> {
     }
 
     /// Writes our metadata element, or removes it.
-    ///
-    /// # Errors
-    /// When libvirt refuses it.
     pub fn set_request(&self, xml: Option<&str>, scopes: &[Scope]) -> Result<(), Trouble> {
         let flags = scopes.iter().fold(0, |flags, scope| flags | scope.flag());
         let kind = sys::VIR_DOMAIN_METADATA_ELEMENT as i32;
@@ -178,9 +143,6 @@ impl Handle<'_> {
     }
 
     /// Whether a snapshot or the saved state of it on this host names `path`, so that libvirt may look for that file.
-    ///
-    /// # Errors
-    /// When libvirt cannot tell.
     pub fn is_named_by_saved(&self, path: &str) -> Result<bool, Trouble> {
         let saved = || -> Result<bool, Error> {
             if self.domain.has_managed_save(0)? {

@@ -10,13 +10,11 @@ use virt::error::{Error, ErrorNumber};
 pub enum Trouble {
     /// The domain is not there any more, or does not run.
     Gone,
-    /// The daemon is not there any more.
     Lost,
     /// Something else works on the domain, such as a migration; it would work later.
     Busy(String),
     /// The operation did not come about; for a media change without force: the guest holds the tray.
     Refused(String),
-    /// Anything else.
     Other(String),
 }
 

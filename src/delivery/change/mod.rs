@@ -19,9 +19,6 @@ use crate::libvirt::domain::{Handle, Scope};
 
 /// Puts the file `path` into `drive`; with `force`, a guest that holds the old disc is made to let go. The result says how
 /// it went.
-///
-/// # Errors
-/// How the attempt came out instead.
 pub fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str, force: bool) -> Result<String, Outcome> {
     let mut phases = Phases::begin();
     let mut by_force = false;

@@ -19,10 +19,6 @@ use crate::host::vm::image;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::{Progress, State};
 
-/// One attempt at `job`, for the domain with its request and drive.
-///
-/// # Errors
-/// When its content cannot be made or compared.
 pub fn attempt(
     host: &Host,
     config: &Config,

@@ -28,9 +28,6 @@ const CONNECTING: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The disk that an earlier attempt has left away, if the domain still wants it.
-///
-/// # Errors
-/// When the domain's state cannot be read.
 pub fn left_away(host: &Host, domain: &Domain, request: &Request) -> Result<Option<Drive>> {
     let Some(target) = State::of(host, &domain.uuid)?.and_then(|state| state.detached) else { return Ok(None) };
     let wanted = request.target.as_ref().is_none_or(|wanted| *wanted == target);
@@ -39,9 +36,6 @@ pub fn left_away(host: &Host, domain: &Domain, request: &Request) -> Result<Opti
 }
 
 /// Detaches the disk, unless it is away, and attaches it with the file `path`. The result is what there is to say beyond.
-///
-/// # Errors
-/// How the attempt came out instead.
 pub fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str) -> Result<Option<String>, Outcome> {
     // Both need the guest's help.
     if handle.situation()? == Situation::Paused {
@@ -70,10 +64,6 @@ pub fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str) -> Result
     wait_until_connected(host, handle, &drive.target)
 }
 
-/// Attaches the disk with the file `path`.
-///
-/// # Errors
-/// When libvirt refuses it.
 pub fn attach(handle: &Handle, drive: &Drive, path: &str) -> Result<(), Trouble> {
     handle.add_device(&with_medium(drive, Some(path)), Scope::Live)
 }

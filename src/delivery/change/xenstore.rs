@@ -19,9 +19,6 @@ const MAX_VALUE: usize = 4096;
 const CONNECTED: &str = "4";
 
 /// Whether the disk `target` of the domain `id` is connected with its backend.
-///
-/// # Errors
-/// When the store cannot be asked, or knows no such disk.
 pub fn is_connected(host: &Host, id: u32, target: &str) -> Result<bool> {
     let number = number(target).with_context(|| format!("{target} is no name of a disk of Xen's"))?;
     let path = format!("/local/domain/0/backend/vbd/{id}/{number}/state");
@@ -40,7 +37,6 @@ fn number(target: &str) -> Option<u32> {
     Some(if index < 16 { (202 << 8) | (index << 4) } else { (1 << 28) | (index << 8) })
 }
 
-/// The value at `path`.
 fn read(host: &Host, path: &str) -> Result<String> {
     let asking = || format!("asking xenstore for {path}");
     let device = host.under_root(Path::new("/dev/xen/xenbus"));

@@ -12,7 +12,6 @@ use nix::unistd::read;
 /// Room for most of what is said, without touching more memory than that needs.
 const USUAL: usize = 1 << 14;
 
-/// One descriptor, and what has been said on it.
 pub struct Stream<'a> {
     /// `None` after its end.
     from: Option<BorrowedFd<'a>>,
@@ -26,13 +25,11 @@ pub struct Stream<'a> {
 /// Why listening ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
-    /// Every stream has come to its end.
     All,
     /// One is whole, and may still be open.
     Whole,
     /// One said more than is allowed.
     TooMuch,
-    /// The deadline came first.
     Part,
 }
 
@@ -52,7 +49,6 @@ impl<'a> Stream<'a> {
         Stream { is_whole, ..self }
     }
 
-    /// What was said.
     pub fn said(mut self) -> Vec<u8> {
         self.buffer.truncate(self.len);
         self.buffer
@@ -80,9 +76,6 @@ impl<'a> Stream<'a> {
 
 /// Reads from all `streams` until they end, or one is whole or too long, or `end` comes, even if they never fall silent.
 /// A signal does not end it.
-///
-/// # Errors
-/// When a stream cannot be read.
 pub fn listen(streams: &mut [Stream], end: Instant) -> io::Result<Heard> {
     loop {
         match listen_once(streams, end) {

@@ -33,16 +33,12 @@ pub struct Outcome {
 
 /// Listens to a child by its `streams` and waits for its end, until `end` at most. One that has ended is not reaped: its
 /// number, and that of its process group, go to nobody else before the caller has done so.
-///
-/// # Errors
-/// When a stream cannot be read, or `child` is no child of this process.
 pub fn attend(child: Pid, streams: &mut [Stream], end: Instant) -> io::Result<Outcome> {
     let heard = listen(streams, end)?;
     let ended = matches!(heard, Heard::All | Heard::Part) && has_ended_by(child, end)?;
     Ok(Outcome { heard, ended })
 }
 
-/// Whether the child ends by the deadline.
 fn has_ended_by(child: Pid, end: Instant) -> io::Result<bool> {
     let mut pause = Duration::from_micros(20);
     loop {

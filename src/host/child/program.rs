@@ -13,13 +13,10 @@ use nix::unistd::{Pid, setsid};
 use super::listen::Stream;
 use super::{Outcome, attend};
 
-/// What a program did.
 pub struct Ran {
     /// What became of it, before what was left of it was killed.
     pub outcome: Outcome,
-    /// How it ended, or was killed.
     pub status: ExitStatus,
-    /// What it printed.
     pub output: Vec<u8>,
     /// How its complaint begins.
     pub complaint: Vec<u8>,
@@ -27,9 +24,6 @@ pub struct Ran {
 
 /// Runs `command` until `end`. It may print `max` bytes; of what it complains, `max_complaint` are kept. Nothing of it is
 /// left afterwards but what has begun a session of its own.
-///
-/// # Errors
-/// When it cannot be started or attended.
 pub fn run(command: Command, end: Instant, max: usize, max_complaint: usize) -> Result<Ran> {
     let (mut child, output, complaint) = start(command).context("starting it")?;
     let leader = Pid::from_raw(child.id().cast_signed());

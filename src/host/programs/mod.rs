@@ -11,7 +11,6 @@ use anyhow::Result;
 use crate::context::disc::facts::Facts;
 use crate::host::vm::results::Results;
 
-/// Where the facts of a program come from.
 pub trait ProgramFacts {
     /// The facts that `program` gives for the VM that a disc is made for.
     ///

@@ -30,18 +30,11 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// A runner for the VM called `name`.
-    ///
-    /// # Errors
-    /// When the last results cannot be read.
     pub fn new(host: &'a Host, name: &'a str, uuid: &'a Uuid, limits: &'a Limits) -> Result<Runner<'a>> {
         Ok(Runner { name, uuid, limits, results: Results::of(host, uuid)?, warnings: Vec::new() })
     }
 
     /// Writes the results down for the hook, as those of `vm`; gives what went wrong, and what is used instead.
-    ///
-    /// # Errors
-    /// When they cannot be written.
     pub fn remember(self, vm: &Vm) -> Result<Vec<String>> {
         vm.remember(&self.results)?;
         Ok(self.warnings)

@@ -17,7 +17,6 @@ pub struct Vm<'h> {
     pub(super) lock: VmLock,
 }
 
-/// A disc in its place.
 #[derive(Debug)]
 pub struct Disc<'p> {
     /// Its number and reason.
@@ -29,14 +28,10 @@ pub struct Disc<'p> {
 
 impl<'h> Vm<'h> {
     /// Waits until nobody else holds the VM.
-    ///
-    /// # Errors
-    /// When its lock cannot be made or taken.
     pub fn hold(host: &'h Host, uuid: &Uuid) -> Result<Vm<'h>> {
         Ok(Vm { host, lock: VmLock::wait(host, uuid)? })
     }
 
-    /// Which one it is.
     pub fn uuid(&self) -> &Uuid {
         self.lock.uuid()
     }

@@ -14,14 +14,11 @@ use crate::context::uuid::Uuid;
 use crate::host::clock;
 use crate::host::paths::Host;
 
-/// Change one VM's medium.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Job {
-    /// Whose medium.
     pub uuid: Uuid,
     /// The VM's name when the job was noted, for messages.
     pub name: String,
-    /// Why.
     pub reason: Reason,
     /// Whether a guest that does not let go is made to at once.
     #[serde(default)]
@@ -42,7 +39,6 @@ impl Job {
         Job { uuid, name: name.to_owned(), reason, force, driver, noted, id: format!("{noted}-{}", process::id()) }
     }
 
-    /// The same job for a VM of `driver`.
     pub fn with(self, driver: Driver) -> Job {
         Job { driver, ..self }
     }
@@ -58,9 +54,6 @@ impl Job {
     }
 
     /// The VM's job. One whose file is damaged is a refresh, so that nothing is lost.
-    ///
-    /// # Errors
-    /// When the file is there and cannot be read.
     pub fn of(host: &Host, uuid: &Uuid) -> Result<Option<Job>> {
         Ok(match record::read::<Job>(&host.job_file(uuid))? {
             Found::Nothing => None,
@@ -75,9 +68,6 @@ impl Job {
     }
 
     /// All jobs, oldest first; files with other names are not ours to judge.
-    ///
-    /// # Errors
-    /// When the spool is there and cannot be read.
     pub fn all(host: &Host) -> Result<Vec<Job>> {
         let mut jobs = Vec::new();
         for uuid in record::listed(&host.jobs_dir())? {
@@ -88,9 +78,6 @@ impl Job {
     }
 
     /// Whether this is still the VM's newest job.
-    ///
-    /// # Errors
-    /// As [`Job::of`].
     pub fn is_newest(&self, host: &Host) -> Result<bool> {
         Ok(Job::of(host, &self.uuid)?.is_some_and(|newest| newest.id == self.id))
     }

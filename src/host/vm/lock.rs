@@ -22,10 +22,6 @@ pub(super) struct VmLock {
 }
 
 impl VmLock {
-    /// Waits for the VM's lock.
-    ///
-    /// # Errors
-    /// When the lock file cannot be made or locked.
     pub fn wait(host: &Host, uuid: &Uuid) -> Result<VmLock> {
         let path = host.lock_file(uuid);
         let file = loop {
@@ -41,16 +37,12 @@ impl VmLock {
         Ok(VmLock { uuid: uuid.clone(), path, _file: file })
     }
 
-    /// Whose lock it is.
     pub fn uuid(&self) -> &Uuid {
         &self.uuid
     }
 
     /// Gives the lock back and removes its file, when nothing of the VM is left on this host. Whoever waits for the
     /// removed file notices and takes a new one.
-    ///
-    /// # Errors
-    /// When the file cannot be removed.
     pub fn retire(self) -> Result<()> {
         file::remove(&self.path)
     }
@@ -62,9 +54,6 @@ pub struct HelperLock(#[expect(dead_code, reason = "held, not used: dropping it 
 
 impl HelperLock {
     /// Takes the lock unless another helper has it.
-    ///
-    /// # Errors
-    /// When the lock file cannot be made or locked.
     pub fn try_now(host: &Host) -> Result<Option<HelperLock>> {
         let path = host.helper_lock_file();
         let file = open(host, &path)?;

@@ -18,7 +18,6 @@ use crate::host::paths::Host;
 /// Longest message, in characters: some quote what is faulty, and that may be as large as a VM's XML.
 const MAX_MESSAGE: usize = 2_000;
 
-/// How far a disc has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Progress {
@@ -30,17 +29,14 @@ pub enum Progress {
     Failed,
 }
 
-/// The state of one VM's disc on this host.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct State {
-    /// Whose.
     pub uuid: Uuid,
     /// The VM's name at that time.
     pub name: String,
     /// The driver that runs the VM; not written for QEMU's.
     #[serde(default, skip_serializing_if = "Driver::is_qemu")]
     pub driver: Driver,
-    /// How far it has come.
     pub progress: Progress,
     /// Whether it waits for the VM's next start, restore or arrival, so that nothing can be done before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -86,12 +82,10 @@ enum Seen {
 }
 
 impl<'a> About<'a> {
-    /// A VM that starts, arrives or is restored.
     pub fn coming(name: &'a str, driver: Driver, reason: Reason) -> About<'a> {
         About { name, driver, reason, seen: Seen::Coming }
     }
 
-    /// A VM that runs here.
     pub fn running(name: &'a str, driver: Driver, reason: Reason) -> About<'a> {
         About { name, driver, reason, seen: Seen::Running }
     }
@@ -104,33 +98,21 @@ impl<'a> About<'a> {
 
 impl State {
     /// The VM's state; `None` when it has ended here, there is none, or its file is damaged (the next disc writes it anew).
-    ///
-    /// # Errors
-    /// When the file is there and cannot be read.
     pub fn of(host: &Host, uuid: &Uuid) -> Result<Option<State>> {
         Ok(State::known(host, uuid)?.filter(|state| !state.left))
     }
 
     /// The same, also of a VM that has ended here.
-    ///
-    /// # Errors
-    /// As [`State::of`].
     pub fn known(host: &Host, uuid: &Uuid) -> Result<Option<State>> {
         Ok(record::read(&host.state_file(uuid))?.whole().filter(|state: &State| state.uuid == *uuid))
     }
 
     /// The states of all VMs that have not ended here, by name.
-    ///
-    /// # Errors
-    /// When the directory or a file is there and cannot be read.
     pub fn all(host: &Host) -> Result<Vec<State>> {
         Ok(State::all_known(host)?.into_iter().filter(|state| !state.left).collect())
     }
 
     /// The same, also of VMs that have ended here.
-    ///
-    /// # Errors
-    /// As [`State::all`].
     pub fn all_known(host: &Host) -> Result<Vec<State>> {
         let mut states = Vec::new();
         for uuid in record::listed(&host.state_dir())? {

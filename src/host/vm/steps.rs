@@ -8,10 +8,7 @@ use super::record;
 use super::state::{About, Progress, State};
 use crate::host::clock;
 
-/// The steps. Each is written down as of now.
-///
-/// # Errors
-/// When the state cannot be read or written.
+/// Each step is written down as of now.
 impl Vm<'_> {
     /// The newest disc, which may have been made just now, is in the drive, and the guest knows as far as it can.
     pub fn delivered(&self, about: About, disc: Option<&Disc>, message: &str) -> Result<()> {

@@ -28,9 +28,6 @@ pub enum Absent {
 /// Removes what is left of VMs of `driver` that ended: without our noticing, for example while the hook was not installed,
 /// or with a disc that was left for a snapshot or a saved state and that none of these names any more. `running` are those
 /// that run; `look` tells of another whether it is absent, and `gone` is told which are removed.
-///
-/// # Errors
-/// When the states cannot be read, or something stays that should not.
 pub fn sweep(
     host: &Host,
     driver: Driver,
@@ -64,9 +61,6 @@ pub fn sweep(
 }
 
 /// Removes the half-written files that killed hooks and helpers have left in our directories.
-///
-/// # Errors
-/// When one stays.
 pub fn tidy(host: &Host, config: &Config) -> Result<()> {
     let dirs = [host.under_root(&config.image_dir), host.jobs_dir(), host.state_dir(), host.facts_dir()];
     dirs.iter().try_for_each(|dir| file::tidy(dir))
