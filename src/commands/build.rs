@@ -17,7 +17,7 @@ use crate::host::paths::Host;
 
 /// Write the disc of a domain's XML to a file.
 #[derive(Debug, Args)]
-pub struct Build {
+pub(super) struct Build {
     /// The file with the domain's XML.
     #[arg(long, value_name = "FILE")]
     pub xml: PathBuf,
@@ -26,7 +26,7 @@ pub struct Build {
     pub output: PathBuf,
 }
 
-pub fn build(host: &Host, options: &Build) -> Result<u8> {
+pub(super) fn build(host: &Host, options: &Build) -> Result<u8> {
     let config = Config::load(host)?;
     let xml = vm::xml_file(&options.xml)?;
     let domain = Domain::read(&xml)?;

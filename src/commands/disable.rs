@@ -22,14 +22,14 @@ use crate::libvirt::trouble::Trouble;
 
 /// Let a VM take part no more, and take our disc out of its drive.
 #[derive(Debug, Args)]
-pub struct Disable {
+pub(super) struct Disable {
     /// The VM's name or UUID.
     pub vm: String,
 }
 
 /// Lets the VM take part no more: its opt-in, our disc in its drive, and our files of it are removed. A disc that the guest
 /// holds stays with it until it stops.
-pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u8> {
+pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u8> {
     let config = Config::load(host)?;
     let libvirt = vm::connect(host, &config)?;
     let handle = libvirt.find(&options.vm)?;

@@ -14,7 +14,7 @@ use crate::host::paths::Host;
 /// One line a check: good, warning or bad, and what to do. Nothing is changed.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Doctor {
+pub(super) struct Doctor {
     /// As a JSON array, one object a finding.
     #[arg(long)]
     pub json: bool,
@@ -22,7 +22,7 @@ pub struct Doctor {
 
 const EXIT_CODES: &str = "Exit codes: 0 nothing is bad, though there may be warnings; 1 something is bad.";
 
-pub fn doctor(host: &Host, options: &Doctor, out: &mut impl Write) -> Result<u8> {
+pub(super) fn doctor(host: &Host, options: &Doctor, out: &mut impl Write) -> Result<u8> {
     let report = examine(host);
     if options.json {
         report.write_json(out)?

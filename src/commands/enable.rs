@@ -24,7 +24,7 @@ use crate::libvirt::domain::Scope;
 
 /// Let a VM take part: mark its XML, and find or add its CD-ROM drive.
 #[derive(Debug, Args)]
-pub struct Enable {
+pub(super) struct Enable {
     /// The VM's name or UUID.
     pub vm: String,
     /// The drive for the disc, such as sda; else an empty one.
@@ -47,7 +47,7 @@ fn formats() -> impl TypedValueParser<Value = Format> {
 }
 
 /// Lets the VM take part. Everything is checked before the first change; running it again changes nothing.
-pub fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8> {
+pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8> {
     let config = Config::load(host)?;
     let libvirt = vm::connect(host, &config)?;
     let handle = libvirt.find(&options.vm)?;

@@ -20,7 +20,7 @@ use crate::host::programs::run::Runner;
 /// Show what would be on a VM's disc, made now on this host.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("whose").required(true).args(["vm", "xml"])))]
-pub struct Preview {
+pub(super) struct Preview {
     /// The VM's name or UUID.
     pub vm: Option<String>,
     /// A file with a domain's XML, instead of a VM.
@@ -34,7 +34,7 @@ pub struct Preview {
     pub explain: bool,
 }
 
-pub fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> Result<u8> {
+pub(super) fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> Result<u8> {
     let config = Config::load(host)?;
     let xml = match (&options.xml, &options.vm) {
         (Some(file), _) => vm::xml_file(file)?,
@@ -75,7 +75,7 @@ fn list(files: &Composed, out: &mut impl Write) -> Result<()> {
 }
 
 /// All that a disc made now would be made of; what went wrong with programs is told on stderr.
-pub fn gather<'a>(host: &'a Host, config: &'a Config, subject: Subject<'a>) -> Result<Sources<'a>> {
+pub(super) fn gather<'a>(host: &'a Host, config: &'a Config, subject: Subject<'a>) -> Result<Sources<'a>> {
     let mut programs = Runner::new(host, subject.name, subject.uuid, &config.limits)?;
     let sources = Sources::gather(host, config, subject, &mut programs)?;
     for warning in programs.warnings() {

@@ -24,7 +24,7 @@ use crate::libvirt::domain::{Handle, Scope, Situation};
 /// Bring the discs of running VMs up to date, if their content changed.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("which").required(true).args(["vms", "all"])))]
-pub struct Refresh {
+pub(super) struct Refresh {
     /// Names or UUIDs.
     #[arg(value_name = "VM")]
     pub vms: Vec<String>,
@@ -46,7 +46,7 @@ const WATCH: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// When a VM does not exist or takes no part, before anything is asked for.
-pub fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u8> {
+pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u8> {
     let config = Config::load(host)?;
     let libvirt = vm::connect(host, &config)?;
     let handles: Vec<Handle> = match options.all {
@@ -84,7 +84,7 @@ pub fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u
 }
 
 /// Gives the jobs to the helper and watches until each is done, has failed, or waits for a guest for longer than it should.
-pub fn deliver_and_watch(host: &Host, config: &Config, jobs: Vec<Job>, out: &mut impl Write) -> Result<u8> {
+pub(super) fn deliver_and_watch(host: &Host, config: &Config, jobs: Vec<Job>, out: &mut impl Write) -> Result<u8> {
     for job in &jobs {
         Vm::hold(host, &job.uuid)?.note(job)?;
     }

@@ -17,7 +17,7 @@ use crate::host::vm::state::{Progress, State};
 
 /// Show what became of the discs of this host's VMs.
 #[derive(Debug, Args)]
-pub struct Status {
+pub(super) struct Status {
     /// One VM's name or UUID, instead of all.
     pub vm: Option<String>,
     /// As a JSON array, one object a VM.
@@ -38,7 +38,7 @@ struct Line {
     job_waiting: bool,
 }
 
-pub fn status(host: &Host, options: &Status, out: &mut impl Write) -> Result<u8> {
+pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Result<u8> {
     let mut states = State::all(host)?;
     if let Some(vm) = &options.vm {
         states.retain(|state| state.name == *vm || state.uuid.to_string() == vm.to_lowercase());
@@ -73,7 +73,7 @@ fn line(host: &Host, state: State) -> Result<Line> {
     })
 }
 
-pub fn word(progress: Progress) -> &'static str {
+fn word(progress: Progress) -> &'static str {
     match progress {
         Progress::Delivered => "delivered",
         Progress::Waiting => "waiting",

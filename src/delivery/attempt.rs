@@ -27,7 +27,7 @@ use crate::libvirt::connection::Libvirt;
 use crate::libvirt::domain::{Handle, Scope, Situation};
 
 /// What there is to say of a disc whose content is the same.
-pub const SAME: &str = "the content is the same; the disc stays";
+pub(crate) const SAME: &str = "the content is the same; the disc stays";
 
 /// What bringing a disc up to date came to.
 struct Update {
@@ -40,7 +40,7 @@ struct Update {
 }
 
 #[derive(Clone, Copy)]
-pub struct Attempts<'a> {
+pub(crate) struct Attempts<'a> {
     pub host: &'a Host,
     pub libvirt: &'a Libvirt,
 }
@@ -48,7 +48,7 @@ pub struct Attempts<'a> {
 impl Attempts<'_> {
     /// One attempt at `job`; with `force`, a guest that holds our old disc is made to let go. Takes 5 seconds at most when
     /// the guest does not answer, and some ten milliseconds when it does.
-    pub fn attempt(&self, job: &Job, force: bool) -> Outcome {
+    pub(crate) fn attempt(&self, job: &Job, force: bool) -> Outcome {
         self.try_attempt(job, force).unwrap_or_else(|attempt| attempt)
     }
 

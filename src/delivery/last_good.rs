@@ -13,14 +13,14 @@ use crate::host::vm::state::State;
 use crate::libvirt::domain::Handle;
 
 /// A VM's disc before the newest, and what was known of it.
-pub struct LastGood {
+pub(super) struct LastGood {
     image: Kept,
     state: State,
 }
 
 impl LastGood {
     /// Keeps the newest disc while a newer one takes its place; `None` when it is not there, or cannot be kept.
-    pub fn keep(vm: &Vm) -> Result<Option<LastGood>> {
+    pub(super) fn keep(vm: &Vm) -> Result<Option<LastGood>> {
         Ok(vm.keep()?.map(|(image, state)| LastGood { image, state }))
     }
 
@@ -28,7 +28,7 @@ impl LastGood {
     ///
     /// # Errors
     /// When it stays out of either; the drive may be empty then.
-    pub fn put_back(self, host: &Host, handle: &Handle, drive: &Drive) -> Result<()> {
+    pub(super) fn put_back(self, host: &Host, handle: &Handle, drive: &Drive) -> Result<()> {
         let LastGood { image, state } = self;
         let path = state.image.clone().context("nothing is known of the last disc's place")?;
         let vm = Vm::hold(host, &state.uuid)?;

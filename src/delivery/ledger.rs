@@ -16,7 +16,7 @@ use crate::host::vm::state::State;
 /// What fails when a state cannot be written.
 const NOTING: &str = "noting how far a disc has come";
 
-pub struct Ledger<'a> {
+pub(super) struct Ledger<'a> {
     pub host: &'a Host,
     pub log: &'a mut Log,
     /// Jobs that stay in the spool for another helper.
@@ -26,7 +26,7 @@ pub struct Ledger<'a> {
 impl Ledger<'_> {
     /// Writes down what became of a job. `wanted` tells whether a snapshot or a saved state of a VM that is gone names its
     /// image.
-    pub fn write(
+    pub(super) fn write(
         &mut self,
         action: Action<Job>,
         force_after: ForceAfter,

@@ -1,7 +1,7 @@
 //! The helper: does the jobs in the spool, one process for the whole host, and ends when there is nothing left to do.
 //! A job leaves the spool when it is done or its VM is gone, so that a helper that dies loses nothing.
 
-pub mod attempt;
+pub(crate) mod attempt;
 mod change;
 mod last_good;
 mod ledger;
@@ -42,7 +42,7 @@ const MEMORY: u64 = 4 << 30;
 ///
 /// # Errors
 /// When the spool cannot be read or libvirt cannot be reached. The jobs stay.
-pub fn deliver(host: &Host) -> Result<()> {
+pub(crate) fn deliver(host: &Host) -> Result<()> {
     limit_memory(MEMORY).context("setting the memory limit")?;
     let mut log = Log::open(host);
     let mut given_up = HashSet::new();

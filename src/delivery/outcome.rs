@@ -4,7 +4,7 @@ use crate::libvirt::trouble::Trouble;
 
 /// How a job came out of one attempt.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     Done(String),
     /// The drive holds a disc of the same content; nothing was done.
     Unchanged,

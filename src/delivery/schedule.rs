@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const TRIES: u32 = 4;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order<J> {
+pub(super) struct Order<J> {
     pub uuid: Uuid,
     /// Which one it is: a newer one of the same VM is another.
     pub job: J,
@@ -29,7 +29,7 @@ pub struct Order<J> {
 }
 
 #[derive(Debug)]
-pub enum Event<J> {
+pub(super) enum Event<J> {
     Job(Order<J>),
     /// The VM was looked at, and is there.
     Found(Presence),
@@ -37,7 +37,7 @@ pub enum Event<J> {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Presence {
+pub(super) enum Presence {
     /// It arrives, or was not looked at.
     Arriving,
     Running,
@@ -51,7 +51,7 @@ pub enum Presence {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Action<J> {
+pub(super) enum Action<J> {
     /// An attempt, at which a guest that holds its disc is made to let go, or is not.
     Attempt {
         job: J,
@@ -99,32 +99,32 @@ struct Entry<J> {
 
 /// All jobs of a helper for the VMs of one driver.
 #[derive(Debug)]
-pub struct Schedule<J> {
+pub(super) struct Schedule<J> {
     entries: HashMap<Uuid, Entry<J>>,
     /// How long a guest may hold its old disc; for ever without.
     pub grace: Option<Duration>,
 }
 
 impl<J: Clone + PartialEq> Schedule<J> {
-    pub fn new(grace: Option<Duration>) -> Schedule<J> {
+    pub(super) fn new(grace: Option<Duration>) -> Schedule<J> {
         Schedule { entries: HashMap::new(), grace }
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// The VMs that have to be looked at, for what they wait for may have come.
-    pub fn to_look_at(&self) -> Vec<Uuid> {
+    pub(super) fn to_look_at(&self) -> Vec<Uuid> {
         let waits = |entry: &&Entry<J>| entry.step == Step::Waiting;
         self.entries.values().filter(waits).map(|entry| entry.order.uuid.clone()).collect()
     }
 
-    pub fn job(&self, uuid: &Uuid) -> Option<&J> {
+    pub(super) fn job(&self, uuid: &Uuid) -> Option<&J> {
         self.entries.get(uuid).map(|entry| &entry.order.job)
     }
 
-    pub fn next_attempt(&self) -> Option<Instant> {
+    pub(super) fn next_attempt(&self) -> Option<Instant> {
         let from = |entry: &Entry<J>| match entry.step {
             Step::From(then) => Some(then),
             Step::Waiting | Step::InWork(_) => None,
@@ -133,14 +133,14 @@ impl<J: Clone + PartialEq> Schedule<J> {
     }
 
     /// The connection was lost: whoever was at work has ended, and all is looked at again.
-    pub fn begin_again(&mut self) {
+    pub(super) fn begin_again(&mut self) {
         for entry in self.entries.values_mut().filter(|entry| matches!(entry.step, Step::InWork(_))) {
             entry.step = Step::Waiting;
         }
     }
 
     /// The attempts that are due at `now`.
-    pub fn due(&mut self, now: Instant) -> Vec<Action<J>> {
+    pub(super) fn due(&mut self, now: Instant) -> Vec<Action<J>> {
         let grace = self.grace;
         let is_due = |entry: &&mut Entry<J>| matches!(entry.step, Step::From(then) if then <= now);
         let attempt = |entry: &mut Entry<J>| {
@@ -154,7 +154,7 @@ impl<J: Clone + PartialEq> Schedule<J> {
     }
 
     /// What follows from `event`, which happens to the VM `uuid` at `now`.
-    pub fn on(&mut self, now: Instant, uuid: &Uuid, event: Event<J>) -> Option<Action<J>> {
+    pub(super) fn on(&mut self, now: Instant, uuid: &Uuid, event: Event<J>) -> Option<Action<J>> {
         match event {
             Event::Job(order) => {
                 self.take(order);

@@ -37,13 +37,13 @@ const LOOK: Duration = Duration::from_secs(2);
 const NEVER_CAME: u64 = 30;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Session {
+pub(super) enum Session {
     Finished,
     Lost,
 }
 
 /// All jobs of this helper for the VMs of one driver, through all its connections.
-pub struct Coordinator<'a> {
+pub(super) struct Coordinator<'a> {
     pub(super) ledger: Ledger<'a>,
     driver: Driver,
     /// How long a guest may hold its old disc; follows the configuration.
@@ -52,13 +52,13 @@ pub struct Coordinator<'a> {
 }
 
 impl<'a> Coordinator<'a> {
-    pub fn new(ledger: Ledger<'a>, config: &Config, driver: Driver) -> Coordinator<'a> {
+    pub(super) fn new(ledger: Ledger<'a>, config: &Config, driver: Driver) -> Coordinator<'a> {
         let force_after = config.force_after;
         Coordinator { ledger, driver, force_after, schedule: Schedule::new(force_after.grace()) }
     }
 
     /// Works with one connection until every job is done or given up, or the connection is lost.
-    pub fn session(&mut self, libvirt: &Libvirt) -> Result<Session> {
+    pub(super) fn session(&mut self, libvirt: &Libvirt) -> Result<Session> {
         let (to_us, messages) = channel();
         // Register for events first and look second, so that nothing happens in between unseen.
         let happened = to_us.clone();

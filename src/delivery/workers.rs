@@ -8,19 +8,19 @@ use super::outcome::Outcome;
 use crate::context::uuid::Uuid;
 use crate::host::vm::job::Job;
 
-pub enum Message {
+pub(super) enum Message {
     Happened(Uuid),
     Ended(Job, Outcome),
 }
 
-pub struct Task {
+pub(super) struct Task {
     pub job: Job,
     /// Whether the guest is made to let go of the old disc.
     pub force: bool,
 }
 
 /// A worker: attempts until there are no more tasks, or the daemon is gone.
-pub fn work(attempts: Attempts, queue: &Mutex<Receiver<Task>>, told: &Sender<Message>) {
+pub(super) fn work(attempts: Attempts, queue: &Mutex<Receiver<Task>>, told: &Sender<Message>) {
     loop {
         // One worker waits for a task while the others wait for their turn.
         let task = match queue.lock() {

@@ -88,7 +88,7 @@ fn may_run(host: &Host, profile: &str, program: &Path) -> Option<bool> {
     Some(u32::from_str_radix(allowed.trim(), 16).ok()? & 1 != 0)
 }
 
-pub fn check(host: &Host, config: &Config, daemons: &[Daemon], hooks: &[Installed], report: &mut Report) {
+pub(super) fn check(host: &Host, config: &Config, daemons: &[Daemon], hooks: &[Installed], report: &mut Report) {
     let check = &mut report.check("apparmor");
     if fs::read_to_string(host.apparmor_enabled_file()).unwrap_or_default().trim() != "Y" {
         return check.good("it is not in use");

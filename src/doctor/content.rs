@@ -16,7 +16,7 @@ use crate::host::layers;
 use crate::host::paths::Host;
 use crate::host::programs::ProgramFacts;
 
-pub fn check_configuration(host: &Host, report: &mut Report) -> Option<Config> {
+pub(super) fn check_configuration(host: &Host, report: &mut Report) -> Option<Config> {
     let path = host.config_file();
     let check = &mut report.check("configuration");
     match Config::load(host) {
@@ -36,7 +36,7 @@ pub fn check_configuration(host: &Host, report: &mut Report) -> Option<Config> {
 }
 
 /// Checks the data for every VM, and for each VM that has data of its own here.
-pub fn check_content(host: &Host, config: &Config, report: &mut Report) {
+pub(super) fn check_content(host: &Host, config: &Config, report: &mut Report) {
     let check = &mut report.check("content");
     let mut programs = NotRun::default();
     let nobody = "00000000-0000-0000-0000-000000000000".parse();

@@ -25,7 +25,7 @@ use crate::host::vm::state::State;
 
 /// A daemon that has a driver of ours.
 #[derive(Debug)]
-pub struct Daemon {
+pub(super) struct Daemon {
     /// Its name, and that of its unit.
     pub name: &'static str,
     pub pid: u32,
@@ -39,7 +39,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// Those with `driver` that run, as their files in /run say.
-    pub fn running(host: &Host, driver: Driver) -> Vec<Daemon> {
+    pub(super) fn running(host: &Host, driver: Driver) -> Vec<Daemon> {
         ["libvirtd", modular(driver)].into_iter().filter_map(|name| Daemon::called(host, name)).collect()
     }
 
@@ -71,7 +71,7 @@ fn modular(driver: Driver) -> &'static str {
 }
 
 /// The name of the unit that this host has for its daemon, as far as can be told while none runs.
-pub fn unit(host: &Host, driver: Driver) -> &'static str {
+pub(super) fn unit(host: &Host, driver: Driver) -> &'static str {
     let modular = modular(driver);
     if host.daemon_pid_file(modular).exists() { modular } else { "libvirtd" }
 }
@@ -105,7 +105,7 @@ fn started(host: &Host, process: PathBuf) -> Option<SystemTime> {
     SystemTime::now().checked_sub(age)
 }
 
-pub fn check(host: &Host, driver: Driver, daemons: &[Daemon], installed: &[Installed], report: &mut Report) {
+pub(super) fn check(host: &Host, driver: Driver, daemons: &[Daemon], installed: &[Installed], report: &mut Report) {
     let check = &mut report.check("daemon");
     if daemons.is_empty() {
         check.warning(

@@ -11,7 +11,7 @@ use crate::host::paths::Host;
 const OURS: &str = "/usr/sbin/virt-recontext-hook";
 
 /// A program that runs whenever libvirt calls a hook: the hook itself, or the one that a script names.
-pub struct Called<'a> {
+pub(super) struct Called<'a> {
     pub hook: &'a Installed,
     /// Where the program is looked for.
     pub path: PathBuf,
@@ -22,7 +22,7 @@ pub struct Called<'a> {
 }
 
 /// Who may not run a program.
-pub struct Denial<'a> {
+pub(super) struct Denial<'a> {
     pub who: &'a str,
     /// The program's label, as a part of the sentence; empty where labels do not count.
     pub label: &'a str,
@@ -32,7 +32,7 @@ pub struct Denial<'a> {
 
 impl Called<'_> {
     /// All that are there: one that may not be run stops every VM, whosever it is.
-    pub fn all<'a>(host: &Host, hooks: &'a [Installed], daemons: &[Daemon]) -> Vec<Called<'a>> {
+    pub(super) fn all<'a>(host: &Host, hooks: &'a [Installed], daemons: &[Daemon]) -> Vec<Called<'a>> {
         let mut all = Vec::new();
         for hook in hooks.iter().filter(|hook| hook.standing == Standing::Called) {
             let mut add = |path: PathBuf, by_script| {
@@ -53,7 +53,7 @@ impl Called<'_> {
     }
 
     /// Says that it is denied. What libvirt then does is known; what a script does is not, for it may hide the failure.
-    pub fn deny(&self, host: &Host, denial: &Denial, remedy: &str, check: &mut Check) {
+    pub(super) fn deny(&self, host: &Host, denial: &Denial, remedy: &str, check: &mut Check) {
         let Denial { who, label, by } = denial;
         let (hook, real) = (self.hook.path.display(), self.real.display());
         let named = host.seen_inside(&self.path);
@@ -74,7 +74,7 @@ impl Called<'_> {
     }
 
     /// How it comes to be where every policy lets it run: by `install`, a command; or `mend`, if it is there already.
-    pub fn remedy(&self, install: &str, mend: &str) -> String {
+    pub(super) fn remedy(&self, install: &str, mend: &str) -> String {
         let (hook, real) = (self.hook.path.display(), self.real.display());
         match &self.hook.program {
             _ if self.real == Path::new(OURS) => mend.to_owned(),

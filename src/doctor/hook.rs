@@ -28,7 +28,7 @@ const LEFT_OVER: [&str; 14] = [
     ".rpmorig",
 ];
 
-pub fn check(host: &Host, driver: Driver, installed: &[Installed], report: &mut Report) {
+pub(super) fn check(host: &Host, driver: Driver, installed: &[Installed], report: &mut Report) {
     let check = &mut report.check("hook");
     let ours: Vec<&Installed> = installed.iter().filter(|hook| hook.is_ours()).collect();
     for hook in &ours {
@@ -123,7 +123,7 @@ fn absent(host: &Host, driver: Driver, installed: &[Installed], check: &mut Chec
     }
 }
 
-pub fn check_others(host: &Host, driver: Driver, installed: &[Installed], report: &mut Report) {
+pub(super) fn check_others(host: &Host, driver: Driver, installed: &[Installed], report: &mut Report) {
     let check = &mut report.check("other-hooks");
     let hooks = host.hooks_dir();
     let directory = format!("{}.d", driver.hook());

@@ -22,7 +22,7 @@ const MAX_PROGRAM: u64 = 128 << 20;
 const NAME: &str = "virt-recontext-hook ";
 
 #[derive(Debug)]
-pub struct Installed {
+pub(super) struct Installed {
     pub path: PathBuf,
     pub standing: Standing,
     pub program: Program,
@@ -32,7 +32,7 @@ pub struct Installed {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Standing {
+pub(super) enum Standing {
     Called,
     /// It is not: nobody may execute it.
     NotExecutable,
@@ -43,7 +43,7 @@ pub enum Standing {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Program {
+pub(super) enum Program {
     /// Our hook, of this version.
     Hook(String),
     Helper,
@@ -55,7 +55,7 @@ pub enum Program {
 
 impl Installed {
     /// All of them, in the order in which libvirtd calls them.
-    pub fn all(host: &Host, driver: Driver) -> Vec<Installed> {
+    pub(super) fn all(host: &Host, driver: Driver) -> Vec<Installed> {
         let mut paths = vec![host.hook(driver)];
         let entries = fs::read_dir(host.more_hooks_dir(driver)).into_iter().flatten();
         let mut further: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -81,12 +81,12 @@ impl Installed {
     }
 
     /// Whether it is our hook, or calls it.
-    pub fn is_ours(&self) -> bool {
+    pub(super) fn is_ours(&self) -> bool {
         matches!(self.program, Program::Hook(_) | Program::Script(_))
     }
 
     /// Whether it is meant to be our hook, though nothing is there.
-    pub fn leads_to_ours(&self) -> bool {
+    pub(super) fn leads_to_ours(&self) -> bool {
         let named = |path: &Path| path.file_name().is_some_and(|name| name == NAME.trim_end());
         matches!(&self.standing, Standing::Dangling(target) if named(target))
     }

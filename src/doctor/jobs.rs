@@ -8,9 +8,9 @@ use crate::host::paths::Host;
 use crate::host::vm::job::Job;
 
 /// A job that waits for longer, in seconds, should be in a helper's hands.
-pub const SOON: u64 = 60;
+pub(super) const SOON: u64 = 60;
 
-pub fn check(host: &Host, report: &mut Report) {
+pub(super) fn check(host: &Host, report: &mut Report) {
     let check = &mut report.check("jobs");
     let jobs = match Job::all(host) {
         Ok(jobs) => jobs,
@@ -35,7 +35,7 @@ pub fn check(host: &Host, report: &mut Report) {
 
 /// Whether somebody holds the helper's lock. Read from /proc/locks: to try the lock would be to hold it, and a helper
 /// that starts just then would leave again.
-pub fn helper_is_at_work(host: &Host) -> bool {
+pub(super) fn helper_is_at_work(host: &Host) -> bool {
     let Ok(lock) = fs::metadata(host.helper_lock_file()) else { return false };
     let inode = format!(":{}", lock.ino());
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();

@@ -15,7 +15,7 @@ use crate::host::config::Config;
 use crate::host::file;
 use crate::host::paths::Host;
 
-pub fn check_helper(host: &Host, report: &mut Report) {
+pub(super) fn check_helper(host: &Host, report: &mut Report) {
     let helper = host.helper();
     let usable = || -> Result<()> {
         let metadata = fs::metadata(&helper).with_context(|| format!("looking for {}", helper.display()))?;
@@ -37,7 +37,7 @@ pub fn check_helper(host: &Host, report: &mut Report) {
 }
 
 /// Checks that somebody takes log lines. None is sent.
-pub fn check_log(host: &Host, report: &mut Report) {
+pub(super) fn check_log(host: &Host, report: &mut Report) {
     let socket = host.log_socket();
     let connected = UnixDatagram::unbound().and_then(|unbound| unbound.connect(&socket));
     let check = &mut report.check("log");
@@ -52,7 +52,7 @@ pub fn check_log(host: &Host, report: &mut Report) {
     }
 }
 
-pub fn check_images(host: &Host, config: &Config, report: &mut Report) {
+pub(super) fn check_images(host: &Host, config: &Config, report: &mut Report) {
     let check = &mut report.check("images");
     let shown = config.image_dir.display();
     let dir = host.under_root(&config.image_dir);
@@ -123,7 +123,7 @@ fn closed_to_qemu(dir: &Path) -> bool {
     fs::metadata(dir).is_ok_and(|metadata| metadata.mode() & 0o001 == 0)
 }
 
-pub fn check_run_dir(host: &Host, report: &mut Report) {
+pub(super) fn check_run_dir(host: &Host, report: &mut Report) {
     let check = &mut report.check("run-directory");
     let dir = host.run_dir();
     let shown = dir.display();

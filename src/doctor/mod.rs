@@ -17,7 +17,7 @@ mod selinux;
 mod survey;
 mod vm;
 
-pub use self::report::Report;
+pub(crate) use self::report::Report;
 
 use self::daemon::Daemon;
 use self::installed::Installed;
@@ -25,7 +25,7 @@ use self::survey::Survey;
 use crate::host::config::Config;
 use crate::host::paths::Host;
 
-pub fn examine(host: &Host) -> Report {
+pub(crate) fn examine(host: &Host) -> Report {
     let mut report = Report::default();
     // What does not depend on a broken configuration is still worth a look.
     let driver = Config::load(host).unwrap_or_default().driver(host);

@@ -9,7 +9,7 @@ use serde::Serialize;
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+enum Level {
     Good,
     /// It works, or may work; somebody should look.
     Warning,
@@ -29,7 +29,7 @@ struct Finding {
 
 /// All that was found, in the order of the checks, but that what stops all VMs comes first.
 #[derive(Debug, Default)]
-pub struct Report {
+pub(crate) struct Report {
     findings: Vec<Finding>,
     /// How many of them, the first ones, stop all VMs.
     stopping: usize,
@@ -37,21 +37,21 @@ pub struct Report {
 
 impl Report {
     /// What one check finds is said to this.
-    pub fn check(&mut self, check: &'static str) -> Check<'_> {
+    pub(crate) fn check(&mut self, check: &'static str) -> Check<'_> {
         Check { report: self, check, vm: None, clean: true }
     }
 
     /// What is found about one VM is said to this.
-    pub fn vm(&mut self, name: &str) -> Check<'_> {
+    pub(crate) fn vm(&mut self, name: &str) -> Check<'_> {
         Check { report: self, check: "vm", vm: Some(name.to_owned()), clean: true }
     }
 
-    pub fn has_bad(&self) -> bool {
+    pub(crate) fn has_bad(&self) -> bool {
         self.count(Level::Bad) > 0
     }
 
     /// Writes one line a finding, and a last one with their numbers.
-    pub fn write_text(&self, out: &mut impl Write) -> Result<()> {
+    pub(crate) fn write_text(&self, out: &mut impl Write) -> Result<()> {
         for finding in &self.findings {
             let level = word(finding.level);
             let whose = finding.vm.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
@@ -64,7 +64,7 @@ impl Report {
     }
 
     /// Writes a JSON array, one object a finding.
-    pub fn write_json(&self, out: &mut impl Write) -> Result<()> {
+    pub(crate) fn write_json(&self, out: &mut impl Write) -> Result<()> {
         serde_json::to_writer_pretty(&mut *out, &self.findings)?;
         Ok(writeln!(out)?)
     }
@@ -74,7 +74,7 @@ impl Report {
     }
 }
 
-pub struct Check<'r> {
+pub(crate) struct Check<'r> {
     report: &'r mut Report,
     check: &'static str,
     vm: Option<String>,
@@ -82,24 +82,24 @@ pub struct Check<'r> {
 }
 
 impl Check<'_> {
-    pub fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         self.clean
     }
 
-    pub fn good(&mut self, message: impl Display) {
+    pub(crate) fn good(&mut self, message: impl Display) {
         self.found(Level::Good, message, None);
     }
 
-    pub fn warning(&mut self, message: impl Display, remedy: impl Display) {
+    pub(crate) fn warning(&mut self, message: impl Display, remedy: impl Display) {
         self.found(Level::Warning, message, Some(remedy.to_string()));
     }
 
-    pub fn bad(&mut self, message: impl Display, remedy: impl Display) {
+    pub(crate) fn bad(&mut self, message: impl Display, remedy: impl Display) {
         self.found(Level::Bad, message, Some(remedy.to_string()));
     }
 
     /// VMs do not start, ours or not: it is the first thing to read.
-    pub fn stops_all(&mut self, message: impl Display, remedy: impl Display) {
+    pub(crate) fn stops_all(&mut self, message: impl Display, remedy: impl Display) {
         let finding = self.finding(Level::Bad, message, Some(remedy.to_string()));
         self.report.findings.insert(self.report.stopping, finding);
         self.report.stopping += 1;

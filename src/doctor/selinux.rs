@@ -17,7 +17,7 @@ use crate::host::paths::Host;
 /// The type of what lies in libvirt's directory of hooks.
 const HOOK_TYPE: &str = "virt_hook_t";
 
-pub fn check(host: &Host, config: &Config, daemons: &[Daemon], hooks: &[Installed], report: &mut Report) {
+pub(super) fn check(host: &Host, config: &Config, daemons: &[Daemon], hooks: &[Installed], report: &mut Report) {
     let check = &mut report.check("selinux");
     let enforce = fs::read_to_string(host.selinux_dir().join("enforce"));
     match enforce.as_deref().map(str::trim) {

@@ -17,15 +17,15 @@ use crate::libvirt::trouble::Trouble;
 /// Longest wait for all answers.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub struct Survey {
+pub(super) struct Survey {
     pub version: Version,
     pub vms: Vec<Vm>,
 }
 
 /// A version of libvirt: major, minor, release.
-pub type Version = (u32, u32, u32);
+type Version = (u32, u32, u32);
 
-pub struct Vm {
+pub(super) struct Vm {
     pub name: String,
     pub uuid: Uuid,
     pub situation: Situation,
@@ -42,7 +42,7 @@ impl Survey {
     ///
     /// # Errors
     /// When there is no daemon, or it does not answer within 30 seconds.
-    pub fn take(uri: &str) -> Result<Survey> {
+    pub(super) fn take(uri: &str) -> Result<Survey> {
         let (tell, told) = channel();
         let asked = uri.to_owned();
         thread::spawn(move || {
@@ -99,7 +99,7 @@ fn vm(handle: &Handle) -> Result<Vm, Trouble> {
 }
 
 /// Checks that libvirt answers, and its version for faults that are known.
-pub fn check(
+pub(super) fn check(
     driver: Driver,
     uri: &str,
     survey: &Result<Survey>,

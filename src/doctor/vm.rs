@@ -21,7 +21,7 @@ use crate::host::vm::image;
 use crate::host::vm::state::{Progress, State};
 use crate::libvirt::domain::Situation;
 
-pub fn check_all(host: &Host, config: &Config, vms: &[Vm], report: &mut Report) {
+pub(super) fn check_all(host: &Host, config: &Config, vms: &[Vm], report: &mut Report) {
     let mut taking_part = 0;
     for vm in vms {
         let look = Look { host, config, vm };

@@ -12,7 +12,7 @@ use crate::host::vm::job::Job;
 use crate::host::vm::state::State;
 
 #[derive(Debug, Default, PartialEq)]
-pub struct Decision<'d> {
+pub(super) struct Decision<'d> {
     pub job: JobStep,
     pub disc: DiscStep<'d>,
     /// The drive that is to hold the disc in the answer.
@@ -22,7 +22,7 @@ pub struct Decision<'d> {
 
 /// What becomes of the VM's job.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub enum JobStep {
+pub(super) enum JobStep {
     #[default]
     Keep,
     Drop,
@@ -31,7 +31,7 @@ pub enum JobStep {
 
 /// What becomes of the VM's disc, and of what is known of it.
 #[derive(Debug, Default, PartialEq)]
-pub enum DiscStep<'d> {
+pub(super) enum DiscStep<'d> {
     #[default]
     Keep,
     Make {
@@ -53,7 +53,7 @@ pub enum DiscStep<'d> {
 
 /// Whether the helper is started.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub enum HelperStep {
+pub(super) enum HelperStep {
     #[default]
     No,
     Now,
@@ -62,7 +62,7 @@ pub enum HelperStep {
 }
 
 /// What of this host a decision goes by; each is looked at when it is needed.
-pub trait Look {
+pub(super) trait Look {
     fn job(&self) -> Result<Option<Job>>;
     fn state(&self) -> Result<Option<State>>;
     fn is_there(&self, path: &Path) -> bool;

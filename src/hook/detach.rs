@@ -20,7 +20,7 @@ use crate::host::vm::lock::HelperLock;
 /// Starts `virt-recontext deliver` and does not wait for it, unless a helper is at work: that one looks at the spool once
 /// more before it ends, and so finds the job that the caller has noted. A program that turns out not to be one is told
 /// in the log.
-pub fn start_helper(host: &Host) -> Result<()> {
+pub(super) fn start_helper(host: &Host) -> Result<()> {
     let helper = host.helper();
     let metadata = helper.metadata().with_context(|| format!("looking for the helper {}", helper.display()))?;
     ensure!(metadata.is_file() && metadata.permissions().mode() & 0o111 != 0, "{} is not a program", helper.display());
@@ -47,7 +47,7 @@ pub fn start_helper(host: &Host) -> Result<()> {
     }
 }
 
-pub fn stdio_to_null() -> nix::Result<()> {
+pub(super) fn stdio_to_null() -> nix::Result<()> {
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;

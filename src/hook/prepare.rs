@@ -15,7 +15,7 @@ use crate::host::vm::image;
 /// arrival. One that is older is left over from an arrival that never came.
 const ARRIVAL: u64 = 60;
 
-pub fn decide<'d>(domain: &'d Domain, config: &Config, look: &impl Look) -> Result<Decision<'d>> {
+pub(super) fn decide<'d>(domain: &'d Domain, config: &Config, look: &impl Look) -> Result<Decision<'d>> {
     let arriving = look
         .job()?
         .filter(|job| matches!(job.reason, Reason::Migrate | Reason::Restore) && job.age() < ARRIVAL)

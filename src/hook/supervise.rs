@@ -19,7 +19,7 @@ use crate::host::child::listen::{Heard, Stream};
 use crate::host::child::{Outcome, attend, limit_memory};
 
 /// Memory that the work may use before it knows the configuration, in bytes.
-pub const MEMORY: u64 = 128 << 20;
+pub(super) const MEMORY: u64 = 128 << 20;
 
 /// Exit code of a child whose work panicked.
 const PANICKED: i32 = 101;
@@ -28,7 +28,7 @@ const PANICKED: i32 = 101;
 const MOST: usize = 2 * MAX_XML;
 
 /// The work did not come to its end.
-pub struct Broke {
+pub(super) struct Broke {
     pub said: Vec<u8>,
     /// What happened, for a person.
     pub how: String,
@@ -39,7 +39,7 @@ pub struct Broke {
 /// kernel to take it apart, which takes a tenth of a millisecond.
 ///
 /// The child has none of our pipes to libvirtd, so that even one that cannot be killed keeps nobody waiting.
-pub fn run(end: Instant, is_whole: fn(&[u8]) -> bool, work: impl FnOnce(&mut File)) -> Result<Vec<u8>, Broke> {
+pub(super) fn run(end: Instant, is_whole: fn(&[u8]) -> bool, work: impl FnOnce(&mut File)) -> Result<Vec<u8>, Broke> {
     let unheard = |how| Broke { said: Vec::new(), how };
     let (from_child, to_us) = pipe2(OFlag::O_CLOEXEC).map_err(|error| unheard(format!("making a pipe: {error}")))?;
     // SAFETY: this process has one thread, so the child finds every lock and the heap in a usable state.

@@ -24,7 +24,7 @@ use crate::host::vm::{Vm, image};
 
 /// Does the work of `call` and writes the reply to `out`. Every failure ends in the log, and in a reply with which the
 /// VM goes on, unless the administrator wants a refusal.
-pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
+pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     let mut log = Log::open(host);
     let mut afterwards = Afterwards::default();
     let read = if call.operation.row().needs_config { Config::load(host) } else { Ok(Config::default()) };

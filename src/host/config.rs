@@ -17,27 +17,27 @@ use crate::context::toml_fault;
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The libvirt daemon of this host; `None` is the one of the host's hypervisor.
-    pub uri: Option<String>,
+    pub(crate) uri: Option<String>,
     pub image_dir: PathBuf,
     /// Owner of an image, for hosts where libvirt does not set it.
-    pub image_owner: Option<u32>,
+    pub(crate) image_owner: Option<u32>,
     /// Group of an image, likewise.
-    pub image_group: Option<u32>,
-    pub image_mode: u32,
+    pub(crate) image_group: Option<u32>,
+    pub(crate) image_mode: u32,
     /// The disc's format for VMs that name none.
-    pub format: Format,
+    pub(crate) format: Format,
     /// What guests may know of this host's identity.
-    pub expose_host: ExposeHost,
+    pub(crate) expose_host: ExposeHost,
     /// When a guest that does not let go of the old disc is made to.
-    pub force_after: ForceAfter,
+    pub(crate) force_after: ForceAfter,
     /// What happens to the VM when its disc cannot be made.
-    pub on_error: OnError,
-    pub limits: Limits,
+    pub(crate) on_error: OnError,
+    pub(crate) limits: Limits,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ExposeHost {
+pub(crate) enum ExposeHost {
     #[default]
     Name,
     /// A pseudonym that stays the same: guests can tell hosts apart, and do not learn their names.
@@ -47,7 +47,7 @@ pub enum ExposeHost {
 
 /// When a guest that does not let go of the old disc is made to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ForceAfter {
+pub(crate) enum ForceAfter {
     /// After it has been asked for so long.
     Grace(Duration),
     /// Never: the new disc waits.
@@ -57,7 +57,7 @@ pub enum ForceAfter {
 /// What happens to a VM whose disc cannot be made when it starts, arrives or is restored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum OnError {
+pub(crate) enum OnError {
     /// It goes on, with its old disc or none.
     #[default]
     Continue,
@@ -70,18 +70,18 @@ pub enum OnError {
 pub struct Limits {
     /// Bytes of all files together.
     #[serde(deserialize_with = "size")]
-    pub disc_size: u64,
-    pub files: usize,
+    pub(crate) disc_size: u64,
+    pub(crate) files: usize,
     /// Steps of one template; 64 bytes of what it works with count as a step.
-    pub template_steps: u64,
+    pub(crate) template_steps: u64,
     /// Bytes that one template gives.
     #[serde(deserialize_with = "size")]
-    pub template_output: u64,
+    pub(crate) template_output: u64,
     #[serde(deserialize_with = "time")]
-    pub program_time: Duration,
+    pub(crate) program_time: Duration,
     /// Bytes that one program prints.
     #[serde(deserialize_with = "size")]
-    pub program_output: u64,
+    pub(crate) program_output: u64,
 }
 
 impl Default for Config {
@@ -131,7 +131,7 @@ impl Config {
     /// # Errors
     /// When the file cannot be read or trusted, or holds an unknown key or a wrong value: with the file, the line and
     /// what is allowed.
-    pub fn load(host: &Host) -> Result<Config> {
+    pub(crate) fn load(host: &Host) -> Result<Config> {
         let path = host.config_file();
         let text = match file::read_trusted_text(&path) {
             Ok(text) => text,
@@ -148,13 +148,13 @@ impl Config {
     }
 
     /// Where `driver` is reached on this host.
-    pub fn uri_of(&self, driver: Driver) -> &str {
+    pub(crate) fn uri_of(&self, driver: Driver) -> &str {
         let configured = self.uri.as_deref().filter(|uri| Driver::of_uri(uri) == driver);
         configured.unwrap_or(driver.default_uri())
     }
 
     /// The driver that this host's VMs are with: the one that is configured, or else Xen's on a host that Xen runs.
-    pub fn driver(&self, host: &Host) -> Driver {
+    pub(crate) fn driver(&self, host: &Host) -> Driver {
         match &self.uri {
             Some(uri) => Driver::of_uri(uri),
             None if host.is_run_by_xen() => Driver::Xen,
@@ -173,7 +173,7 @@ impl Config {
 
 impl ForceAfter {
     /// The time that a guest is given; for ever if there is none.
-    pub fn grace(self) -> Option<Duration> {
+    pub(crate) fn grace(self) -> Option<Duration> {
         match self {
             ForceAfter::Grace(grace) => Some(grace),
             ForceAfter::Never => None,

@@ -14,7 +14,7 @@ const DIGITS: usize = 16;
 ///
 /// # Errors
 /// When a pseudonym is wanted and the host has no machine id to make it from.
-pub fn shown(host: &Host, config: &Config) -> Result<Option<String>> {
+pub(crate) fn shown(host: &Host, config: &Config) -> Result<Option<String>> {
     match config.expose_host {
         ExposeHost::Name => Ok(Some(host.name.clone())),
         ExposeHost::None => Ok(None),

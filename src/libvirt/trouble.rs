@@ -7,7 +7,7 @@ use virt::error::{Error, ErrorNumber};
 
 /// What a failed call means for what we do next.
 #[derive(Debug)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     /// The domain is not there any more, or does not run.
     Gone,
     Lost,

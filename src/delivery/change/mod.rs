@@ -2,9 +2,9 @@
 //! which state the drive is found: full, empty, with an open tray, or left by a helper that died.
 
 mod eject_insert;
-pub mod none;
-pub mod replug;
-pub mod update;
+pub(super) mod none;
+pub(super) mod replug;
+pub(super) mod update;
 mod xenstore;
 
 use anyhow::anyhow;
@@ -19,7 +19,7 @@ use crate::libvirt::domain::{Handle, Scope};
 
 /// Puts the file `path` into `drive`; with `force`, a guest that holds the old disc is made to let go. The result says how
 /// it went.
-pub fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str, force: bool) -> Result<String, Outcome> {
+pub(super) fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str, force: bool) -> Result<String, Outcome> {
     let mut phases = Phases::begin();
     let mut by_force = false;
     let mut more = None;

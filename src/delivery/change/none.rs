@@ -19,7 +19,7 @@ use crate::host::vm::image;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::{Progress, State};
 
-pub fn attempt(
+pub(crate) fn attempt(
     host: &Host,
     config: &Config,
     job: &Job,

@@ -28,7 +28,7 @@ const CONNECTING: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The disk that an earlier attempt has left away, if the domain still wants it.
-pub fn left_away(host: &Host, domain: &Domain, request: &Request) -> Result<Option<Drive>> {
+pub(crate) fn left_away(host: &Host, domain: &Domain, request: &Request) -> Result<Option<Drive>> {
     let Some(target) = State::of(host, &domain.uuid)?.and_then(|state| state.detached) else { return Ok(None) };
     let wanted = request.target.as_ref().is_none_or(|wanted| *wanted == target);
     let away = wanted && domain.machine == Machine::XenPv && !domain.targets.contains(&target);
@@ -36,7 +36,7 @@ pub fn left_away(host: &Host, domain: &Domain, request: &Request) -> Result<Opti
 }
 
 /// Detaches the disk, unless it is away, and attaches it with the file `path`. The result is what there is to say beyond.
-pub fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str) -> Result<Option<String>, Outcome> {
+pub(crate) fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str) -> Result<Option<String>, Outcome> {
     // Both need the guest's help.
     if handle.situation()? == Situation::Paused {
         return Err(Outcome::HeldPaused);
@@ -64,12 +64,12 @@ pub fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str) -> Result
     wait_until_connected(host, handle, &drive.target)
 }
 
-pub fn attach(handle: &Handle, drive: &Drive, path: &str) -> Result<(), Trouble> {
+pub(crate) fn attach(handle: &Handle, drive: &Drive, path: &str) -> Result<(), Trouble> {
     handle.add_device(&with_medium(drive, Some(path)), Scope::Live)
 }
 
 /// Whether libvirt has the disk in the running VM, as far as it tells.
-pub fn is_there(handle: &Handle, drive: &Drive) -> bool {
+pub(crate) fn is_there(handle: &Handle, drive: &Drive) -> bool {
     let xml = handle.xml(Scope::Live).unwrap_or_default();
     Domain::read(&xml).is_ok_and(|domain| domain.targets.contains(&drive.target))
 }

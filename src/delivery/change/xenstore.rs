@@ -19,7 +19,7 @@ const MAX_VALUE: usize = 4096;
 const CONNECTED: &str = "4";
 
 /// Whether the disk `target` of the domain `id` is connected with its backend.
-pub fn is_connected(host: &Host, id: u32, target: &str) -> Result<bool> {
+pub(super) fn is_connected(host: &Host, id: u32, target: &str) -> Result<bool> {
     let number = number(target).with_context(|| format!("{target} is no name of a disk of Xen's"))?;
     let path = format!("/local/domain/0/backend/vbd/{id}/{number}/state");
     Ok(read(host, &path)? == CONNECTED)

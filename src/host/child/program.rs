@@ -13,7 +13,7 @@ use nix::unistd::{Pid, setsid};
 use super::listen::Stream;
 use super::{Outcome, attend};
 
-pub struct Ran {
+pub(crate) struct Ran {
     /// What became of it, before what was left of it was killed.
     pub outcome: Outcome,
     pub status: ExitStatus,
@@ -24,7 +24,7 @@ pub struct Ran {
 
 /// Runs `command` until `end`. It may print `max` bytes; of what it complains, `max_complaint` are kept. Nothing of it is
 /// left afterwards but what has begun a session of its own.
-pub fn run(command: Command, end: Instant, max: usize, max_complaint: usize) -> Result<Ran> {
+pub(crate) fn run(command: Command, end: Instant, max: usize, max_complaint: usize) -> Result<Ran> {
     let (mut child, output, complaint) = start(command).context("starting it")?;
     let leader = Pid::from_raw(child.id().cast_signed());
     let mut streams = [Stream::new(output.as_fd(), max), Stream::new(complaint.as_fd(), max_complaint).cut()];

@@ -21,7 +21,7 @@ use crate::host::vm::results::Results;
 const MAX_COMPLAINT: usize = 500;
 
 /// Runs programs for one VM, and remembers their results.
-pub struct Runner<'a> {
+pub(crate) struct Runner<'a> {
     name: &'a str,
     uuid: &'a Uuid,
     limits: &'a Limits,
@@ -30,18 +30,18 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    pub fn new(host: &'a Host, name: &'a str, uuid: &'a Uuid, limits: &'a Limits) -> Result<Runner<'a>> {
+    pub(crate) fn new(host: &'a Host, name: &'a str, uuid: &'a Uuid, limits: &'a Limits) -> Result<Runner<'a>> {
         Ok(Runner { name, uuid, limits, results: Results::of(host, uuid)?, warnings: Vec::new() })
     }
 
     /// Writes the results down for the hook, as those of `vm`; gives what went wrong, and what is used instead.
-    pub fn remember(self, vm: &Vm) -> Result<Vec<String>> {
+    pub(crate) fn remember(self, vm: &Vm) -> Result<Vec<String>> {
         vm.remember(&self.results)?;
         Ok(self.warnings)
     }
 
     /// What went wrong, and what is used instead.
-    pub fn warnings(&self) -> &[String] {
+    pub(crate) fn warnings(&self) -> &[String] {
         &self.warnings
     }
 

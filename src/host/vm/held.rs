@@ -20,9 +20,9 @@ pub struct Vm<'h> {
 #[derive(Debug)]
 pub struct Disc<'p> {
     /// Its number and reason.
-    pub edition: Edition,
+    pub(crate) edition: Edition,
     /// Where it lies, as the VM's XML names it.
-    pub path: &'p Path,
+    pub(crate) path: &'p Path,
     pub(super) identity: Identity,
 }
 
@@ -32,7 +32,7 @@ impl<'h> Vm<'h> {
         Ok(Vm { host, lock: VmLock::wait(host, uuid)? })
     }
 
-    pub fn uuid(&self) -> &Uuid {
+    pub(crate) fn uuid(&self) -> &Uuid {
         self.lock.uuid()
     }
 }

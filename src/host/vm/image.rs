@@ -21,7 +21,7 @@ const DIR_MODE: u32 = 0o711;
 
 /// One file, however it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
+pub(crate) struct Identity {
     dev: u64,
     ino: u64,
 }
@@ -47,11 +47,11 @@ pub fn may_be_made_at(config: &Config, path: &Path, uuid: &Uuid) -> bool {
 }
 
 /// Whether a file is called as the VM's image is on any host.
-pub fn is_called_ours(path: &str, uuid: &Uuid) -> bool {
+pub(crate) fn is_called_ours(path: &str, uuid: &Uuid) -> bool {
     path.rsplit('/').next() == Some(image_name(uuid).as_str())
 }
 
-pub fn exists(host: &Host, path: &Path) -> bool {
+pub(crate) fn exists(host: &Host, path: &Path) -> bool {
     host.under_root(path).is_file()
 }
 
@@ -76,7 +76,7 @@ pub(super) fn publish(host: &Host, config: &Config, path: &Path, image: &Image) 
 }
 
 /// Whether the file at `path` holds exactly `image`.
-pub fn holds(host: &Host, path: &Path, image: &Image) -> Result<bool> {
+pub(crate) fn holds(host: &Host, path: &Path, image: &Image) -> Result<bool> {
     let real = host.under_root(path);
     let there = match fs::File::open(&real) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -102,7 +102,7 @@ pub(super) fn remove(host: &Host, path: &Path, identity: Identity) -> Result<()>
 }
 
 /// An image under a second name, which goes when this does.
-pub struct Kept {
+pub(crate) struct Kept {
     place: PathBuf,
     kept: PathBuf,
 }

@@ -19,15 +19,15 @@ pub struct Job {
     pub uuid: Uuid,
     /// The VM's name when the job was noted, for messages.
     pub name: String,
-    pub reason: Reason,
+    pub(crate) reason: Reason,
     /// Whether a guest that does not let go is made to at once.
     #[serde(default)]
     pub force: bool,
     /// The driver that runs the VM; not written for QEMU's, as it was before there was another.
     #[serde(default, skip_serializing_if = "Driver::is_qemu")]
-    pub driver: Driver,
+    pub(crate) driver: Driver,
     /// When it was noted, in hundredths of a second since 1970.
-    pub noted: u64,
+    pub(crate) noted: u64,
     /// Tells it from an older or newer job of the same VM.
     id: String,
 }
@@ -39,12 +39,12 @@ impl Job {
         Job { uuid, name: name.to_owned(), reason, force, driver, noted, id: format!("{noted}-{}", process::id()) }
     }
 
-    pub fn with(self, driver: Driver) -> Job {
+    pub(crate) fn with(self, driver: Driver) -> Job {
         Job { driver, ..self }
     }
 
     /// Of whom and for what its steps are told.
-    pub fn about(&self) -> About<'_> {
+    pub(crate) fn about(&self) -> About<'_> {
         About::unseen(&self.name, self.driver, self.reason)
     }
 

@@ -4,12 +4,12 @@
 mod held;
 pub mod image;
 pub mod job;
-pub mod lock;
+pub(crate) mod lock;
 mod record;
 pub mod results;
 pub mod state;
 mod steps;
-pub mod sweep;
+pub(crate) mod sweep;
 
 pub use self::held::{Disc, Vm};
 
@@ -39,7 +39,7 @@ impl Vm<'_> {
     }
 
     /// Takes whatever job the VM has out of the spool.
-    pub fn drop_job(&self) -> Result<()> {
+    pub(crate) fn drop_job(&self) -> Result<()> {
         file::remove(&self.host.job_file(self.uuid()))
     }
 
@@ -53,13 +53,19 @@ impl Vm<'_> {
     ///
     /// # Errors
     /// When it cannot be written; the old image is still there then.
-    pub fn publish<'p>(&self, config: &Config, path: &'p Path, edition: Edition, image: &Image) -> Result<Disc<'p>> {
+    pub(crate) fn publish<'p>(
+        &self,
+        config: &Config,
+        path: &'p Path,
+        edition: Edition,
+        image: &Image,
+    ) -> Result<Disc<'p>> {
         Ok(Disc { edition, path, identity: image::publish(self.host, config, path, image)? })
     }
 
     /// Keeps the newest disc, with what is known of it, while a new one takes its place; `None` when it is not there. Where
     /// the file system has no second names for files there is none either: no reason to leave a guest with an old disc.
-    pub fn keep(&self) -> Result<Option<(Kept, State)>> {
+    pub(crate) fn keep(&self) -> Result<Option<(Kept, State)>> {
         let Some(state) = State::of(self.host, self.uuid())? else { return Ok(None) };
         let kept = state.image.as_deref().and_then(|path| image::keep(self.host, path).ok().flatten());
         Ok(kept.map(|kept| (kept, state)))
@@ -83,7 +89,7 @@ impl Vm<'_> {
 
     /// Removes the VM's job, and leaves its disc: a snapshot or a saved state may name it, and libvirt may look for the file
     /// before it calls the hook again. The sweep removes the disc when nothing on this host wants it any more.
-    pub fn leave(self) -> Result<()> {
+    pub(crate) fn leave(self) -> Result<()> {
         self.drop_job()?;
         let state = State::known(self.host, self.uuid())?;
         match state.filter(|state| state.image.as_deref().is_some_and(|image| image::exists(self.host, image))) {
@@ -93,7 +99,7 @@ impl Vm<'_> {
     }
 
     /// Gives the VM back, and removes its lock's file if all else of it has been removed meanwhile.
-    pub fn give_back(self) -> Result<()> {
+    pub(crate) fn give_back(self) -> Result<()> {
         let nothing_is_left =
             Job::of(self.host, self.uuid())?.is_none() && State::known(self.host, self.uuid())?.is_none();
         if nothing_is_left { self.lock.retire() } else { Ok(()) }

@@ -52,11 +52,11 @@ impl Results {
     }
 
     /// The program's last good result, with its age in seconds.
-    pub fn last(&self, program: &Path) -> Option<(&Facts, u64)> {
+    pub(crate) fn last(&self, program: &Path) -> Option<(&Facts, u64)> {
         self.programs.get(program).map(|good| (&good.facts, clock::seconds_since(good.at)))
     }
 
-    pub fn note(&mut self, program: &Path, facts: Facts) {
+    pub(crate) fn note(&mut self, program: &Path, facts: Facts) {
         self.programs.insert(program.to_owned(), Good { facts, at: clock::now().0 });
     }
 }
