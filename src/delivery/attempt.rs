@@ -30,7 +30,7 @@ use crate::libvirt::domain::{Handle, Scope, Situation};
 pub(crate) const SAME: &str = "the content is the same; the disc stays";
 
 /// What bringing a disc up to date came to.
-struct Update {
+struct UpToDate {
     rebuilt: bool,
     /// The disc before, where it may be needed.
     last: Option<LastGood>,
@@ -83,18 +83,18 @@ impl Attempts<'_> {
         let path = image::path(&config, &domain.uuid);
         let path = path.to_str().context("image_dir is not UTF-8").map_err(hopeless)?;
         phases.end("look");
-        let mut update = self.bring_up_to_date(&config, job, &domain, request, (drive, path)).map_err(hopeless)?;
-        let last = update.last.take();
-        let done = |line: String| Outcome::Done([vec![line], update.warnings.clone()].concat().join("; "));
-        if job.reason == Reason::Refresh && !update.rebuilt && !job.force && self.has_it(&domain, drive, path) {
-            let nothing_to_say = update.warnings.is_empty();
+        let mut disc = self.bring_up_to_date(&config, job, &domain, request, (drive, path)).map_err(hopeless)?;
+        let last = disc.last.take();
+        let done = |line: String| Outcome::Done([vec![line], disc.warnings.clone()].concat().join("; "));
+        if job.reason == Reason::Refresh && !disc.rebuilt && !job.force && self.has_it(&domain, drive, path) {
+            let nothing_to_say = disc.warnings.is_empty();
             return Ok(if nothing_to_say { Outcome::Unchanged } else { done(SAME.to_owned()) });
         }
         // A disc that somebody else put in is only taken out of a guest's hands when a person asks for it.
         let ours = drive.image().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
         match change::change(self.host, &handle, drive, path, force && (ours || job.force)) {
             Err(Outcome::Failed(message)) => Err(Outcome::Failed(self.after_failure(message, last, &handle, drive))),
-            changed => changed.map(|line| done(format!("{line}; before that {phases}, {}", update.phases))),
+            changed => changed.map(|line| done(format!("{line}; before that {phases}, {}", disc.phases))),
         }
     }
 
@@ -120,7 +120,7 @@ impl Attempts<'_> {
         domain: &Domain,
         request: &Request,
         (drive, path): (&Drive, &str),
-    ) -> Result<Update> {
+    ) -> Result<UpToDate> {
         let mut phases = Phases::begin();
         let subject = Subject { name: &domain.name, uuid: &domain.uuid, request };
         let mut programs = Runner::new(self.host, &domain.name, &domain.uuid, &config.limits)?;
@@ -132,7 +132,7 @@ impl Attempts<'_> {
         let (sources, path) = (gathered?, Path::new(path));
         if sources.are_on(&vm, path)? {
             phases.end("compare");
-            return Ok(Update { rebuilt: false, last: None, warnings, phases });
+            return Ok(UpToDate { rebuilt: false, last: None, warnings, phases });
         }
         let last = match drive.media_change() {
             MediaChange::Update | MediaChange::DetachAndAttach => LastGood::keep(&vm)?,
@@ -142,7 +142,7 @@ impl Attempts<'_> {
         let about = About::running(&domain.name, domain.machine.driver(), job.reason);
         vm.waits(about, Some(&disc), "the disc is made and waits for its drive")?;
         phases.end("build");
-        Ok(Update { rebuilt: true, last, warnings, phases })
+        Ok(UpToDate { rebuilt: true, last, warnings, phases })
     }
 
     /// Whether the drive holds the newest disc already, as far as we know.

@@ -70,11 +70,11 @@ impl Ledger<'_> {
     }
 
     fn at_next_start(&mut self, job: &Job, line: &str) -> Result<()> {
-        // Told once: a timer may ask every few minutes.
-        let is_told = |state: State| state.until_next_start && state.message == line;
-        let told = State::of(self.host, &job.uuid)?.is_some_and(is_told);
+        // Logged once: a timer may ask every few minutes.
+        let is_logged = |state: State| state.until_next_start && state.message == line;
+        let logged = State::of(self.host, &job.uuid)?.is_some_and(is_logged);
         self.end(job, |vm| vm.waits_until_next_start(job.about(), line))?;
-        if !told {
+        if !logged {
             self.log.info(format_args!("{}: {}: {line}", job.name, job.reason.as_str()));
         }
         Ok(())

@@ -193,7 +193,7 @@ impl<J: Clone + PartialEq> Schedule<J> {
         let entry = self.entries.get_mut(uuid)?;
         let begun = replace(&mut entry.step, Step::Waiting);
         entry.held_paused = false;
-        let told = match outcome {
+        let action = match outcome {
             Outcome::Done(line) => return self.end(uuid, Action::Done(job, line)),
             Outcome::AtNextStart(line) => return self.end(uuid, Action::AtNextStart(job, line)),
             Outcome::Unchanged => return self.end(uuid, Action::Unchanged(job)),
@@ -225,8 +225,8 @@ impl<J: Clone + PartialEq> Schedule<J> {
                 Some(Action::Waits(job, line.to_owned()))
             }
         };
-        // Who is given up now was told what it waits for before.
-        self.lose_patience(now, uuid).or(told)
+        // What one that is given up now waits for was written before.
+        self.lose_patience(now, uuid).or(action)
     }
 
     /// Something did not work that may work another time.
@@ -366,13 +366,13 @@ mod tests {
     fn what_fails_for_no_known_reason_is_tried_four_times_with_longer_pauses() {
         let (mut schedule, uuid, mut now) = with_job(None);
         for pause in [2, 4, 8] {
-            let told = try_once(&mut schedule, &uuid, now, Outcome::Failed("so".to_owned()));
-            assert_eq!(told, Some(Action::Waits("a", "trying again after: so".to_owned())));
+            let action = try_once(&mut schedule, &uuid, now, Outcome::Failed("so".to_owned()));
+            assert_eq!(action, Some(Action::Waits("a", "trying again after: so".to_owned())));
             assert_eq!(schedule.next_attempt(), Some(now + pause * S));
             now += pause * S;
         }
-        let told = try_once(&mut schedule, &uuid, now, Outcome::Failed("so".to_owned()));
-        assert_eq!(told, Some(Action::Failed("a", "so".to_owned())));
+        let action = try_once(&mut schedule, &uuid, now, Outcome::Failed("so".to_owned()));
+        assert_eq!(action, Some(Action::Failed("a", "so".to_owned())));
         assert!(schedule.is_empty());
     }
 

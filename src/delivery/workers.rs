@@ -20,7 +20,7 @@ pub(super) struct Task {
 }
 
 /// A worker: attempts until there are no more tasks, or the daemon is gone.
-pub(super) fn work(attempts: Attempts, queue: &Mutex<Receiver<Task>>, told: &Sender<Message>) {
+pub(super) fn work(attempts: Attempts, queue: &Mutex<Receiver<Task>>, reports: &Sender<Message>) {
     loop {
         // One worker waits for a task while the others wait for their turn.
         let task = match queue.lock() {
@@ -29,7 +29,7 @@ pub(super) fn work(attempts: Attempts, queue: &Mutex<Receiver<Task>>, told: &Sen
         };
         let Ok(Task { job, force }) = task else { return };
         let outcome = attempts.attempt(&job, force);
-        if told.send(Message::Ended(job, outcome)).is_err() {
+        if reports.send(Message::Ended(job, outcome)).is_err() {
             return;
         }
     }

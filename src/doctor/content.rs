@@ -1,5 +1,5 @@
-//! The configuration and this host's data: do they load? Read by the same code that makes the discs, so that a fault is
-//! told in the same words.
+//! The configuration and this host's data: do they load? Read by the same code that makes the discs, so that an error
+//! reads the same.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ pub(super) fn check_content(host: &Host, config: &Config, report: &mut Report) {
     let dir = host.config_dir();
     let mut read = |name: &str, uuid: &Uuid| layers::read(host, &config.limits, name, uuid, &mut programs);
     match read("", &nobody) {
-        Ok(layers) => check.good(format_args!("{}, for every VM: {}", dir.display(), told(layers.first()))),
+        Ok(layers) => check.good(format_args!("{}, for every VM: {}", dir.display(), summary(layers.first()))),
         Err(error) => {
             check.bad(format_args!("{error:#}; no disc is made"), "mend it");
             return;
@@ -52,11 +52,11 @@ pub(super) fn check_content(host: &Host, config: &Config, report: &mut Report) {
     }
     for name in names(&dir.join("domains")) {
         let read = match name.parse::<Uuid>() {
-            Ok(uuid) => read("", &uuid).map(|layers| told(layers.last())),
-            Err(_) => read(&name, &nobody).map(|layers| told(layers.get(1))),
+            Ok(uuid) => read("", &uuid).map(|layers| summary(layers.last())),
+            Err(_) => read(&name, &nobody).map(|layers| summary(layers.get(1))),
         };
         match read {
-            Ok(told) => check.good(format_args!("{}: {told}", dir.join("domains").join(name).display())),
+            Ok(summary) => check.good(format_args!("{}: {summary}", dir.join("domains").join(name).display())),
             Err(error) => check.bad(format_args!("{error:#}; that VM gets no new disc here"), "mend it"),
         }
     }
@@ -77,7 +77,7 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-fn told(layer: Option<&Layer>) -> String {
+fn summary(layer: Option<&Layer>) -> String {
     let (files, facts) = layer.map_or((0, 0), |layer| (layer.files.len(), layer.facts.len()));
     format!("{files} files and {facts} facts or tables of facts load")
 }

@@ -70,7 +70,7 @@ fn modular(driver: Driver) -> &'static str {
     }
 }
 
-/// The name of the unit that this host has for its daemon, as far as can be told while none runs.
+/// The name of the unit that this host has for its daemon, as far as can be known while none runs.
 pub(super) fn unit(host: &Host, driver: Driver) -> &'static str {
     let modular = modular(driver);
     if host.daemon_pid_file(modular).exists() { modular } else { "libvirtd" }
@@ -84,8 +84,8 @@ fn reloaded(host: &Host, name: &str, pid: u32) -> Option<SystemTime> {
     let mut systemctl = Command::new("systemctl");
     let unit = format!("{name}.service");
     systemctl.args(["show", "--property=MainPID,StateChangeTimestampMonotonic", &unit]).stdin(Stdio::null());
-    let told = String::from_utf8(systemctl.output().ok()?.stdout).ok()?;
-    let value = |key: &str| told.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    let output = String::from_utf8(systemctl.output().ok()?.stdout).ok()?;
+    let value = |key: &str| output.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     if value("MainPID")? != pid.to_string() {
         return None;
     }

@@ -73,11 +73,11 @@ impl Called<'_> {
         check.stops_all(what, remedy);
     }
 
-    /// How it comes to be where every policy lets it run: by `install`, a command; or `mend`, if it is there already.
-    pub(super) fn remedy(&self, install: &str, mend: &str) -> String {
+    /// How it comes to be where every policy lets it run: by `install`, a command; or `fix`, if it is there already.
+    pub(super) fn remedy(&self, install: &str, fix: &str) -> String {
         let (hook, real) = (self.hook.path.display(), self.real.display());
         match &self.hook.program {
-            _ if self.real == Path::new(OURS) => mend.to_owned(),
+            _ if self.real == Path::new(OURS) => fix.to_owned(),
             _ if self.by_script => {
                 format!("install it into /usr/sbin itself: {install} {real} {OURS}, and let {hook} call that")
             }

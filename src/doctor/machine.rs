@@ -79,7 +79,7 @@ pub(super) fn check_images(host: &Host, config: &Config, report: &mut Report) {
             "set image_dir to a directory on a disk, or limits.disc_size to what there is room for",
         );
     }
-    check_room(&dir, &mount, config, check);
+    check_space(&dir, &mount, config, check);
     match fs::metadata(&dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if check.is_clean() {
@@ -106,10 +106,10 @@ pub(super) fn check_images(host: &Host, config: &Config, report: &mut Report) {
     }
 }
 
-fn check_room(dir: &Path, mount: &Mount, config: &Config, check: &mut Check) {
+fn check_space(dir: &Path, mount: &Mount, config: &Config, check: &mut Check) {
     let there = dir.ancestors().find(|part| part.exists()).unwrap_or(Path::new("/"));
-    let Ok(room) = statvfs(there) else { return };
-    let free = room.blocks_available().saturating_mul(room.fragment_size());
+    let Ok(space) = statvfs(there) else { return };
+    let free = space.blocks_available().saturating_mul(space.fragment_size());
     if free < config.limits.disc_size {
         let (free, one) = (free >> 20, config.limits.disc_size >> 20);
         check.warning(

@@ -1,5 +1,5 @@
-//! Is all as it must be for VMs to get their context? It looks and changes nothing; a fault ends no check but
-//! its own.
+//! Is all as it must be for VMs to get their context? It looks and changes nothing; an error ends no
+//! check but its own.
 
 mod apparmor;
 mod content;

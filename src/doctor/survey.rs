@@ -30,7 +30,7 @@ pub(super) struct Vm {
     pub uuid: Uuid,
     pub situation: Situation,
     /// Why the rest is not known, if it is not.
-    pub untold: Option<String>,
+    pub error: Option<String>,
     /// The XML of the running VM; none while it arrives.
     pub live: Option<String>,
     /// The XML of its persistent definition.
@@ -43,7 +43,7 @@ impl Survey {
     /// # Errors
     /// When there is no daemon, or it does not answer within 30 seconds.
     pub(super) fn take(uri: &str) -> Result<Survey> {
-        let (tell, told) = channel();
+        let (answer, answers) = channel();
         let asked = uri.to_owned();
         thread::spawn(move || {
             // Whoever waits for us gives up by himself.
@@ -53,9 +53,9 @@ impl Survey {
                 }
             };
             let survey = Libvirt::connect(&asked, wait).and_then(|libvirt| ask(&libvirt));
-            let _given_up = tell.send(survey);
+            let _given_up = answer.send(survey);
         });
-        match told.recv_timeout(PATIENCE) {
+        match answers.recv_timeout(PATIENCE) {
             Ok(survey) => survey,
             Err(RecvTimeoutError::Timeout) => {
                 bail!("libvirt at {uri} takes calls and has not answered all within {} s", PATIENCE.as_secs())
@@ -82,7 +82,7 @@ fn ask(libvirt: &Libvirt) -> Result<Survey> {
 
 fn vm(handle: &Handle) -> Result<Vm, Trouble> {
     let (name, uuid, situation) = (handle.name()?, handle.uuid()?, handle.situation()?);
-    let vm = Vm { name, uuid, situation, untold: None, live: None, definition: None };
+    let vm = Vm { name, uuid, situation, error: None, live: None, definition: None };
     // The XML of one that arrives comes only when it has arrived.
     if situation == Situation::Arriving {
         return Ok(vm);
@@ -94,11 +94,11 @@ fn vm(handle: &Handle) -> Result<Vm, Trouble> {
     match xml() {
         Ok((live, definition)) => Ok(Vm { live, definition, ..vm }),
         Err(trouble @ (Trouble::Gone | Trouble::Lost)) => Err(trouble),
-        Err(trouble) => Ok(Vm { untold: Some(trouble.to_string()), ..vm }),
+        Err(trouble) => Ok(Vm { error: Some(trouble.to_string()), ..vm }),
     }
 }
 
-/// Checks that libvirt answers, and its version for faults that are known.
+/// Checks that libvirt answers, and its version for known bugs.
 pub(super) fn check(
     driver: Driver,
     uri: &str,

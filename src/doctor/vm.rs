@@ -57,8 +57,8 @@ struct Look<'a> {
 impl Look<'_> {
     /// Says what there is to say, if it takes part.
     fn at(&self, check: &mut Check) -> bool {
-        if let Some(fault) = &self.vm.untold {
-            check.warning(format_args!("libvirt does not tell of it: {fault}"), "look again in a moment");
+        if let Some(error) = &self.vm.error {
+            check.warning(format_args!("libvirt does not tell of it: {error}"), "look again in a moment");
             return true;
         }
         let enable = self.enable();
@@ -141,7 +141,7 @@ impl Look<'_> {
         };
         let (uuid, target) = (&domain.uuid, &drive.target);
         let place = image::path(self.config, uuid);
-        let mend = match when {
+        let fix = match when {
             When::Now if drive.media_change() == MediaChange::Never => {
                 format!("{}, and start it anew: its disc cannot change while it runs", self.enable())
             }
@@ -151,23 +151,23 @@ impl Look<'_> {
         match drive.path() {
             Some(path) if place.to_str() == Some(path) => {
                 if when == When::Now && !image::exists(self.host, &place) {
-                    check.bad(format_args!("its image {path} is missing"), &mend);
+                    check.bad(format_args!("its image {path} is missing"), &fix);
                 }
             }
             Some(path) if image::is_called_ours(path, uuid) => {
                 let place = place.display();
                 check.warning(
                     format_args!("{when}the drive {target} holds {path}; the place for it on this host is {place}"),
-                    &mend,
+                    &fix,
                 );
             }
-            None if drive.is_empty() => check.warning(format_args!("{when}the drive {target} is empty"), &mend),
+            None if drive.is_empty() => check.warning(format_args!("{when}the drive {target} is empty"), &fix),
             other => check.bad(
                 format_args!(
                     "{when}the drive {target} holds {}, not its context",
                     other.unwrap_or("a medium that is no file")
                 ),
-                format_args!("{mend}, which puts its context there instead"),
+                format_args!("{fix}, which puts its context there instead"),
             ),
         }
         if !drive.is_empty() && !drive.may_be_missing() && domain.machine.driver().may_start_without_disc() {
@@ -177,7 +177,7 @@ impl Look<'_> {
                      or arrive"
                 ),
                 match when {
-                    When::Now => format!("{mend} --force"),
+                    When::Now => format!("{fix} --force"),
                     When::NextStart => format!("add it with virsh edit {}", self.word()),
                 },
             );

@@ -23,7 +23,7 @@ pub(super) fn decide<'d>(domain: &'d Domain, config: &Config, reason: Reason) ->
     }
 }
 
-/// What is to be done under a configuration that is broken: a job is noted all the same, for when it is mended.
+/// What is to be done under a configuration that is broken: a job is noted all the same, for when that is fixed.
 pub(super) fn without_configuration<'d>(because: String, reason: Reason) -> Decision<'d> {
     Decision { job: JobStep::Note(reason), disc: DiscStep::Fail { reason, because }, ..Decision::default() }
 }

@@ -22,7 +22,7 @@ use crate::host::vm::{Vm, image};
 /// Lets the VM go on without its disc: one that arrives or is restored with an empty drive, one that starts with an empty
 /// disc (there, nothing but a file helps). Drives whose file is there, or may be missing, are left alone. Xen insists on
 /// the file: a VM that arrives there is given this host's path, and at the `prepare` that follows an empty disc lies there.
-pub(super) fn let_go_on(host: &Host, config: &Config, operation: Operation, domain: &Domain) -> Result<Reply> {
+pub(super) fn fall_back(host: &Host, config: &Config, operation: Operation, domain: &Domain) -> Result<Reply> {
     let fallback = operation.row().fallback;
     if fallback == Fallback::Nothing {
         return Ok(Reply::Nothing);

@@ -142,7 +142,7 @@ impl Config {
     }
 
     fn parse(text: &str) -> Result<Config> {
-        let config: Config = toml::from_str(text).map_err(|fault| toml_fault::told(&fault, text))?;
+        let config: Config = toml::from_str(text).map_err(|error| toml_fault::told(&error, text))?;
         config.check()?;
         Ok(config)
     }

@@ -50,7 +50,7 @@ fn read_open(file: &File, metadata: &fs::Metadata, path: &Path, limit: u64) -> R
 }
 
 fn read_up_to(file: &File, metadata: &fs::Metadata, path: &Path, most: u64) -> Result<Vec<u8>> {
-    // As long as it was when it was opened, so that it takes one read and not one for each doubling of the room. Files that
+    // As long as it was when it was opened, so that it takes one read and not one for each doubling of the buffer. Files that
     // the kernel makes have no length.
     let len = if metadata.len() == 0 { most } else { metadata.len().min(most) };
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(most))?);
@@ -83,7 +83,7 @@ pub(crate) fn read_trusted_text(path: &Path) -> Result<String> {
 /// Checks that a file or directory belongs to root and nobody else may write it, as sudo does with its own.
 ///
 /// # Errors
-/// When it does not, with the command that mends it.
+/// When it does not, with the command that fixes it.
 pub(crate) fn check_trusted(path: &Path, metadata: &fs::Metadata) -> Result<()> {
     let shown = path.display();
     ensure!(metadata.uid() == 0, "{shown} belongs to user {}, not to root: chown root {shown}", metadata.uid());

@@ -152,8 +152,8 @@ impl Host {
 
     /// Whether Xen runs this host, and lets it control the VMs.
     pub(crate) fn is_run_by_xen(&self) -> bool {
-        let told = std::fs::read_to_string(self.root.join("proc/xen/capabilities"));
-        told.is_ok_and(|told| told.contains("control_d"))
+        let capabilities = std::fs::read_to_string(self.root.join("proc/xen/capabilities"));
+        capabilities.is_ok_and(|capabilities| capabilities.contains("control_d"))
     }
 
     /// Says whether AppArmor is in use.

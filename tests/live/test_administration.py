@@ -54,11 +54,11 @@ def test_refresh_delivers_a_change_and_only_a_change(site, lab):
     delivered = site.wait_for_state(a, vm, "delivered")
     assert delivered["reason"] == "refresh"
 
-    swaps = site.tray_events(a, vm)
+    changes = site.tray_events(a, vm)
     site.recontext(a, "refresh", vm.name)
     again = site.wait_for_state(a, vm, "delivered")
     assert again["generation"] == delivered["generation"]
-    assert site.tray_events(a, vm) == swaps
+    assert site.tray_events(a, vm) == changes
 
 
 def test_refresh_all_serves_each_vm_that_wants_context(site, lab, guest):

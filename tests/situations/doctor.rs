@@ -715,8 +715,8 @@ fn vms_that_take_no_part_or_do_not_run_are_judged_by_what_they_are() {
     patient.vms(&domain("web", "", "", ""), "");
     assert_finds(&patient.examine(), "vm", "good", "none of 1 takes part", "");
     let shut_off = "<test:runstate>5</test:runstate>";
-    let wish = "<r:context xmlns:r='urn:virt-recontext:1' target='hdc'/>";
-    patient.vms(&domain("web", DRIVE, wish, shut_off), "");
+    let opt_in = "<r:context xmlns:r='urn:virt-recontext:1' target='hdc'/>";
+    patient.vms(&domain("web", DRIVE, opt_in, shut_off), "");
     patient.sh(&format!("rm -r {IMAGES} run/libvirt/recontext"));
     assert_finds(
         &patient.examine(),
@@ -733,8 +733,8 @@ fn vms_that_take_no_part_or_do_not_run_are_judged_by_what_they_are() {
 #[test]
 fn a_vms_name_never_becomes_part_of_a_command_that_is_to_be_copied() {
     let patient = Patient::new();
-    let wish = "<r:context xmlns:r='urn:virt-recontext:1' target='hdc'/>";
-    patient.vms(&domain("$(reboot)", "", wish, ""), "");
+    let opt_in = "<r:context xmlns:r='urn:virt-recontext:1' target='hdc'/>";
+    patient.vms(&domain("$(reboot)", "", opt_in, ""), "");
     let output = run(&mut patient.site.recontext(&["doctor"]), b"");
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(told.contains(&format!("-> virt-recontext enable {UUID} --target DEV")), "{told}");

@@ -41,14 +41,14 @@ pub(crate) fn attempt(
     let vm = Vm::hold(host, &domain.uuid)?;
     let warnings = programs.remember(&vm)?;
     let is_newest = gathered?.are_on(&vm, place)?;
-    let told = |line: String| [vec![line], warnings.clone()].concat().join("; ");
+    let with_warnings = |line: String| [vec![line], warnings.clone()].concat().join("; ");
     if !is_newest {
         let line = format!("{fixed}: newer content gets into the drive {target} at its next start, restore or arrival");
-        return Ok(Outcome::AtNextStart(told(line)));
+        return Ok(Outcome::AtNextStart(with_warnings(line)));
     }
     let delivered = State::of(host, &domain.uuid)?.is_some_and(|state| state.progress == Progress::Delivered);
     if job.reason == Reason::Refresh && delivered && warnings.is_empty() {
         return Ok(Outcome::Unchanged);
     }
-    Ok(Outcome::Done(told(format!("in the drive {target} since the guest came"))))
+    Ok(Outcome::Done(with_warnings(format!("in the drive {target} since the guest came"))))
 }
