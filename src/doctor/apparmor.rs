@@ -64,7 +64,7 @@ impl Ruling {
     fn by(self) -> &'static str {
         match self {
             Ruling::Kernel(_) => "",
-            Ruling::Usual(_) => " by its usual profile",
+            Ruling::Usual(_) => " under its usual profile",
         }
     }
 }
@@ -105,7 +105,7 @@ pub(super) fn check(host: &Host, config: &Config, daemons: &[Daemon], hooks: &[I
         asked &= matches!(ruling, Ruling::Kernel(_));
         if ruling.denies() {
             let remedy =
-                program.remedy("install -m 755", "let the profile of the daemon run it, as the usual one does");
+                program.remedy("install -m 755", "allow it in the daemon's profile, as the usual profile does");
             program.deny(host, &Denial { who: confined.name, label: "", by: ruling.by() }, &remedy, check);
         }
     }
@@ -148,14 +148,14 @@ fn check_images(config: &Config, check: &mut Check) {
     if let Some(dir) = NO_IMAGES.iter().find(|dir| config.image_dir.starts_with(dir)) {
         check.bad(
             format_args!(
-                "image_dir = {:?}: libvirt's virt-aa-helper gives no VM an image below {dir}",
+                "image_dir = {:?}: libvirt's virt-aa-helper gives no VM access to an image below {dir}",
                 config.image_dir
             ),
             "use the default, /var/lib/libvirt/recontext, or a directory below /srv",
         );
     }
     if config.image_dir.as_os_str().as_bytes().contains(&b'"') {
-        check.bad("image_dir holds a quotation mark, which libvirt's virt-aa-helper refuses", "rename it");
+        check.bad("image_dir contains a quotation mark, which libvirt's virt-aa-helper refuses", "rename it");
     }
 }
 

@@ -21,14 +21,14 @@ pub(super) fn check_configuration(host: &Host, report: &mut Report) -> Option<Co
     let check = &mut report.check("configuration");
     match Config::load(host) {
         Ok(config) => {
-            let there = if path.exists() { "is read" } else { "is not there: all has its default" };
+            let there = if path.exists() { "is read" } else { "does not exist: every key has its default" };
             check.good(format_args!("{} {there}", path.display()));
             Some(config)
         }
         Err(error) => {
             check.bad(
-                format_args!("{error:#}; no disc is made, and images, content and VMs are not looked into"),
-                "mend it; see virt-recontext.toml(5)",
+                format_args!("{error:#}; no disc is made, and images, content and VMs are not checked"),
+                "fix it; see virt-recontext.toml(5)",
             );
             None
         }
@@ -46,7 +46,7 @@ pub(super) fn check_content(host: &Host, config: &Config, report: &mut Report) {
     match read("", &nobody) {
         Ok(layers) => check.good(format_args!("{}, for every VM: {}", dir.display(), summary(layers.first()))),
         Err(error) => {
-            check.bad(format_args!("{error:#}; no disc is made"), "mend it");
+            check.bad(format_args!("{error:#}; no disc is made"), "fix it");
             return;
         }
     }
@@ -57,14 +57,14 @@ pub(super) fn check_content(host: &Host, config: &Config, report: &mut Report) {
         };
         match read {
             Ok(summary) => check.good(format_args!("{}: {summary}", dir.join("domains").join(name).display())),
-            Err(error) => check.bad(format_args!("{error:#}; that VM gets no new disc here"), "mend it"),
+            Err(error) => check.bad(format_args!("{error:#}; that VM gets no new disc here"), "fix it"),
         }
     }
     for program in &programs.seen {
         if let Some(mount) = Mount::of(program).ok().filter(Mount::is_noexec) {
             check.bad(
-                format_args!("{} lies on {}, which is mounted noexec", program.display(), mount.at.display()),
-                "remove the option, or let a link lead to a program elsewhere",
+                format_args!("{} is on {}, which is mounted noexec", program.display(), mount.at.display()),
+                "remove that mount option, or replace the program by a link to one on another file system",
             );
         }
     }

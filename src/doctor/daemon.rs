@@ -109,8 +109,8 @@ pub(super) fn check(host: &Host, driver: Driver, daemons: &[Daemon], installed: 
     let check = &mut report.check("daemon");
     if daemons.is_empty() {
         check.warning(
-            format_args!("neither libvirtd nor {} runs; it looks for hooks when it starts", modular(driver)),
-            format_args!("nothing if it starts on demand; else systemctl start {}", unit(host, driver)),
+            format_args!("neither libvirtd nor {} is running; it looks for hooks when it starts", modular(driver)),
+            format_args!("nothing, if it starts on demand; otherwise systemctl start {}", unit(host, driver)),
         );
     }
     let called = || installed.iter().filter(|hook| hook.standing == Standing::Called);
@@ -119,29 +119,29 @@ pub(super) fn check(host: &Host, driver: Driver, daemons: &[Daemon], installed: 
         let remedy = format!("systemctl reload {name}");
         if !called().any(Installed::is_ours) {
             check.warning(
-                format_args!("{who} runs, and has no hook of ours to see"),
+                format_args!("{who} is running, but our hook is not installed"),
                 format_args!("install the hook, then {remedy}"),
             );
             continue;
         }
         let Some(started) = *started else {
-            check.warning(format_args!("when {who} started cannot be read: it may not have seen the hook"), remedy);
+            check.warning(format_args!("it is not known when {who} started, nor whether it has seen the hook"), remedy);
             continue;
         };
         // It may have been looking just then.
         let there_at = |moment: SystemTime| called().find(|hook| hook.since < moment);
         let served = || served_since(host, started);
         if let Some(hook) = there_at(started) {
-            check.good(format_args!("{who} started when {} was there", hook.path.display()));
+            check.good(format_args!("{who} started after {} was installed", hook.path.display()));
         } else if let Some(hook) = reloaded.and_then(there_at) {
-            check.good(format_args!("{who} was reloaded by systemd when {} was there", hook.path.display()));
+            check.good(format_args!("{who} was reloaded by systemd after {} was installed", hook.path.display()));
         } else if let Some(state) = served() {
             let (name, since) = (state.name, Moment(state.since));
             check.good(format_args!("{who} has called the hook since it started: for {name} at {since}"));
         } else {
             check.warning(
                 format_args!(
-                    "{who} was started before the hook appeared; unless it was reloaded since, it does not call it"
+                    "{who} started before the hook was installed; unless it has been reloaded since, it does not call the hook"
                 ),
                 remedy,
             );

@@ -57,7 +57,7 @@ impl Called<'_> {
         let Denial { who, label, by } = denial;
         let (hook, real) = (self.hook.path.display(), self.real.display());
         let named = host.seen_inside(&self.path);
-        let all = "no VM of this host starts or arrives, whether it takes part or not";
+        let all = "no VM on this host starts or arrives, whether it takes part or not";
         let what = if !self.by_script && named == self.real {
             format!("{who} may not run {hook}{label}{by}: {all}")
         } else if !self.by_script {

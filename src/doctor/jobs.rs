@@ -14,20 +14,23 @@ pub(super) fn check(host: &Host, report: &mut Report) {
     let check = &mut report.check("jobs");
     let jobs = match Job::all(host) {
         Ok(jobs) => jobs,
-        Err(error) => return check.bad(format_args!("{error:#}"), "mend or remove it"),
+        Err(error) => return check.bad(format_args!("{error:#}"), "fix or remove it"),
     };
     let at_work = helper_is_at_work(host);
     let names = |jobs: &[&Job]| jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>().join(", ");
     let (late, fresh): (Vec<&Job>, Vec<&Job>) = jobs.iter().partition(|job| job.age() > SOON);
     if !late.is_empty() && !at_work {
         check.warning(
-            format_args!("no helper is at work, and a disc waits since long for: {}", names(&late)),
-            "virt-recontext refresh VM for each that runs here; see the log for why it was given up",
+            format_args!(
+                "no helper is running, and a disc has been waiting for more than {SOON} s for: {}",
+                names(&late)
+            ),
+            "virt-recontext refresh VM, for each that is running here; see the log for the reason",
         );
     } else if jobs.is_empty() {
-        check.good("none waits");
+        check.good("none is waiting");
     } else if at_work {
-        check.good(format_args!("a helper is at work for: {}", names(&jobs.iter().collect::<Vec<_>>())));
+        check.good(format_args!("a helper is working for: {}", names(&jobs.iter().collect::<Vec<_>>())));
     } else {
         check.good(format_args!("noted a moment ago for: {}", names(&fresh)));
     }

@@ -152,8 +152,8 @@ mod tests {
         let mut report = Report::default();
         report.check("hook").good("there is one");
         let mut check = report.check("apparmor");
-        check.stops_all("a", "mend a");
-        check.stops_all("b", "mend b");
+        check.stops_all("a", "fix a");
+        check.stops_all("b", "fix b");
         assert!(!check.is_clean());
         let found: Vec<&str> = report.findings.iter().map(|finding| finding.message.as_str()).collect();
         assert_eq!(found, ["a", "b", "there is one"]);

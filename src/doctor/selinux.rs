@@ -55,7 +55,7 @@ fn check_programs(host: &Host, daemon: &Daemon, hooks: &[Installed], daemons: &[
             Some(Ruling::AsItIs) => {}
             None if kind == HOOK_TYPE && kind_in(domain) == Some("virtqemud_t") => check.warning(
                 format_args!(
-                    "{} has the label {HOOK_TYPE}, which {} may not run under most policies; the kernel does not tell",
+                    "{} has the label {HOOK_TYPE}, which {} may not run under most policies; the kernel gave no answer",
                     program.path.display(),
                     daemon.name
                 ),
@@ -113,7 +113,9 @@ fn check_labels(host: &Host, config: &Config, check: &mut Check) {
     if let Some(kind) = kind(&dir).filter(|kind| !kind.starts_with("virt_") && !kind.starts_with("svirt_")) {
         let shown = config.image_dir.display();
         check.warning(
-            format_args!("{shown} has the label {kind}: libvirt may not be let write or QEMU read there"),
+            format_args!(
+                "{shown} has the label {kind}: the policy may keep libvirt from writing there, or QEMU from reading"
+            ),
             format_args!("semanage fcontext -a -t virt_image_t '{shown}(/.*)?' && restorecon -R {shown}"),
         );
     }
@@ -121,7 +123,7 @@ fn check_labels(host: &Host, config: &Config, check: &mut Check) {
         let shown = host.helper();
         let shown = shown.display();
         check.warning(
-            format_args!("{shown} has the label {kind}, not bin_t: the hook may not be let start it"),
+            format_args!("{shown} has the label {kind}, not bin_t: the policy may keep the hook from starting it"),
             format_args!("restorecon {shown}"),
         );
     }

@@ -58,9 +58,11 @@ impl Survey {
         match answers.recv_timeout(PATIENCE) {
             Ok(survey) => survey,
             Err(RecvTimeoutError::Timeout) => {
-                bail!("libvirt at {uri} takes calls and has not answered all within {} s", PATIENCE.as_secs())
+                bail!("libvirt at {uri} did not answer all questions within {} s", PATIENCE.as_secs())
             }
-            Err(RecvTimeoutError::Disconnected) => bail!("asking libvirt at {uri} broke off"),
+            Err(RecvTimeoutError::Disconnected) => {
+                bail!("asking libvirt at {uri}: it broke off without an answer")
+            }
         }
     }
 }
@@ -112,24 +114,24 @@ pub(super) fn check(
     let version = match survey {
         Ok(survey) => survey.version,
         Err(error) => {
-            check.bad(format_args!("{error:#}"), format_args!("systemctl start {unit}, or mend uri in config.toml"));
+            check.bad(format_args!("{error:#}"), format_args!("systemctl start {unit}, or fix uri in config.toml"));
             return;
         }
     };
     let (major, minor, release) = version;
-    let answers = format!("{uri} answers, with the version {major}.{minor}.{release}");
+    let answers = format!("{uri} answers, with version {major}.{minor}.{release}");
     if version < (6, 5, 0) && only_in_directory {
         check.bad(
-            format_args!("{answers}, which knows no {hook}.d: it does not call our hook"),
-            format_args!("let /etc/libvirt/hooks/{hook} be our hook, or a script that calls it"),
+            format_args!("{answers}, which does not know {hook}.d: it does not call our hook"),
+            format_args!("make /etc/libvirt/hooks/{hook} our hook, or a script that calls it"),
         );
     } else if version == (9, 0, 0) && driver == Driver::Qemu {
         check.warning(
             format_args!("{answers}, which as released cannot change a CD-ROM's medium (\"tray isn't open\")"),
-            "use Debian's 9.0.0-2 or later, which has the remedy, or 9.1.0 or later",
+            "use Debian's 9.0.0-2 or later, which has the fix, or 9.1.0 or later",
         );
     } else if version < (9, 0, 0) {
-        check.warning(format_args!("{answers}; none before 9.0 was tested"), "use libvirt 9.1 or later");
+        check.warning(format_args!("{answers}; no version before 9.0 has been tested"), "use libvirt 9.1 or later");
     } else {
         check.good(answers);
     }

@@ -28,7 +28,10 @@ pub(super) fn check_all(host: &Host, config: &Config, vms: &[Vm], report: &mut R
         taking_part += usize::from(look.at(&mut report.vm(&vm.name)));
     }
     if taking_part == 0 {
-        report.check("vm").good(format_args!("none of {} takes part; virt-recontext enable VM lets one", vms.len()));
+        report.check("vm").good(format_args!(
+            "none of {} VMs takes part; \"virt-recontext enable VM\" lets one take part",
+            vms.len()
+        ));
     }
 }
 
@@ -58,14 +61,14 @@ impl Look<'_> {
     /// Says what there is to say, if it takes part.
     fn at(&self, check: &mut Check) -> bool {
         if let Some(error) = &self.vm.error {
-            check.warning(format_args!("libvirt does not tell of it: {error}"), "look again in a moment");
+            check.warning(format_args!("asking libvirt about it: {error}"), "try again in a moment");
             return true;
         }
         let enable = self.enable();
         if self.vm.situation == Situation::Arriving {
             let known = State::of(self.host, &self.vm.uuid).ok().flatten().is_some();
             if known {
-                check.good("is just arriving; not looked into");
+                check.good("is just arriving; not checked");
             }
             return known;
         }
@@ -88,10 +91,10 @@ impl Look<'_> {
             }
         };
         if live.is_some() && now.is_none() {
-            check.warning("it runs without the opt-in, which only its definition holds", &enable);
+            check.warning("it is running without the opt-in, which only its definition has", &enable);
         }
         if definition.is_some() && later.is_none() {
-            check.warning("it takes part only until it stops: its definition holds no opt-in", &enable);
+            check.warning("it takes part only until it stops: its definition has no opt-in", &enable);
         }
         if let Some(now) = now {
             self.drive(now, When::Now, check);
@@ -133,8 +136,10 @@ impl Look<'_> {
         let drive = match fit() {
             Ok(drive) => drive,
             Err(error) => {
-                let remedy =
-                    format!("{} --target DEV, where DEV is a new name such as sdz, adds a fit one", self.enable());
+                let remedy = format!(
+                    "{} --target DEV, where DEV is a new name such as sdz, adds a suitable drive",
+                    self.enable()
+                );
                 check.bad(format_args!("{when}{error:#}"), remedy);
                 return;
             }
@@ -143,7 +148,7 @@ impl Look<'_> {
         let place = image::path(self.config, uuid);
         let fix = match when {
             When::Now if drive.media_change() == MediaChange::Never => {
-                format!("{}, and start it anew: its disc cannot change while it runs", self.enable())
+                format!("{}, then shut it down and start it again: its disc cannot change while it runs", self.enable())
             }
             When::Now => self.refresh(),
             When::NextStart => self.enable(),
@@ -157,7 +162,7 @@ impl Look<'_> {
             Some(path) if image::is_called_ours(path, uuid) => {
                 let place = place.display();
                 check.warning(
-                    format_args!("{when}the drive {target} holds {path}; the place for it on this host is {place}"),
+                    format_args!("{when}the drive {target} holds {path}, but on this host its image is {place}"),
                     &fix,
                 );
             }
@@ -165,7 +170,7 @@ impl Look<'_> {
             other => check.bad(
                 format_args!(
                     "{when}the drive {target} holds {}, not its context",
-                    other.unwrap_or("a medium that is no file")
+                    other.unwrap_or("a medium that is not a file")
                 ),
                 format_args!("{fix}, which puts its context there instead"),
             ),
@@ -194,12 +199,12 @@ impl Look<'_> {
         let state = match State::of(self.host, &self.vm.uuid) {
             Ok(Some(state)) => state,
             Ok(None) => {
-                let message = "nothing is known of its disc here: the hook was not called when it came";
+                let message = "nothing is recorded about its disc here, as if the hook had not been called when it came";
                 check.warning(message, self.refresh());
                 return;
             }
             Err(error) => {
-                check.bad(format_args!("{error:#}"), "mend or remove it");
+                check.bad(format_args!("{error:#}"), "fix or remove it");
                 return;
             }
         };
@@ -210,12 +215,12 @@ impl Look<'_> {
                 .warning(format_args!("since {since}: {}", state.message), "save and restore, migrate or restart it"),
             Progress::Waiting if state.age() <= SOON && helper_is_at_work(self.host) => {}
             Progress::Waiting => check.warning(
-                format_args!("its new disc waits since {since}: {}", state.message),
+                format_args!("its new disc has been waiting since {since}: {}", state.message),
                 format_args!("{} tries again; with --force a guest that holds its disc is not asked", self.refresh()),
             ),
             Progress::Failed => check.bad(
                 format_args!("it got no new disc at {since}: {}", state.message),
-                format_args!("mend that, then {}", self.refresh()),
+                format_args!("fix that, then {}", self.refresh()),
             ),
         }
     }
@@ -224,11 +229,11 @@ impl Look<'_> {
         match make(self.host, self.config, &self.vm.name, &self.vm.uuid, request) {
             Ok(warnings) => {
                 for warning in &warnings {
-                    check.warning(warning, "mend that program");
+                    check.warning(warning, "fix that program");
                 }
             }
             Err(error) => {
-                let remedy = format!("mend that; virt-recontext preview {} tries again", self.word());
+                let remedy = format!("fix that; \"virt-recontext preview {}\" tries again", self.word());
                 check.bad(format_args!("no disc can be made for it now: {error:#}"), remedy);
             }
         }
@@ -237,7 +242,7 @@ impl Look<'_> {
     fn all_well(&self, domain: &Domain, request: &Request) -> String {
         let target = domain.drive(request).map(|drive| drive.target.clone()).unwrap_or_default();
         if self.vm.live.is_none() {
-            return format!("does not run; the drive {target} holds its disc from its next start on");
+            return format!("is not running; the drive {target} holds its disc from its next start on");
         }
         match State::of(self.host, &self.vm.uuid) {
             Ok(Some(state)) if state.progress == Progress::Delivered => {
