@@ -1,4 +1,4 @@
-//! `disable`: the VM takes part no more, and what is ours is taken back.
+//! `disable`: the VM no longer takes part, and what is ours is taken back.
 
 use std::io::Write;
 
@@ -20,7 +20,7 @@ use crate::libvirt::domain::Scope;
 use crate::libvirt::saved;
 use crate::libvirt::trouble::Trouble;
 
-/// Let a VM take part no more, and take our disc out of its drive.
+/// Stop a VM from taking part, and take our disc out of its drive.
 #[derive(Debug, Args)]
 pub(super) struct Disable {
     /// The VM's name or UUID.
@@ -67,7 +67,10 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
         for drive in ours(&domain) {
             if drive.media_change() == MediaChange::Never {
                 let target = &drive.target;
-                writeln!(out, "{name}: takes part no more; its disc in {target} cannot be taken out before it stops")?;
+                writeln!(
+                    out,
+                    "{name}: no longer takes part; its disc in {target} cannot be taken out before it stops"
+                )?;
                 return Ok(DONE);
             }
             let taken_out = match drive.device {
@@ -79,7 +82,7 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
                 Err(Trouble::Refused(_)) => {
                     writeln!(
                         out,
-                        "{name}: takes part no more; its guest holds the disc in {} and keeps it until it stops",
+                        "{name}: no longer takes part; its guest holds the disc in {} and keeps it until it stops",
                         drive.target
                     )?;
                     return Ok(WAITING);
@@ -91,7 +94,7 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
     if !wanted {
         Vm::hold(host, &uuid)?.forget()?;
     }
-    writeln!(out, "{name}: takes part no more")?;
+    writeln!(out, "{name}: no longer takes part")?;
     Ok(DONE)
 }
 

@@ -9,13 +9,13 @@ use super::exit::{DONE, FAILED};
 use crate::doctor::examine;
 use crate::host::paths::Host;
 
-/// Check that all is as it must be for VMs to get their context.
+/// Check that everything VMs need to get their context is in place.
 ///
-/// One line a check: good, warning or bad, and what to do. Nothing is changed.
+/// One line per check: good, warning or bad, and what to do. Nothing is changed.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(super) struct Doctor {
-    /// As a JSON array, one object a finding.
+    /// Print a JSON array, one object per finding.
     #[arg(long)]
     pub json: bool,
 }

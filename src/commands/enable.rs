@@ -54,7 +54,7 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     let (persistent, running) = (handle.is_persistent()?, vm::runs(&handle)?);
     let live = running.then(|| vm::current_xml(&handle)).transpose()?;
     let definition =
-        if persistent { handle.xml(Scope::Config)? } else { live.clone().context("the VM does not exist any more")? };
+        if persistent { handle.xml(Scope::Config)? } else { live.clone().context("the VM no longer exists")? };
     let defined = Domain::read(&definition)?;
     let (name, uuid) = (&defined.name, &defined.uuid);
     let path = image::path(&config, uuid);
@@ -67,7 +67,11 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     let target = options.target.clone().or(before);
     let plan = new_drive::plan(&defined, target.as_deref(), device, path)?;
     let no_drive = !persistent && matches!(plan, Plan::Add(..));
-    ensure!(!no_drive, "the VM {name} has no drive {}, and a VM that is not persistent gets none", plan.target());
+    ensure!(
+        !no_drive,
+        "the VM {name} has no drive {}, and none can be added to a VM that is not persistent",
+        plan.target()
+    );
     let request = Request {
         target: Some(plan.target().to_owned()),
         format: options.format.or(request.format),
@@ -90,9 +94,7 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
 
     let target = plan.target();
     match (&plan, persistent) {
-        (_, false) => {
-            writeln!(out, "{name}: takes part for as long as it runs, with the drive {target}; it is not persistent")?
-        }
+        (_, false) => writeln!(out, "{name}: takes part with the drive {target} until it stops; it is not persistent")?,
         (Plan::Ready(_), true) => writeln!(out, "{name}: takes part, with the drive {target}")?,
         (Plan::Change(..), true) => {
             writeln!(out, "{name}: takes part; the drive {target} holds the disc from its next start on")?
@@ -104,7 +106,10 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     let Some(live) = live else { return Ok(DONE) };
     let live = Domain::read(&live)?;
     match live.drives.iter().find(|drive| drive.target == target) {
-        None => writeln!(out, "{name}: runs without that drive now: no disc before it is shut down and started again")?,
+        None => writeln!(
+            out,
+            "{name}: is running without that drive; it gets its disc when it is shut down and started again"
+        )?,
         Some(drive) if drive.is_empty() || drive.image().is_some_and(|path| image::is_called_ours(path, uuid)) => {
             let job = Job::new(uuid.clone(), name, Reason::Refresh, false).with(live.machine.driver());
             drop(handle);
@@ -113,7 +118,7 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
         }
         Some(_) => writeln!(
             out,
-            "{name}: runs with another disc in {target}; it is changed when the VM migrates, or now by: virt-recontext refresh {name}"
+            "{name}: is running with another disc in {target}; it is changed when the VM migrates, or now with: virt-recontext refresh {name}"
         )?,
     }
     Ok(DONE)

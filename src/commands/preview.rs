@@ -29,7 +29,7 @@ pub(super) struct Preview {
     /// Show this file of the disc, instead of a list of all.
     #[arg(long, value_name = "PATH")]
     pub file: Option<String>,
-    /// Tell for each file and fact which layer it is from.
+    /// Show which layer each file and fact is from.
     #[arg(long, conflicts_with = "file")]
     pub explain: bool,
 }

@@ -20,7 +20,7 @@ use crate::host::vm::state::{Progress, State};
 pub(super) struct Status {
     /// One VM's name or UUID, instead of all.
     pub vm: Option<String>,
-    /// As a JSON array, one object a VM.
+    /// Print a JSON array, one object per VM.
     #[arg(long)]
     pub json: bool,
 }
@@ -42,7 +42,8 @@ pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Res
     let mut states = State::all(host)?;
     if let Some(vm) = &options.vm {
         states.retain(|state| state.name == *vm || state.uuid.to_string() == vm.to_lowercase());
-        let none = || format!("no disc of a VM {vm:?} is known here; does it run here, and is it enabled?");
+        let none =
+            || format!("no disc is known here for the VM {vm:?}; see whether it takes part: virt-recontext doctor");
         states.first().with_context(none)?;
     }
     let lines = states.into_iter().map(|state| line(host, state)).collect::<Result<Vec<_>>>()?;

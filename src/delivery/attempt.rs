@@ -64,13 +64,13 @@ impl Attempts<'_> {
         // Not of a VM that has just arrived: libvirt would log our question as an error.
         let arrived = matches!(job.reason, Reason::Migrate | Reason::Restore);
         if !arrived && handle.is_worked_on() {
-            return Ok(Outcome::Busy("it migrates, or is saved".to_owned()));
+            return Ok(Outcome::Busy("libvirt has a job on it, such as a migration or a save".to_owned()));
         }
         let config = Config::load(self.host).map_err(hopeless)?;
         let xml = handle.xml(Scope::Live)?;
         let domain = Domain::read(&xml).map_err(hopeless)?;
         let Some(request) = domain.request().map_err(hopeless)? else {
-            return Ok(Outcome::Done("the VM asks for no context any more".to_owned()));
+            return Ok(Outcome::Done("the VM no longer asks for context".to_owned()));
         };
         let away = replug::left_away(self.host, &domain, request).map_err(hopeless)?;
         let drive = match &away {
@@ -107,7 +107,7 @@ impl Attempts<'_> {
             None => message,
             Some(Ok(())) => format!("{message}; the last disc is back in the drive {}", drive.target),
             Some(Err(error)) => {
-                format!("{message}; and the drive {} may be empty: putting the last disc back: {error:#}", drive.target)
+                format!("{message}; the drive {} may be empty now: putting the last disc back: {error:#}", drive.target)
             }
         }
     }
@@ -140,7 +140,7 @@ impl Attempts<'_> {
         };
         let disc = sources.make(&vm, path, job.reason)?;
         let about = About::running(&domain.name, domain.machine.driver(), job.reason);
-        vm.waits(about, Some(&disc), "the disc is made and waits for its drive")?;
+        vm.waits(about, Some(&disc), "the disc is made, and is not in its drive yet")?;
         phases.end("build");
         Ok(UpToDate { rebuilt: true, last, warnings, phases })
     }

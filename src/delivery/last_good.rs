@@ -30,7 +30,7 @@ impl LastGood {
     /// When it stays out of either; the drive may be empty then.
     pub(super) fn put_back(self, host: &Host, handle: &Handle, drive: &Drive) -> Result<()> {
         let LastGood { image, state } = self;
-        let path = state.image.clone().context("nothing is known of the last disc's place")?;
+        let path = state.image.clone().context("the last disc's path is not known")?;
         let vm = Vm::hold(host, &state.uuid)?;
         vm.put_back(image, state)?;
         drop(vm);

@@ -14,7 +14,7 @@ use crate::host::vm::job::Job;
 use crate::host::vm::state::State;
 
 /// What fails when a state cannot be written.
-const NOTING: &str = "noting how far a disc has come";
+const NOTING: &str = "recording what became of a disc";
 
 pub(super) struct Ledger<'a> {
     pub host: &'a Host,
@@ -99,7 +99,7 @@ impl Ledger<'_> {
     fn give_up(&mut self, job: Job, message: &str) {
         let name = &job.name;
         self.log
-            .error(format_args!("{name}: {message}; given up for now, \"virt-recontext refresh {name}\" tries again"));
+            .error(format_args!("{name}: {message}; given up for now; \"virt-recontext refresh {name}\" tries again"));
         self.given_up.insert(job);
     }
 
@@ -114,7 +114,7 @@ impl Ledger<'_> {
         if wanted {
             return vm.leave();
         }
-        self.log.info(format_args!("{}: does not run here; its disc is removed", job.name));
+        self.log.info(format_args!("{}: is not running here; its disc is removed", job.name));
         vm.forget()
     }
 }
@@ -124,13 +124,13 @@ fn held_line(name: &str, force_after: ForceAfter) -> String {
     match force_after {
         ForceAfter::Grace(grace) => {
             format!(
-                "the guest holds the old disc; asking again, and after {} s it is changed by force",
+                "the guest holds the old disc; it is asked again, and after {} s the disc is changed by force",
                 grace.as_secs()
             )
         }
         ForceAfter::Never => {
             format!(
-                "the guest holds the old disc; asking again; \"virt-recontext refresh {name} --force\" does not ask"
+                "the guest holds the old disc; it is asked again; \"virt-recontext refresh {name} --force\" does not ask"
             )
         }
     }

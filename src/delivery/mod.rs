@@ -51,7 +51,7 @@ pub(crate) fn deliver(host: &Host) -> Result<()> {
         let done = drain_all(host, &mut log, &mut given_up);
         drop(lock);
         if let Err(error) = done {
-            log.error(format_args!("delivering: {error:#}; the jobs stay for the next helper"));
+            log.error(format_args!("delivering: {error:#}; the jobs are left for the next helper"));
             return Err(error);
         }
         // A hook that noted a job while we held the lock has started no helper of its own.
@@ -105,6 +105,7 @@ fn drain(host: &Host, config: &Config, driver: Driver, log: &mut Log, given_up: 
 fn connect(host: &Host, uri: &str) -> Result<Libvirt> {
     let (host, silent) = (host.clone(), uri.to_owned());
     Libvirt::connect(uri, move || {
-        Log::open(&host).error(format_args!("delivering: {silent} does not answer; the jobs stay for the next helper"));
+        Log::open(&host)
+            .error(format_args!("delivering: {silent} does not answer; the jobs are left for the next helper"));
     })
 }

@@ -208,7 +208,7 @@ impl<J: Clone + PartialEq> Schedule<J> {
             }
             Outcome::Busy(message) => {
                 entry.step = Step::From(now + PAUSE);
-                Some(Action::Waits(job, format!("something else works on the VM: {message}")))
+                Some(Action::Waits(job, format!("something else is working on the VM: {message}")))
             }
             Outcome::Held => {
                 let first = entry.held.is_none();
@@ -221,7 +221,7 @@ impl<J: Clone + PartialEq> Schedule<J> {
             Outcome::HeldPaused => {
                 entry.held_paused = true;
                 entry.held = None;
-                let line = "the VM is paused with the old disc in use; it is changed when it runs";
+                let line = "the VM is paused and holds the old disc; the disc is changed when the VM runs again";
                 Some(Action::Waits(job, line.to_owned()))
             }
         };

@@ -66,7 +66,10 @@ impl<'a> Coordinator<'a> {
             Ok(()) => {}
             Err(Trouble::Lost) => return Ok(Session::Lost),
             Err(trouble) => {
-                self.ledger.log.warning(format_args!("delivering: no events from libvirt, so slower: {trouble}"));
+                self.ledger.log.warning(format_args!(
+                    "delivering: libvirt gives no events, so it is asked every {} s: {trouble}",
+                    LOOK.as_secs()
+                ));
             }
         }
         let attempts = Attempts { host: self.ledger.host, libvirt };
@@ -203,7 +206,7 @@ impl<'a> Coordinator<'a> {
         };
         let Ledger { host, log, .. } = &mut self.ledger;
         sweep(host, self.driver, running, look, |state| {
-            log.info(format_args!("{}: does not run here any more; its disc is removed", state.name));
+            log.info(format_args!("{}: is no longer running here; its disc is removed", state.name));
         })
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn check_helper(host: &Host, report: &mut Report) {
     let usable = || -> Result<()> {
         let metadata = fs::metadata(&helper).with_context(|| format!("looking for {}", helper.display()))?;
         let executable = metadata.is_file() && metadata.permissions().mode() & 0o111 != 0;
-        ensure!(executable, "{} is not a program", helper.display());
+        ensure!(executable, "{} is not an executable file", helper.display());
         file::check_trusted(&helper, &metadata)?;
         let mount = Mount::of(&helper)?;
         ensure!(!mount.is_noexec(), "{} is mounted noexec", mount.at.display());

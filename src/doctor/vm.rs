@@ -29,7 +29,7 @@ pub(super) fn check_all(host: &Host, config: &Config, vms: &[Vm], report: &mut R
     }
     if taking_part == 0 {
         report.check("vm").good(format_args!(
-            "none of {} VMs takes part; \"virt-recontext enable VM\" lets one take part",
+            "none of this host's VMs ({}) takes part; \"virt-recontext enable VM\" lets one take part",
             vms.len()
         ));
     }
@@ -199,7 +199,8 @@ impl Look<'_> {
         let state = match State::of(self.host, &self.vm.uuid) {
             Ok(Some(state)) => state,
             Ok(None) => {
-                let message = "nothing is recorded about its disc here, as if the hook had not been called when it came";
+                let message =
+                    "nothing is recorded about its disc here, as if the hook had not been called when it came";
                 check.warning(message, self.refresh());
                 return;
             }

@@ -79,7 +79,7 @@ impl CarryOut<'_> {
             }
         }
         if helper == HelperStep::Now {
-            detach::start_helper(self.host).context("only the helper can put a disc in or tell the guest of it")?;
+            detach::start_helper(self.host).context("only the helper can put a disc in or notify the guest")?;
         }
         Ok(reply)
     }

@@ -23,7 +23,11 @@ use crate::host::vm::lock::HelperLock;
 pub(super) fn start_helper(host: &Host) -> Result<()> {
     let helper = host.helper();
     let metadata = helper.metadata().with_context(|| format!("looking for the helper {}", helper.display()))?;
-    ensure!(metadata.is_file() && metadata.permissions().mode() & 0o111 != 0, "{} is not a program", helper.display());
+    ensure!(
+        metadata.is_file() && metadata.permissions().mode() & 0o111 != 0,
+        "{} is not an executable file",
+        helper.display()
+    );
     // Given back at once: the helper takes it.
     if HelperLock::try_now(host)?.is_none() {
         return Ok(());

@@ -50,11 +50,11 @@ pub(super) fn fall_back(host: &Host, config: &Config, operation: Operation, doma
 /// of cloud-init nor called like one: an empty one would make a guest at its first boot believe that it has no settings.
 fn empty_disc(host: &Host, config: &Config, domain: &Domain, drive: &Drive) -> Result<()> {
     let path = drive.image().map(Path::new).filter(|path| image::may_be_made_at(config, path, &domain.uuid));
-    let path = path.context("the file in the drive is missing, and not ours to make")?;
+    let path = path.context("the file in the drive is missing, and its path is not one where discs are made")?;
     let vm = Vm::hold(host, &domain.uuid)?;
     let request = Request::default();
     let subject = Subject { name: &domain.name, uuid: &domain.uuid, request: &request };
     let disc = Sources::none(host, config, subject).make(&vm, path, Reason::Start)?;
     let about = About::coming(&domain.name, domain.machine.driver(), Reason::Start);
-    vm.has_empty_disc(about, &disc, "its disc could not be made, so it has an empty one; the log says why")
+    vm.has_empty_disc(about, &disc, "its disc could not be made, so it was given an empty one; the log says why")
 }

@@ -41,7 +41,7 @@ fn disc<'d>(domain: &'d Domain, config: &Config, look: &impl Look, reason: Reaso
     let other = other.unwrap_or_default();
     ensure!(
         other.is_empty(),
-        "{} is the disc of the VM {other}: virt-recontext enable {}",
+        "{} is the disc of the VM {other}; \"virt-recontext enable {}\" gives this VM its own",
         place.display(),
         domain.name
     );

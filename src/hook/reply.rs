@@ -50,7 +50,7 @@ impl Reply {
     /// What the child said; or, when it did not come to its end, how it broke off.
     pub(super) fn of(said: Result<Vec<u8>, Broke>, call: &HookCall) -> Result<Reply, String> {
         match said {
-            Ok(said) => Reply::decode(said).ok_or_else(|| "the work ended without a reply".to_owned()),
+            Ok(said) => Reply::decode(said).ok_or_else(|| "the child process ended without a reply".to_owned()),
             Err(Broke { said, how }) if said.first() == Some(&WANTS_REFUSAL) && call.operation.row().may_refuse => {
                 Ok(Reply::Refuse(format!("making the context disc: {how}")))
             }

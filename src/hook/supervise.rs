@@ -49,7 +49,7 @@ pub(super) fn run(end: Instant, is_whole: fn(&[u8]) -> bool, work: impl FnOnce(&
             in_child(to_us, end, work)
         }
         Ok(ForkResult::Parent { child }) => child,
-        Err(error) => return Err(unheard(format!("starting a child: {error}"))),
+        Err(error) => return Err(unheard(format!("starting a child process: {error}"))),
     };
     drop(to_us);
     let mut reply = Stream::new(from_child.as_fd(), MOST).until(is_whole);
@@ -61,9 +61,11 @@ pub(super) fn run(end: Instant, is_whole: fn(&[u8]) -> bool, work: impl FnOnce(&
     let _perhaps_ended = kill(child, Signal::SIGKILL);
     let how = match outcome {
         Ok(Outcome { ended: true, .. }) => how_it_ended(child),
-        Ok(Outcome { heard: Heard::TooMuch, .. }) => "the work said too much and was stopped".to_owned(),
-        Ok(_) => "the work took too long and was stopped".to_owned(),
-        Err(error) => format!("waiting for the work: {error}"),
+        Ok(Outcome { heard: Heard::TooMuch, .. }) => {
+            format!("the child process wrote more than {MOST} bytes and was killed")
+        }
+        Ok(_) => "the child process took too long and was killed".to_owned(),
+        Err(error) => format!("waiting for the child process: {error}"),
     };
     Err(Broke { said: reply.said(), how })
 }
@@ -89,13 +91,13 @@ fn leave(code: i32) -> ! {
 
 fn how_it_ended(child: Pid) -> String {
     match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
-        Ok(WaitStatus::Exited(_, 0)) => "the work ended without a reply".to_owned(),
+        Ok(WaitStatus::Exited(_, 0)) => "the child process ended without a reply".to_owned(),
         Ok(WaitStatus::Signaled(_, Signal::SIGABRT, _)) => {
-            "the work was aborted, perhaps for lack of memory".to_owned()
+            "the child process was aborted, as it is when it runs out of memory".to_owned()
         }
-        Ok(WaitStatus::Signaled(_, signal, _)) => format!("the work was killed by {signal}"),
-        Ok(WaitStatus::Exited(_, PANICKED)) => "the work panicked".to_owned(),
-        Ok(_) => "the work could not begin".to_owned(),
-        Err(error) => format!("waiting for the work: {}", io::Error::from(error)),
+        Ok(WaitStatus::Signaled(_, signal, _)) => format!("the child process was killed by {signal}"),
+        Ok(WaitStatus::Exited(_, PANICKED)) => "the child process panicked".to_owned(),
+        Ok(_) => "the child process could not begin its work".to_owned(),
+        Err(error) => format!("waiting for the child process: {}", io::Error::from(error)),
     }
 }

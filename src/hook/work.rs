@@ -62,7 +62,7 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
         }
         let fallen_back = domain.as_ref().map(|domain| fallback::fall_back(host, &config, call.operation, domain));
         fallen_back.unwrap_or(Ok(Reply::Nothing)).unwrap_or_else(|error| {
-            log.error(format_args!("{}: {}: letting the VM go on: {error:#}", call.domain, call.operation));
+            log.error(format_args!("{}: {}: falling back: {error:#}", call.domain, call.operation));
             Reply::Nothing
         })
     });
@@ -228,7 +228,8 @@ mod tests {
                 Operation::Prepare,
                 shared,
                 said(),
-                "drop; none for start: shared.iso is the disc of the VM other: virt-recontext enable vm",
+                "drop; none for start: shared.iso is the disc of the VM other; \"virt-recontext enable vm\" gives this VM \
+                 its own",
             ),
             (
                 Operation::Prepare,

@@ -166,7 +166,7 @@ impl Config {
         let dir = &self.image_dir;
         ensure!(dir.is_absolute() && dir.to_str().is_some(), "image_dir = {dir:?} is not an absolute path");
         ensure!(dir.components().count() > 2, "image_dir = {dir:?} must be a directory of its own");
-        ensure!(self.image_mode <= 0o777, "image_mode = 0o{:o} is not a file's mode such as 0o640", self.image_mode);
+        ensure!(self.image_mode <= 0o777, "image_mode = 0o{:o} is not a file mode such as 0o640", self.image_mode);
         Ok(())
     }
 }
@@ -189,7 +189,7 @@ impl<'de> Deserialize<'de> for ForceAfter {
         }
         let seconds = number_with_unit(&text, &TIMES);
         let seconds = seconds.ok_or_else(|| {
-            D::Error::custom(format!("{text:?} is not a time such as \"15s\", \"2m\", \"1h\", nor \"never\""))
+            D::Error::custom(format!("{text:?} is neither a time such as \"15s\", \"2m\" or \"1h\", nor \"never\""))
         })?;
         Ok(ForceAfter::Grace(Duration::from_secs(seconds)))
     }

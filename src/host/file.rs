@@ -87,7 +87,7 @@ pub(crate) fn read_trusted_text(path: &Path) -> Result<String> {
 pub(crate) fn check_trusted(path: &Path, metadata: &fs::Metadata) -> Result<()> {
     let shown = path.display();
     ensure!(metadata.uid() == 0, "{shown} belongs to user {}, not to root: chown root {shown}", metadata.uid());
-    ensure!(metadata.mode() & 0o022 == 0, "{shown} can be written by others than root: chmod go-w {shown}");
+    ensure!(metadata.mode() & 0o022 == 0, "{shown} is writable by users other than root: chmod go-w {shown}");
     Ok(())
 }
 

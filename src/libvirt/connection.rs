@@ -51,8 +51,9 @@ impl Libvirt {
                 std::process::exit(1);
             }
         });
-        let connection = Connect::open(Some(uri))
-            .map_err(|error| anyhow!("connecting to libvirt at {uri}: {}; is its daemon running?", error.message()))?;
+        let connection = Connect::open(Some(uri)).map_err(|error| {
+            anyhow!("connecting to libvirt at {uri}: {}; check that its daemon is running", error.message())
+        })?;
         drop(answered);
         // A driver without a connection of its own, such as test://, knows no such thing.
         let _optional = connection.set_keep_alive(pause, missing);

@@ -21,7 +21,7 @@ pub(crate) enum Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Gone => f.write_str("the VM does not run here"),
+            Trouble::Gone => f.write_str("the VM is not running here"),
             Trouble::Lost => f.write_str("the connection to libvirt was lost"),
             Trouble::Busy(message) | Trouble::Refused(message) | Trouble::Other(message) => f.write_str(message),
         }

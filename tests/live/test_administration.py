@@ -90,7 +90,7 @@ def test_enable_refuses_what_it_could_not_keep_and_changes_nothing(site, lab, gu
     vm.create(a)
     before = vm.live_xml()
     refused = site.recontext(a, "enable", vm.name, check=False)
-    assert refused.returncode == 1 and "a VM that is not persistent gets none" in refused.stderr
+    assert refused.returncode == 1 and "none can be added to a VM that is not persistent" in refused.stderr
     assert vm.live_xml() == before
 
 

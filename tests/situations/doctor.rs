@@ -251,7 +251,11 @@ fn a_hook_that_libvirtd_does_not_call_is_bad() {
         ),
         ("ln -sf $PWD/usr/sbin/virt-recontext $at", "is virt-recontext, not virt-recontext-hook", "rm "),
         ("cp --remove-destination $(readlink $at) $at; chmod 644 $at", "is not executable", "chmod 755 "),
-        ("cp --remove-destination $(readlink $at) $at; chmod 757 $at", "can be written by others than root", "run that command"),
+        (
+            "cp --remove-destination $(readlink $at) $at; chmod 757 $at",
+            "is writable by users other than root",
+            "run that command",
+        ),
     ] {
         let patient = Patient::new();
         patient.sh(&fault.replace("$at", at));
@@ -305,13 +309,17 @@ fn what_else_libvirtd_runs_is_told_and_what_is_left_over_is_worth_a_look() {
     let foreign = "etc/libvirt/hooks/qemu.d; cp /bin/true etc/libvirt/hooks/qemu.d";
     let first = "rm etc/libvirt/hooks/qemu; mkdir etc/libvirt/hooks/qemu.d; ln -s $(readlink -f $HOOK) etc/libvirt/hooks/qemu.d/50-x; ";
     for (change, level, message) in [
-        (format!("mkdir {foreign}/50-x.dpkg-old"), "warning", "50-x.dpkg-old looks like a leftover, but libvirtd runs it"),
+        (
+            format!("mkdir {foreign}/50-x.dpkg-old"),
+            "warning",
+            "50-x.dpkg-old looks like a leftover, but libvirtd runs it",
+        ),
         (format!("mkdir {foreign}/50-x~"), "warning", "50-x~ looks like a leftover"),
         (format!("mkdir {foreign}/.50-x"), "warning", ".50-x looks like a leftover"),
         (format!("mkdir {foreign}/x.rpmsave; chmod 644 etc/libvirt/hooks/qemu.d/*"), "good", "runs no other"),
         (format!("mkdir {foreign}/60-network"), "warning", "60-network after ours: what that answers"),
         (format!("{first}cp /bin/true etc/libvirt/hooks/qemu.d/10-network"), "good", "10-network before ours"),
-        ("chmod 777 etc/libvirt/hooks".to_owned(), "bad", "can be written by others than root: chmod go-w"),
+        ("chmod 777 etc/libvirt/hooks".to_owned(), "bad", "is writable by users other than root: chmod go-w"),
         ("cp -P etc/libvirt/hooks/qemu etc/libvirt/hooks/qemu.dpkg-old".to_owned(), "good", "runs no other"),
     ] {
         let patient = Patient::new();
@@ -477,8 +485,8 @@ fn a_daemon_that_takes_calls_and_never_answers_holds_up_no_report() {
 fn a_helper_that_the_hook_cannot_start_is_bad() {
     for (fault, message) in [
         ("rm usr/sbin/virt-recontext", "No such file"),
-        ("chmod 644 usr/sbin/virt-recontext", "is not a program"),
-        ("chmod 777 usr/sbin/virt-recontext", "can be written by others than root"),
+        ("chmod 644 usr/sbin/virt-recontext", "is not an executable file"),
+        ("chmod 777 usr/sbin/virt-recontext", "is writable by users other than root"),
     ] {
         let patient = Patient::new();
         patient.sh(fault);
@@ -498,10 +506,10 @@ fn directories_that_are_not_fit_are_told() {
     for (fault, check, level, message) in [
         ("chmod 700 $dir", "images", "bad", "QEMU's user cannot reach the images through "),
         ("chmod 700 var/lib", "images", "bad", "/var/lib"),
-        ("chmod 777 $dir", "images", "bad", "can be written by others than root: chmod go-w"),
+        ("chmod 777 $dir", "images", "bad", "is writable by users other than root: chmod go-w"),
         ("chown 65534 $dir", "images", "bad", "belongs to user 65534, not to root: chown root"),
         ("rm -r $dir; touch $dir", "images", "bad", "is not a directory"),
-        ("chmod 777 run/libvirt/recontext", "run-directory", "bad", "can be written by others than root"),
+        ("chmod 777 run/libvirt/recontext", "run-directory", "bad", "is writable by users other than root"),
         ("rm -r run/libvirt/recontext; touch run/libvirt/recontext", "run-directory", "bad", "is not a directory"),
     ] {
         let patient = Patient::new();
@@ -520,12 +528,7 @@ fn directories_that_are_not_fit_are_told() {
 fn file_systems_that_are_not_fit_are_told() {
     let keep = format!("cp -a {IMAGES} copy && mount -t tmpfs");
     for (mount, check, level, message) in [
-        (
-            format!("{keep} x {IMAGES} && cp copy/* {IMAGES}"),
-            "images",
-            "warning",
-            "is on tmpfs, in this host's memory",
-        ),
+        (format!("{keep} x {IMAGES} && cp copy/* {IMAGES}"), "images", "warning", "is on tmpfs, in this host's memory"),
         (format!("mount --bind {IMAGES} {IMAGES} && mount -o remount,bind,ro {IMAGES}"), "images", "bad", "read-only"),
         ("mount --bind usr usr && mount -o remount,bind,noexec usr".to_owned(), "helper", "bad", "is mounted noexec"),
     ] {
@@ -538,7 +541,13 @@ fn file_systems_that_are_not_fit_are_told() {
     assert_finds(&found, "hook", "bad", "which is mounted noexec", "in /usr/sbin");
     let patient = Patient::new();
     let small = format!("mount -t tmpfs -o size=1m,mode=755 x {IMAGES} && echo disc >{IMAGES}/{UUID}.iso");
-    assert_finds(&patient.examine_with(&small), "images", "warning", "MiB left; one disc may take 64 MiB", "free space");
+    assert_finds(
+        &patient.examine_with(&small),
+        "images",
+        "warning",
+        "MiB left; one disc may take 64 MiB",
+        "free space",
+    );
 }
 
 #[test]
@@ -656,7 +665,13 @@ fn what_became_of_a_vms_disc_is_told() {
         "fix that, then virt-recontext refresh web",
     );
     patient.state("waiting", "migrate", now() - 200_000);
-    assert_finds(&patient.examine(), "vm", "warning", "its new disc has been waiting since 20", "virt-recontext refresh web");
+    assert_finds(
+        &patient.examine(),
+        "vm",
+        "warning",
+        "its new disc has been waiting since 20",
+        "virt-recontext refresh web",
+    );
     patient.sh("rm -r run/libvirt/recontext");
     assert_finds(
         &patient.examine(),

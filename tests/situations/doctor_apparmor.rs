@@ -122,7 +122,8 @@ fn one_hook_that_is_denied_does_not_hide_what_else_is_found() {
     patient.sh(&format!("chmod 777 {IMAGES}"));
     let found = patient.examine();
     assert!(found[0].message.ends_with(ALL), "{}", found[0].message);
-    let others = found.iter().filter(|one| one.check == "apparmor" && one.message.contains("gives no VM access to an image"));
+    let others =
+        found.iter().filter(|one| one.check == "apparmor" && one.message.contains("gives no VM access to an image"));
     assert_eq!(others.count(), 1);
     assert_eq!(found[1].check, "hook");
 }

@@ -26,13 +26,13 @@ pub(crate) fn attempt(
     (domain, request, drive): (&Domain, &Request, &Drive),
 ) -> Result<Outcome> {
     let target = &drive.target;
-    let fixed = "the disc of a paravirtual guest cannot change while it runs";
+    let fixed = "a paravirtual guest's disc cannot be changed while the guest runs";
     let place = drive.path().map(Path::new).filter(|path| image::may_be_made_at(config, path, &domain.uuid));
     let Some(place) = place else {
         let name = &domain.name;
         return Ok(Outcome::AtNextStart(format!(
-            "the drive {target} does not hold its context, and {fixed}; \"virt-recontext enable {name}\" gives it to \
-             its definition, for its next start"
+            "the drive {target} does not hold its context, and {fixed}; \"virt-recontext enable {name}\" puts it into \
+             the definition, for the next start"
         )));
     };
     let subject = Subject { name: &domain.name, uuid: &domain.uuid, request };
@@ -43,12 +43,12 @@ pub(crate) fn attempt(
     let is_newest = gathered?.are_on(&vm, place)?;
     let with_warnings = |line: String| [vec![line], warnings.clone()].concat().join("; ");
     if !is_newest {
-        let line = format!("{fixed}: newer content gets into the drive {target} at its next start, restore or arrival");
+        let line = format!("{fixed}: the drive {target} gets the newer content at the next start, restore or arrival");
         return Ok(Outcome::AtNextStart(with_warnings(line)));
     }
     let delivered = State::of(host, &domain.uuid)?.is_some_and(|state| state.progress == Progress::Delivered);
     if job.reason == Reason::Refresh && delivered && warnings.is_empty() {
         return Ok(Outcome::Unchanged);
     }
-    Ok(Outcome::Done(with_warnings(format!("in the drive {target} since the guest came"))))
+    Ok(Outcome::Done(with_warnings(format!("in the drive {target} since the guest started or arrived"))))
 }

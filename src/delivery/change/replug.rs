@@ -52,7 +52,7 @@ pub(crate) fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str) ->
             note(None)?;
             return Err(match trouble {
                 Trouble::Refused(message) | Trouble::Other(message) => Outcome::Failed(format!(
-                    "the guest does not give the disk {} back; perhaps it has it mounted: {message}",
+                    "the guest did not release the disk {}; make sure that it is not mounted there: {message}",
                     drive.target
                 )),
                 trouble => trouble.into(),
@@ -81,10 +81,13 @@ fn wait_until_connected(host: &Host, handle: &Handle, target: &str) -> Result<Op
         match xenstore::is_connected(host, id, target) {
             Ok(true) => return Ok(None),
             Ok(false) if Instant::now() >= end => {
-                return Err(Outcome::Failed(format!("libvirt has attached {target}, but the guest does not take it")));
+                return Err(Outcome::Failed(format!(
+                    "libvirt attached {target}, but the guest did not connect to it within {} s",
+                    CONNECTING.as_secs()
+                )));
             }
             Ok(false) => thread::sleep(LOOK),
-            Err(error) => return Ok(Some(format!("whether the guest has taken it is not known: {error:#}"))),
+            Err(error) => return Ok(Some(format!("it is not known whether the guest has connected to it: {error:#}"))),
         }
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct NotRunYet(PathBuf);
 
 impl fmt::Display for NotRunYet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} was not run for this VM yet; the helper runs it", self.0.display())
+        write!(f, "{} has not been run for this VM yet; the helper will run it", self.0.display())
     }
 }
 

@@ -41,7 +41,7 @@ impl Vm<'_> {
     /// The disk `target` is taken out of the running VM, and is to be given back; or none is any more.
     pub(crate) fn disk_is_out(&self, target: Option<&str>) -> Result<()> {
         let Some(state) = State::of(self.host, self.uuid())? else { return Ok(()) };
-        let state = state.now(Progress::Waiting, "the disk with the old disc is taken out, the new one comes");
+        let state = state.now(Progress::Waiting, "the disk with the old disc has been detached; the new one follows");
         self.put(State { detached: target.map(str::to_owned), ..state })
     }
 
