@@ -39,7 +39,7 @@ impl Host {
         Host { root, name }
     }
 
-    /// The real host; its root is `/`, or what [`ROOT_VARIABLE`] says.
+    /// The real host; its root is `/`, or what `ROOT_VARIABLE` says.
     pub fn real() -> Host {
         let root = std::env::var_os(ROOT_VARIABLE).map_or_else(|| PathBuf::from("/"), PathBuf::from);
         let name = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
