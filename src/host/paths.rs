@@ -1,5 +1,6 @@
 //! Where everything lies. Every path hangs from one root, so that all of it runs in a temporary directory.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::context::domain::driver::Driver;
@@ -112,9 +113,12 @@ impl Host {
     }
 
     /// Whether libvirt keeps snapshots of the VM called `name`. Its QEMU driver has a file for each in a directory of that name.
+    /// If that cannot be read, there may be some.
     pub(crate) fn has_snapshots(&self, name: &str) -> bool {
-        let directory = self.root.join("var/lib/libvirt/qemu/snapshot").join(name);
-        std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
+        match std::fs::read_dir(self.root.join("var/lib/libvirt/qemu/snapshot").join(name)) {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(error) => error.kind() != ErrorKind::NotFound,
+        }
     }
 
     pub(crate) fn log_socket(&self) -> PathBuf {

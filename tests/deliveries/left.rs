@@ -2,6 +2,7 @@
 //! the hook left for a snapshot or a saved state.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use serde_json::json;
 
@@ -86,6 +87,26 @@ fn a_disc_that_another_host_put_there_stays() {
     node.deliver();
     assert_eq!(node.all_of(&web), ["disc"]);
     assert_eq!(fs::read(node.image(&web)).unwrap(), b"theirs");
+}
+
+#[test]
+fn a_disc_that_another_host_put_there_stays_even_if_it_has_the_number_of_ours() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    node.serve(&web);
+    node.age(&web, OLD);
+    // Every second disc in one place has the same number, on ext4.
+    let theirs = node.site.beside("theirs");
+    fs::write(&theirs, "theirs").unwrap();
+    let number = fs::metadata(&theirs).unwrap().ino();
+    fs::rename(&theirs, node.image(&web)).unwrap();
+    node.edit(&node.state_file(&web), |state| {
+        state["left"] = json!(true);
+        state["identity"]["ino"] = json!(number);
+    });
+    node.has(&[]);
+    node.deliver();
+    assert_eq!(node.all_of(&web), ["disc"]);
 }
 
 #[test]

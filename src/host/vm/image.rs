@@ -24,11 +24,23 @@ const DIR_MODE: u32 = 0o711;
 pub(crate) struct Identity {
     dev: u64,
     ino: u64,
+    /// When its content was written, in nanoseconds since 1970: file systems give a number to the next file at once when its
+    /// file is gone, so that every second disc in one place has the same. 0.1.0 did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    written: Option<i64>,
 }
 
 impl From<&fs::Metadata> for Identity {
     fn from(metadata: &fs::Metadata) -> Identity {
-        Identity { dev: metadata.dev(), ino: metadata.ino() }
+        let written = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
+        Identity { dev: metadata.dev(), ino: metadata.ino(), written: Some(written) }
+    }
+}
+
+impl Identity {
+    /// Whether this is the file that is found as `there`.
+    fn is(self, there: Identity) -> bool {
+        self == Identity { written: self.written.and(there.written), ..there }
     }
 }
 
@@ -96,7 +108,7 @@ pub(crate) fn holds(host: &Host, path: &Path, image: &Image) -> Result<bool> {
 pub(super) fn remove(host: &Host, path: &Path, identity: Identity) -> Result<()> {
     let real = host.under_root(path);
     match fs::symlink_metadata(&real) {
-        Ok(metadata) if Identity::from(&metadata) == identity => file::remove(&real),
+        Ok(metadata) if identity.is(Identity::from(&metadata)) => file::remove(&real),
         _ => Ok(()),
     }
 }

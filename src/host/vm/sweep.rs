@@ -45,10 +45,12 @@ pub(crate) fn sweep(
             continue;
         }
         let Some(absent) = look(&state) else { continue };
-        if Job::of(host, &state.uuid)?.is_some() {
+        let vm = Vm::hold(host, &state.uuid)?;
+        // Whoever starts the VM while we look at it has made it a disc.
+        if !is_still(host, &state)? {
+            vm.give_back()?;
             continue;
         }
-        let vm = Vm::hold(host, &state.uuid)?;
         match absent {
             Absent::Wanted => vm.leave()?,
             Absent::Gone => {
@@ -60,8 +62,58 @@ pub(crate) fn sweep(
     Results::forget_old(host, &running)
 }
 
+/// Whether nothing has happened to the VM since `state` was read, and nothing is to.
+fn is_still(host: &Host, state: &State) -> Result<bool> {
+    let now = State::known(host, &state.uuid)?;
+    Ok(now.is_some_and(|now| now.since == state.since) && Job::of(host, &state.uuid)?.is_none())
+}
+
 /// Removes the half-written files that killed hooks and helpers have left in our directories.
 pub(crate) fn tidy(host: &Host, config: &Config) -> Result<()> {
     let dirs = [host.under_root(&config.image_dir), host.jobs_dir(), host.state_dir(), host.facts_dir()];
     dirs.iter().try_for_each(|dir| file::tidy(dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::path::Path;
+
+    use super::*;
+    use crate::context::disc::marker::{Edition, Generation, Reason};
+    use crate::host::vm::record;
+    use crate::host::vm::state::About;
+
+    #[test]
+    fn a_vm_that_is_started_while_it_is_looked_at_keeps_its_disc() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::new(root.path().to_owned(), "host".to_owned());
+        let uuid: Uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
+        let path = Path::new("/vm.iso");
+        let about = About::coming("vm", Driver::Qemu, Reason::Start);
+        let start = || {
+            let real = host.under_root(path);
+            file::replace_text(&real, "disc").unwrap();
+            let identity = (&real.metadata().unwrap()).into();
+            let edition = Edition { generation: Generation(1), reason: Reason::Start };
+            let disc = super::super::Disc { edition, path, identity };
+            Vm::hold(&host, &uuid).unwrap().delivered(about, Some(&disc), "").unwrap();
+        };
+        for starts in [true, false] {
+            start();
+            let mut state = State::known(&host, &uuid).unwrap().unwrap();
+            state.since -= (LEFT_OVER + 1) * 100;
+            record::write(&host.state_file(&uuid), &state).unwrap();
+            let told = Cell::new(false);
+            let look = |_: &State| {
+                if starts {
+                    start();
+                }
+                Some(Absent::Gone)
+            };
+            sweep(&host, Driver::Qemu, HashSet::new(), look, |_| told.set(true)).unwrap();
+            let kept = host.under_root(path).exists();
+            assert_eq!((kept, told.get(), State::known(&host, &uuid).unwrap().is_some()), (starts, !starts, starts));
+        }
+    }
 }
