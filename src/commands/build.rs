@@ -16,7 +16,7 @@ use crate::host::paths::Host;
 
 /// Write the disc of a domain's XML to a file.
 #[derive(Debug, Args)]
-pub struct Build {
+pub(super) struct Build {
     /// The file with the domain's XML.
     #[arg(long, value_name = "FILE")]
     pub xml: PathBuf,

@@ -38,17 +38,14 @@ enum Verb {
     Refresh(Refresh),
     Status(Status),
     Doctor(Doctor),
-    /// Do what waits in the spool; the hook starts this.
+    /// Do the jobs in the spool; the hook starts this.
     Deliver,
 }
 
 impl Cli {
     /// Does what the command line says; the result is the exit code.
-    ///
-    /// # Errors
-    /// When it fails; the message says at what, and what to do.
     pub fn run(self, host: &Host) -> Result<u8> {
-        ensure!(geteuid().is_root(), "only root can look after the discs of this host's VMs; try with sudo");
+        ensure!(geteuid().is_root(), "only root can manage the discs of this host's VMs; try again with sudo");
         let mut out = io::stdout().lock();
         let code = match self.verb {
             Verb::Enable(options) => enable::enable(host, &options, &mut out),

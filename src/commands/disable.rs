@@ -1,4 +1,4 @@
-//! `disable`: the VM takes part no more, and what is ours is taken back.
+//! `disable`: the VM no longer takes part, and what is ours is taken back.
 
 use std::io::Write;
 
@@ -20,19 +20,16 @@ use crate::libvirt::domain::Scope;
 use crate::libvirt::saved;
 use crate::libvirt::trouble::Trouble;
 
-/// Let a VM take part no more, and take our disc out of its drive.
+/// Stop a VM from taking part, and take our disc out of its drive.
 #[derive(Debug, Args)]
-pub struct Disable {
+pub(super) struct Disable {
     /// The VM's name or UUID.
     pub vm: String,
 }
 
 /// Lets the VM take part no more: its opt-in, our disc in its drive, and our files of it are removed. A disc that the guest
 /// holds stays with it until it stops.
-///
-/// # Errors
-/// When the VM does not exist, or libvirt refuses the change.
-pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u8> {
+pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u8> {
     let config = Config::load(host)?;
     let libvirt = vm::connect(host, &config)?;
     let handle = libvirt.find(&options.vm)?;
@@ -70,7 +67,10 @@ pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u
         for drive in ours(&domain) {
             if drive.media_change() == MediaChange::Never {
                 let target = &drive.target;
-                writeln!(out, "{name}: takes part no more; its disc in {target} cannot be taken out before it stops")?;
+                writeln!(
+                    out,
+                    "{name}: no longer takes part; its disc in {target} cannot be taken out before it stops"
+                )?;
                 return Ok(DONE);
             }
             let taken_out = match drive.device {
@@ -82,7 +82,7 @@ pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u
                 Err(Trouble::Refused(_)) => {
                     writeln!(
                         out,
-                        "{name}: takes part no more; its guest holds the disc in {} and keeps it until it stops",
+                        "{name}: no longer takes part; its guest holds the disc in {} and keeps it until it stops",
                         drive.target
                     )?;
                     return Ok(WAITING);
@@ -94,11 +94,10 @@ pub fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u
     if !wanted {
         Vm::hold(host, &uuid)?.forget()?;
     }
-    writeln!(out, "{name}: takes part no more")?;
+    writeln!(out, "{name}: no longer takes part")?;
     Ok(DONE)
 }
 
-/// The drives that hold the VM's context disc.
 fn ours<'d>(domain: &'d Domain) -> impl Iterator<Item = &'d Drive> {
     let holds = |drive: &&Drive| drive.image().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
     domain.drives.iter().filter(holds)

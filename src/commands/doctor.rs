@@ -9,24 +9,20 @@ use super::exit::{DONE, FAILED};
 use crate::doctor::examine;
 use crate::host::paths::Host;
 
-/// Check that all is as it must be for VMs to get their context.
+/// Check that everything VMs need to get their context is in place.
 ///
-/// One line a check: good, warning or bad, and what to do. Nothing is changed.
+/// One line per check: good, warning or bad, and what to do. Nothing is changed.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Doctor {
-    /// As a JSON array, one object a finding.
+pub(super) struct Doctor {
+    /// Print a JSON array, one object per finding.
     #[arg(long)]
     pub json: bool,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 nothing is bad, though there may be warnings; 1 something is bad.";
 
-/// Checks the host and its VMs.
-///
-/// # Errors
-/// When the report cannot be written.
-pub fn doctor(host: &Host, options: &Doctor, out: &mut impl Write) -> Result<u8> {
+pub(super) fn doctor(host: &Host, options: &Doctor, out: &mut impl Write) -> Result<u8> {
     let report = examine(host);
     if options.json {
         report.write_json(out)?

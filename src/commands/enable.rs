@@ -24,7 +24,7 @@ use crate::libvirt::domain::Scope;
 
 /// Let a VM take part: mark its XML, and find or add its CD-ROM drive.
 #[derive(Debug, Args)]
-pub struct Enable {
+pub(super) struct Enable {
     /// The VM's name or UUID.
     pub vm: String,
     /// The drive for the disc, such as sda; else an empty one.
@@ -47,17 +47,14 @@ fn formats() -> impl TypedValueParser<Value = Format> {
 }
 
 /// Lets the VM take part. Everything is checked before the first change; running it again changes nothing.
-///
-/// # Errors
-/// When the VM does not exist, has no fit drive, or libvirt refuses the change.
-pub fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8> {
+pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8> {
     let config = Config::load(host)?;
     let libvirt = vm::connect(host, &config)?;
     let handle = libvirt.find(&options.vm)?;
     let (persistent, running) = (handle.is_persistent()?, vm::runs(&handle)?);
     let live = running.then(|| vm::current_xml(&handle)).transpose()?;
     let definition =
-        if persistent { handle.xml(Scope::Config)? } else { live.clone().context("the VM does not exist any more")? };
+        if persistent { handle.xml(Scope::Config)? } else { live.clone().context("the VM no longer exists")? };
     let defined = Domain::read(&definition)?;
     let (name, uuid) = (&defined.name, &defined.uuid);
     let path = image::path(&config, uuid);
@@ -70,7 +67,11 @@ pub fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8>
     let target = options.target.clone().or(before);
     let plan = new_drive::plan(&defined, target.as_deref(), device, path)?;
     let no_drive = !persistent && matches!(plan, Plan::Add(..));
-    ensure!(!no_drive, "the VM {name} has no drive {}, and a VM that is not persistent gets none", plan.target());
+    ensure!(
+        !no_drive,
+        "the VM {name} has no drive {}, and none can be added to a VM that is not persistent",
+        plan.target()
+    );
     let request = Request {
         target: Some(plan.target().to_owned()),
         format: options.format.or(request.format),
@@ -93,9 +94,7 @@ pub fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8>
 
     let target = plan.target();
     match (&plan, persistent) {
-        (_, false) => {
-            writeln!(out, "{name}: takes part for as long as it runs, with the drive {target}; it is not persistent")?
-        }
+        (_, false) => writeln!(out, "{name}: takes part with the drive {target} until it stops; it is not persistent")?,
         (Plan::Ready(_), true) => writeln!(out, "{name}: takes part, with the drive {target}")?,
         (Plan::Change(..), true) => {
             writeln!(out, "{name}: takes part; the drive {target} holds the disc from its next start on")?
@@ -107,7 +106,10 @@ pub fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8>
     let Some(live) = live else { return Ok(DONE) };
     let live = Domain::read(&live)?;
     match live.drives.iter().find(|drive| drive.target == target) {
-        None => writeln!(out, "{name}: runs without that drive now: no disc before it is shut down and started again")?,
+        None => writeln!(
+            out,
+            "{name}: is running without that drive; it gets its disc when it is shut down and started again"
+        )?,
         Some(drive) if drive.is_empty() || drive.image().is_some_and(|path| image::is_called_ours(path, uuid)) => {
             let job = Job::new(uuid.clone(), name, Reason::Refresh, false).with(live.machine.driver());
             drop(handle);
@@ -116,7 +118,7 @@ pub fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8>
         }
         Some(_) => writeln!(
             out,
-            "{name}: runs with another disc in {target}; it is changed when the VM migrates, or now by: virt-recontext refresh {name}"
+            "{name}: is running with another disc in {target}; it is changed when the VM migrates, or now with: virt-recontext refresh {name}"
         )?,
     }
     Ok(DONE)

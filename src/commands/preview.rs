@@ -21,7 +21,7 @@ use crate::host::programs::run::Runner;
 /// Show what would be on a VM's disc, made now on this host.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("whose").required(true).args(["vm", "xml"])))]
-pub struct Preview {
+pub(super) struct Preview {
     /// The VM's name or UUID.
     pub vm: Option<String>,
     /// A file with a domain's XML, instead of a VM.
@@ -30,7 +30,7 @@ pub struct Preview {
     /// Show this file of the disc, instead of a list of all.
     #[arg(long, value_name = "PATH")]
     pub file: Option<String>,
-    /// Tell for each file and fact which layer it is from.
+    /// Show which layer each file and fact is from.
     #[arg(long, conflicts_with = "file")]
     pub explain: bool,
 }

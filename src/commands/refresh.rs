@@ -24,7 +24,7 @@ use crate::libvirt::domain::{Handle, Scope, Situation};
 /// Bring the discs of running VMs up to date, if their content changed.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("which").required(true).args(["vms", "all"])))]
-pub struct Refresh {
+pub(super) struct Refresh {
     /// Names or UUIDs.
     #[arg(value_name = "VM")]
     pub vms: Vec<String>,
@@ -46,7 +46,7 @@ const WATCH: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// When a VM does not exist or takes no part, before anything is asked for.
-pub fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u8> {
+pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u8> {
     let config = Config::load(host)?;
     let libvirt = vm::connect(host, &config)?;
     let handles: Vec<Handle> = match options.all {
@@ -59,7 +59,7 @@ pub fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u
         match handle.situation()? {
             // Its XML would come only when it has arrived.
             Situation::Arriving => {
-                writeln!(out, "{name}: is just arriving, and is served then")?;
+                writeln!(out, "{name}: is just arriving, and gets its disc then")?;
                 continue;
             }
             Situation::Gone if options.all => continue,
@@ -70,9 +70,9 @@ pub fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u
         if !domain.takes_part() && options.all {
             continue;
         }
-        ensure!(domain.takes_part(), "the VM {name} takes no part yet: virt-recontext enable {name}");
+        ensure!(domain.takes_part(), "the VM {name} does not take part yet; run: virt-recontext enable {name}");
         if handle.situation()? == Situation::Gone {
-            writeln!(out, "{name}: does not run; its disc is made when it starts")?;
+            writeln!(out, "{name}: is not running; its disc is made when it starts")?;
         } else {
             let job = Job::new(domain.uuid.clone(), &name, Reason::Refresh, options.force);
             jobs.push(job.with(domain.machine.driver()));
@@ -84,10 +84,7 @@ pub fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u
 }
 
 /// Gives the jobs to the helper and watches until each is done, has failed, or waits for a guest for longer than it should.
-///
-/// # Errors
-/// When the spool cannot be written or the helper not started.
-pub fn deliver_and_watch(host: &Host, config: &Config, jobs: Vec<Job>, out: &mut impl Write) -> Result<u8> {
+pub(super) fn deliver_and_watch(host: &Host, config: &Config, jobs: Vec<Job>, out: &mut impl Write) -> Result<u8> {
     for job in &jobs {
         Vm::hold(host, &job.uuid)?.note(job)?;
     }
@@ -133,10 +130,10 @@ fn outcome(host: &Host, job: &Job, time_is_up: bool) -> Result<Option<(u8, Strin
     Ok(match (newest, state) {
         (false, Some(state)) if state.since < job.noted => Some((DONE, SAME.to_owned())),
         (false, Some(state)) => Some((code(&state), state.message)),
-        (false, None) => Some((DONE, "does not run here any more".to_owned())),
+        (false, None) => Some((DONE, "is no longer running here".to_owned())),
         (true, Some(state)) if state.progress == Progress::Failed => Some((FAILED, state.message)),
         (true, state) if time_is_up => {
-            let message = state.map_or("the helper has not begun".to_owned(), |state| state.message);
+            let message = state.map_or("the helper has not started on it yet".to_owned(), |state| state.message);
             Some((WAITING, format!("waiting: {message}")))
         }
         (true, _) => None,

@@ -17,15 +17,14 @@ use crate::host::vm::state::{Progress, State};
 
 /// Show what became of the discs of this host's VMs.
 #[derive(Debug, Args)]
-pub struct Status {
+pub(super) struct Status {
     /// One VM's name or UUID, instead of all.
     pub vm: Option<String>,
-    /// As a JSON array, one object a VM.
+    /// Print a JSON array, one object per VM.
     #[arg(long)]
     pub json: bool,
 }
 
-/// A VM's line, as JSON shows it.
 #[derive(Debug, Serialize)]
 struct Line {
     name: String,
@@ -39,15 +38,12 @@ struct Line {
     job_waiting: bool,
 }
 
-/// Shows the state of every VM's disc on this host, or of one.
-///
-/// # Errors
-/// When the states cannot be read, or the VM has none.
-pub fn status(host: &Host, options: &Status, out: &mut impl Write) -> Result<u8> {
+pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Result<u8> {
     let mut states = State::all(host)?;
     if let Some(vm) = &options.vm {
         states.retain(|state| state.name == *vm || state.uuid.to_string() == vm.to_lowercase());
-        let none = || format!("no disc of a VM {vm:?} is known here; does it run here, and is it enabled?");
+        let none =
+            || format!("no disc is known here for the VM {vm:?}; see whether it takes part: virt-recontext doctor");
         states.first().with_context(none)?;
     }
     let lines = states.into_iter().map(|state| line(host, state)).collect::<Result<Vec<_>>>()?;
@@ -78,8 +74,7 @@ fn line(host: &Host, state: State) -> Result<Line> {
     })
 }
 
-/// The word for how far a disc has come.
-pub fn word(progress: Progress) -> &'static str {
+fn word(progress: Progress) -> &'static str {
     match progress {
         Progress::Delivered => "delivered",
         Progress::Waiting => "waiting",

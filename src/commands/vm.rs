@@ -14,11 +14,7 @@ use crate::libvirt::domain::{Handle, Scope, Situation};
 /// Largest XML file that is read, in bytes.
 const MAX_XML: u64 = 8 << 20;
 
-/// Connects the command line to this host's daemon.
-///
-/// # Errors
-/// When there is no daemon.
-pub fn connect(host: &Host, config: &Config) -> Result<Libvirt> {
+pub(super) fn connect(host: &Host, config: &Config) -> Result<Libvirt> {
     let uri = config.uri_of(config.driver(host)).to_owned();
     Libvirt::connect(&uri.clone(), move || {
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: libvirt at {uri} does not answer");
@@ -26,28 +22,17 @@ pub fn connect(host: &Host, config: &Config) -> Result<Libvirt> {
 }
 
 /// The VM's XML: of the running VM, or else of its definition.
-///
-/// # Errors
-/// When libvirt does not tell, or the VM is just arriving.
-pub fn current_xml(vm: &Handle) -> Result<String> {
+pub(super) fn current_xml(vm: &Handle) -> Result<String> {
     let arriving = vm.situation()? == Situation::Arriving;
     ensure!(!arriving, "the VM {} is just arriving; try again in a moment", vm.name()?);
     Ok(vm.xml(Scope::Live)?)
 }
 
-/// Whether the VM runs here.
-///
-/// # Errors
-/// When libvirt does not tell.
-pub fn runs(vm: &Handle) -> Result<bool> {
+pub(super) fn runs(vm: &Handle) -> Result<bool> {
     Ok(vm.situation()? != Situation::Gone)
 }
 
-/// A domain's XML from a file.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn xml_file(path: &Path) -> Result<String> {
+pub(super) fn xml_file(path: &Path) -> Result<String> {
     let bytes = file::read(path, MAX_XML)?;
     String::from_utf8(bytes).with_context(|| format!("reading {}: it is not UTF-8", path.display()))
 }

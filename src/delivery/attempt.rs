@@ -27,32 +27,28 @@ use crate::libvirt::connection::Libvirt;
 use crate::libvirt::domain::{Handle, Scope, Situation};
 
 /// What there is to say of a disc whose content is the same.
-pub const SAME: &str = "the content is the same; the disc stays";
+pub(crate) const SAME: &str = "the content is the same; the disc stays";
 
 /// What bringing a disc up to date came to.
-struct Update {
+struct UpToDate {
     rebuilt: bool,
     /// The disc before, where it may be needed.
     last: Option<LastGood>,
     /// What went wrong with programs, and what is used instead.
     warnings: Vec<String>,
-    /// How long it took.
     phases: Phases,
 }
 
-/// Where attempts are made.
 #[derive(Clone, Copy)]
-pub struct Attempts<'a> {
-    /// This host.
+pub(crate) struct Attempts<'a> {
     pub host: &'a Host,
-    /// The daemon.
     pub libvirt: &'a Libvirt,
 }
 
 impl Attempts<'_> {
     /// One attempt at `job`; with `force`, a guest that holds our old disc is made to let go. Takes 5 seconds at most when
     /// the guest does not answer, and some ten milliseconds when it does.
-    pub fn attempt(&self, job: &Job, force: bool) -> Outcome {
+    pub(crate) fn attempt(&self, job: &Job, force: bool) -> Outcome {
         self.try_attempt(job, force).unwrap_or_else(|attempt| attempt)
     }
 
@@ -68,13 +64,13 @@ impl Attempts<'_> {
         // Not of a VM that has just arrived: libvirt would log our question as an error.
         let arrived = matches!(job.reason, Reason::Migrate | Reason::Restore);
         if !arrived && handle.is_worked_on() {
-            return Ok(Outcome::Busy("it migrates, or is saved".to_owned()));
+            return Ok(Outcome::Busy("libvirt has a job on it, such as a migration or a save".to_owned()));
         }
         let config = Config::load(self.host).map_err(hopeless)?;
         let xml = handle.xml(Scope::Live)?;
         let domain = Domain::read(&xml).map_err(hopeless)?;
         let Some(request) = domain.request().map_err(hopeless)? else {
-            return Ok(Outcome::Done("the VM asks for no context any more".to_owned()));
+            return Ok(Outcome::Done("the VM no longer asks for context".to_owned()));
         };
         let away = replug::left_away(self.host, &domain, request).map_err(hopeless)?;
         let drive = match &away {
@@ -87,18 +83,18 @@ impl Attempts<'_> {
         let path = image::path(&config, &domain.uuid);
         let path = path.to_str().context("image_dir is not UTF-8").map_err(hopeless)?;
         phases.end("look");
-        let mut update = self.bring_up_to_date(&config, job, &domain, request, (drive, path)).map_err(hopeless)?;
-        let last = update.last.take();
-        let done = |line: String| Outcome::Done([vec![line], update.warnings.clone()].concat().join("; "));
-        if job.reason == Reason::Refresh && !update.rebuilt && !job.force && self.has_it(&domain, drive, path) {
-            let nothing_to_say = update.warnings.is_empty();
+        let mut disc = self.bring_up_to_date(&config, job, &domain, request, (drive, path)).map_err(hopeless)?;
+        let last = disc.last.take();
+        let done = |line: String| Outcome::Done([vec![line], disc.warnings.clone()].concat().join("; "));
+        if job.reason == Reason::Refresh && !disc.rebuilt && !job.force && self.has_it(&domain, drive, path) {
+            let nothing_to_say = disc.warnings.is_empty();
             return Ok(if nothing_to_say { Outcome::Unchanged } else { done(SAME.to_owned()) });
         }
         // A disc that somebody else put in is only taken out of a guest's hands when a person asks for it.
         let ours = drive.image().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
         match change::change(self.host, &handle, drive, path, force && (ours || job.force)) {
             Err(Outcome::Failed(message)) => Err(Outcome::Failed(self.after_failure(message, last, &handle, drive))),
-            changed => changed.map(|line| done(format!("{line}; before that {phases}, {}", update.phases))),
+            changed => changed.map(|line| done(format!("{line}; before that {phases}, {}", disc.phases))),
         }
     }
 
@@ -111,7 +107,7 @@ impl Attempts<'_> {
             None => message,
             Some(Ok(())) => format!("{message}; the last disc is back in the drive {}", drive.target),
             Some(Err(error)) => {
-                format!("{message}; and the drive {} may be empty: putting the last disc back: {error:#}", drive.target)
+                format!("{message}; the drive {} may be empty now: putting the last disc back: {error:#}", drive.target)
             }
         }
     }
@@ -124,7 +120,7 @@ impl Attempts<'_> {
         domain: &Domain,
         request: &Request,
         (drive, path): (&Drive, &str),
-    ) -> Result<Update> {
+    ) -> Result<UpToDate> {
         let mut phases = Phases::begin();
         let mut programs = Runner::new(self.host, &domain.name, &domain.uuid, &config.limits)?;
         // Programs take their time, so the lock, for which the hook may wait, is not held yet.
@@ -135,7 +131,7 @@ impl Attempts<'_> {
         let (layers, path) = (layers?, Path::new(path));
         if layers.are_on(&vm, path)? {
             phases.end("compare");
-            return Ok(Update { rebuilt: false, last: None, warnings, phases });
+            return Ok(UpToDate { rebuilt: false, last: None, warnings, phases });
         }
         let last = match drive.media_change() {
             MediaChange::Update | MediaChange::DetachAndAttach => LastGood::keep(&vm)?,
@@ -143,9 +139,9 @@ impl Attempts<'_> {
         };
         let disc = layers.make(&vm, path, job.reason)?;
         let about = About::running(&domain.name, domain.machine.driver(), job.reason);
-        vm.waits(about, Some(&disc), "the disc is made and waits for its drive")?;
+        vm.waits(about, Some(&disc), "the disc is made, and is not in its drive yet")?;
         phases.end("build");
-        Ok(Update { rebuilt: true, last, warnings, phases })
+        Ok(UpToDate { rebuilt: true, last, warnings, phases })
     }
 
     /// Whether the drive holds the newest disc already, as far as we know.

@@ -13,17 +13,14 @@ use crate::host::vm::state::State;
 use crate::libvirt::domain::Handle;
 
 /// A VM's disc before the newest, and what was known of it.
-pub struct LastGood {
+pub(super) struct LastGood {
     image: Kept,
     state: State,
 }
 
 impl LastGood {
     /// Keeps the newest disc while a newer one takes its place; `None` when it is not there, or cannot be kept.
-    ///
-    /// # Errors
-    /// When the VM's state cannot be read.
-    pub fn keep(vm: &Vm) -> Result<Option<LastGood>> {
+    pub(super) fn keep(vm: &Vm) -> Result<Option<LastGood>> {
         Ok(vm.keep()?.map(|(image, state)| LastGood { image, state }))
     }
 
@@ -31,9 +28,9 @@ impl LastGood {
     ///
     /// # Errors
     /// When it stays out of either; the drive may be empty then.
-    pub fn put_back(self, host: &Host, handle: &Handle, drive: &Drive) -> Result<()> {
+    pub(super) fn put_back(self, host: &Host, handle: &Handle, drive: &Drive) -> Result<()> {
         let LastGood { image, state } = self;
-        let path = state.image.clone().context("nothing is known of the last disc's place")?;
+        let path = state.image.clone().context("the last disc's path is not known")?;
         let vm = Vm::hold(host, &state.uuid)?;
         vm.put_back(image, state)?;
         drop(vm);

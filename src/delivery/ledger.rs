@@ -14,13 +14,10 @@ use crate::host::vm::job::Job;
 use crate::host::vm::state::State;
 
 /// What fails when a state cannot be written.
-const NOTING: &str = "noting how far a disc has come";
+const NOTING: &str = "recording what became of a disc";
 
-/// Where it is written.
-pub struct Ledger<'a> {
-    /// This host.
+pub(super) struct Ledger<'a> {
     pub host: &'a Host,
-    /// Its log.
     pub log: &'a mut Log,
     /// Jobs that stay in the spool for another helper.
     pub given_up: &'a mut HashSet<Job>,
@@ -29,10 +26,7 @@ pub struct Ledger<'a> {
 impl Ledger<'_> {
     /// Writes down what became of a job. `wanted` tells whether a snapshot or a saved state of a VM that is gone names its
     /// image.
-    ///
-    /// # Errors
-    /// When something of it cannot be read or written.
-    pub fn write(
+    pub(super) fn write(
         &mut self,
         action: Action<Job>,
         force_after: ForceAfter,
@@ -76,11 +70,11 @@ impl Ledger<'_> {
     }
 
     fn at_next_start(&mut self, job: &Job, line: &str) -> Result<()> {
-        // Told once: a timer may ask every few minutes.
-        let is_told = |state: State| state.until_next_start && state.message == line;
-        let told = State::of(self.host, &job.uuid)?.is_some_and(is_told);
+        // Logged once: a timer may ask every few minutes.
+        let is_logged = |state: State| state.until_next_start && state.message == line;
+        let logged = State::of(self.host, &job.uuid)?.is_some_and(is_logged);
         self.end(job, |vm| vm.waits_until_next_start(job.about(), line))?;
-        if !told {
+        if !logged {
             self.log.info(format_args!("{}: {}: {line}", job.name, job.reason.as_str()));
         }
         Ok(())
@@ -105,7 +99,7 @@ impl Ledger<'_> {
     fn give_up(&mut self, job: Job, message: &str) {
         let name = &job.name;
         self.log
-            .error(format_args!("{name}: {message}; given up for now, \"virt-recontext refresh {name}\" tries again"));
+            .error(format_args!("{name}: {message}; given up for now; \"virt-recontext refresh {name}\" tries again"));
         self.given_up.insert(job);
     }
 
@@ -120,7 +114,7 @@ impl Ledger<'_> {
         if wanted {
             return vm.leave();
         }
-        self.log.info(format_args!("{}: does not run here; its disc is removed", job.name));
+        self.log.info(format_args!("{}: is not running here; its disc is removed", job.name));
         vm.forget()
     }
 }
@@ -130,13 +124,13 @@ fn held_line(name: &str, force_after: ForceAfter) -> String {
     match force_after {
         ForceAfter::Grace(grace) => {
             format!(
-                "the guest holds the old disc; asking again, and after {} s it is changed by force",
+                "the guest holds the old disc; it is asked again, and after {} s the disc is changed by force",
                 grace.as_secs()
             )
         }
         ForceAfter::Never => {
             format!(
-                "the guest holds the old disc; asking again; \"virt-recontext refresh {name} --force\" does not ask"
+                "the guest holds the old disc; it is asked again; \"virt-recontext refresh {name} --force\" does not ask"
             )
         }
     }

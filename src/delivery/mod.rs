@@ -1,7 +1,7 @@
 //! The helper: does the jobs in the spool, one process for the whole host, and ends when there is nothing left to do.
 //! A job leaves the spool when it is done or its VM is gone, so that a helper that dies loses nothing.
 
-pub mod attempt;
+pub(crate) mod attempt;
 mod change;
 mod last_good;
 mod ledger;
@@ -42,7 +42,7 @@ const MEMORY: u64 = 4 << 30;
 ///
 /// # Errors
 /// When the spool cannot be read or libvirt cannot be reached. The jobs stay.
-pub fn deliver(host: &Host) -> Result<()> {
+pub(crate) fn deliver(host: &Host) -> Result<()> {
     limit_memory(MEMORY).context("setting the memory limit")?;
     let mut log = Log::open(host);
     let mut given_up = HashSet::new();
@@ -51,7 +51,7 @@ pub fn deliver(host: &Host) -> Result<()> {
         let done = drain_all(host, &mut log, &mut given_up);
         drop(lock);
         if let Err(error) = done {
-            log.error(format_args!("delivering: {error:#}; the jobs stay for the next helper"));
+            log.error(format_args!("delivering: {error:#}; the jobs are left for the next helper"));
             return Err(error);
         }
         // A hook that noted a job while we held the lock has started no helper of its own.
@@ -105,6 +105,7 @@ fn drain(host: &Host, config: &Config, driver: Driver, log: &mut Log, given_up: 
 fn connect(host: &Host, uri: &str) -> Result<Libvirt> {
     let (host, silent) = (host.clone(), uri.to_owned());
     Libvirt::connect(uri, move || {
-        Log::open(&host).error(format_args!("delivering: {silent} does not answer; the jobs stay for the next helper"));
+        Log::open(&host)
+            .error(format_args!("delivering: {silent} does not answer; the jobs are left for the next helper"));
     })
 }

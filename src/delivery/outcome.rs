@@ -4,8 +4,7 @@ use crate::libvirt::trouble::Trouble;
 
 /// How a job came out of one attempt.
 #[derive(Debug)]
-pub enum Outcome {
-    /// It is done; the line says what was done.
+pub(crate) enum Outcome {
     Done(String),
     /// The drive holds a disc of the same content; nothing was done.
     Unchanged,
@@ -17,11 +16,8 @@ pub enum Outcome {
     Held,
     /// The old disc is held, and the guest stands still: it cannot let go.
     HeldPaused,
-    /// Something else works on the VM.
     Busy(String),
-    /// The VM does not run here.
     Gone,
-    /// The daemon is not there any more.
     Lost,
     /// It cannot work until somebody changes something.
     Hopeless(String),

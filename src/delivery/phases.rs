@@ -5,19 +5,18 @@ use std::time::{Duration, Instant};
 
 /// A stopwatch that is stopped after each part.
 #[derive(Debug)]
-pub struct Phases {
+pub(super) struct Phases {
     last: Instant,
     ended: Vec<(&'static str, Duration)>,
 }
 
 impl Phases {
-    /// The first part begins now.
-    pub fn begin() -> Phases {
+    pub(super) fn begin() -> Phases {
         Phases { last: Instant::now(), ended: Vec::new() }
     }
 
     /// The part called `name` has ended, and the next one begins.
-    pub fn end(&mut self, name: &'static str) {
+    pub(super) fn end(&mut self, name: &'static str) {
         let now = Instant::now();
         self.ended.push((name, now - self.last));
         self.last = now;

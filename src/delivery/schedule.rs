@@ -17,10 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Attempts that fail for no reason that we know of, before they are given up.
 const TRIES: u32 = 4;
 
-/// A job, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order<J> {
-    /// Whose it is.
+pub(super) struct Order<J> {
     pub uuid: Uuid,
     /// Which one it is: a newer one of the same VM is another.
     pub job: J,
@@ -30,46 +28,35 @@ pub struct Order<J> {
     pub may_come: bool,
 }
 
-/// What happens.
 #[derive(Debug)]
-pub enum Event<J> {
-    /// There is a job.
+pub(super) enum Event<J> {
     Job(Order<J>),
     /// The VM was looked at, and is there.
     Found(Presence),
-    /// An attempt has ended.
     Ended(J, Outcome),
 }
 
-/// Where a VM is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Presence {
+pub(super) enum Presence {
     /// It arrives, or was not looked at.
     Arriving,
-    /// Its guest runs.
     Running,
-    /// Its guest stands still.
     Paused,
     /// It is not here; `soon` if its job is so young that it may still come.
     Absent {
-        /// Whether it may still come.
         soon: bool,
     },
     /// libvirt does not tell, for this reason.
     Unknown(String),
 }
 
-/// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Action<J> {
+pub(super) enum Action<J> {
     /// An attempt, at which a guest that holds its disc is made to let go, or is not.
     Attempt {
-        /// The job.
         job: J,
-        /// Whether it is made to.
         force: bool,
     },
-    /// The job is done; the line says how.
     Done(J, String),
     /// The job is done as far as it can be before the VM's next start, restore or arrival; the line says why.
     AtNextStart(J, String),
@@ -79,12 +66,9 @@ pub enum Action<J> {
     Waits(J, String),
     /// The job waits for a guest that holds its disc; `first` at the first such attempt.
     Held {
-        /// The job.
         job: J,
-        /// Whether it is told in the log.
         first: bool,
     },
-    /// The job failed for good; the line says at what.
     Failed(J, String),
     /// The job has waited for as long as one helper does.
     Late(J),
@@ -96,18 +80,15 @@ pub enum Action<J> {
 enum Step {
     /// An event will come: the VM arrives, or stands still.
     Waiting,
-    /// Another attempt then, or at once.
     From(Instant),
     /// A worker is at it, since then.
     InWork(Instant),
 }
 
-/// Where a job stands.
 #[derive(Debug)]
 struct Entry<J> {
     order: Order<J>,
     step: Step,
-    /// The first attempt.
     tried: Option<Instant>,
     /// The beginning of the first attempt at which a running guest held the old disc.
     held: Option<Instant>,
@@ -118,36 +99,32 @@ struct Entry<J> {
 
 /// All jobs of a helper for the VMs of one driver.
 #[derive(Debug)]
-pub struct Schedule<J> {
+pub(super) struct Schedule<J> {
     entries: HashMap<Uuid, Entry<J>>,
     /// How long a guest may hold its old disc; for ever without.
     pub grace: Option<Duration>,
 }
 
 impl<J: Clone + PartialEq> Schedule<J> {
-    /// An empty one.
-    pub fn new(grace: Option<Duration>) -> Schedule<J> {
+    pub(super) fn new(grace: Option<Duration>) -> Schedule<J> {
         Schedule { entries: HashMap::new(), grace }
     }
 
-    /// Whether there is no job left.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// The VMs that have to be looked at, for what they wait for may have come.
-    pub fn to_look_at(&self) -> Vec<Uuid> {
+    pub(super) fn to_look_at(&self) -> Vec<Uuid> {
         let waits = |entry: &&Entry<J>| entry.step == Step::Waiting;
         self.entries.values().filter(waits).map(|entry| entry.order.uuid.clone()).collect()
     }
 
-    /// The job of a VM.
-    pub fn job(&self, uuid: &Uuid) -> Option<&J> {
+    pub(super) fn job(&self, uuid: &Uuid) -> Option<&J> {
         self.entries.get(uuid).map(|entry| &entry.order.job)
     }
 
-    /// When the next attempt is due.
-    pub fn next_attempt(&self) -> Option<Instant> {
+    pub(super) fn next_attempt(&self) -> Option<Instant> {
         let from = |entry: &Entry<J>| match entry.step {
             Step::From(then) => Some(then),
             Step::Waiting | Step::InWork(_) => None,
@@ -156,14 +133,14 @@ impl<J: Clone + PartialEq> Schedule<J> {
     }
 
     /// The connection was lost: whoever was at work has ended, and all is looked at again.
-    pub fn begin_again(&mut self) {
+    pub(super) fn begin_again(&mut self) {
         for entry in self.entries.values_mut().filter(|entry| matches!(entry.step, Step::InWork(_))) {
             entry.step = Step::Waiting;
         }
     }
 
     /// The attempts that are due at `now`.
-    pub fn due(&mut self, now: Instant) -> Vec<Action<J>> {
+    pub(super) fn due(&mut self, now: Instant) -> Vec<Action<J>> {
         let grace = self.grace;
         let is_due = |entry: &&mut Entry<J>| matches!(entry.step, Step::From(then) if then <= now);
         let attempt = |entry: &mut Entry<J>| {
@@ -177,7 +154,7 @@ impl<J: Clone + PartialEq> Schedule<J> {
     }
 
     /// What follows from `event`, which happens to the VM `uuid` at `now`.
-    pub fn on(&mut self, now: Instant, uuid: &Uuid, event: Event<J>) -> Option<Action<J>> {
+    pub(super) fn on(&mut self, now: Instant, uuid: &Uuid, event: Event<J>) -> Option<Action<J>> {
         match event {
             Event::Job(order) => {
                 self.take(order);
@@ -216,7 +193,7 @@ impl<J: Clone + PartialEq> Schedule<J> {
         let entry = self.entries.get_mut(uuid)?;
         let begun = replace(&mut entry.step, Step::Waiting);
         entry.held_paused = false;
-        let told = match outcome {
+        let action = match outcome {
             Outcome::Done(line) => return self.end(uuid, Action::Done(job, line)),
             Outcome::AtNextStart(line) => return self.end(uuid, Action::AtNextStart(job, line)),
             Outcome::Unchanged => return self.end(uuid, Action::Unchanged(job)),
@@ -231,7 +208,7 @@ impl<J: Clone + PartialEq> Schedule<J> {
             }
             Outcome::Busy(message) => {
                 entry.step = Step::From(now + PAUSE);
-                Some(Action::Waits(job, format!("something else works on the VM: {message}")))
+                Some(Action::Waits(job, format!("something else is working on the VM: {message}")))
             }
             Outcome::Held => {
                 let first = entry.held.is_none();
@@ -244,12 +221,12 @@ impl<J: Clone + PartialEq> Schedule<J> {
             Outcome::HeldPaused => {
                 entry.held_paused = true;
                 entry.held = None;
-                let line = "the VM is paused with the old disc in use; it is changed when it runs";
+                let line = "the VM is paused and holds the old disc; the disc is changed when the VM runs again";
                 Some(Action::Waits(job, line.to_owned()))
             }
         };
-        // Who is given up now was told what it waits for before.
-        self.lose_patience(now, uuid).or(told)
+        // What one that is given up now waits for was written before.
+        self.lose_patience(now, uuid).or(action)
     }
 
     /// Something did not work that may work another time.
@@ -389,13 +366,13 @@ mod tests {
     fn what_fails_for_no_known_reason_is_tried_four_times_with_longer_pauses() {
         let (mut schedule, uuid, mut now) = with_job(None);
         for pause in [2, 4, 8] {
-            let told = try_once(&mut schedule, &uuid, now, Outcome::Failed("so".to_owned()));
-            assert_eq!(told, Some(Action::Waits("a", "trying again after: so".to_owned())));
+            let action = try_once(&mut schedule, &uuid, now, Outcome::Failed("so".to_owned()));
+            assert_eq!(action, Some(Action::Waits("a", "trying again after: so".to_owned())));
             assert_eq!(schedule.next_attempt(), Some(now + pause * S));
             now += pause * S;
         }
-        let told = try_once(&mut schedule, &uuid, now, Outcome::Failed("so".to_owned()));
-        assert_eq!(told, Some(Action::Failed("a", "so".to_owned())));
+        let action = try_once(&mut schedule, &uuid, now, Outcome::Failed("so".to_owned()));
+        assert_eq!(action, Some(Action::Failed("a", "so".to_owned())));
         assert!(schedule.is_empty());
     }
 

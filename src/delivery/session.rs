@@ -36,17 +36,14 @@ const LOOK: Duration = Duration::from_secs(2);
 /// An arrival that has not even begun after so many seconds never will.
 const NEVER_CAME: u64 = 30;
 
-/// How a session with the daemon ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Session {
-    /// Every job is done or given up.
+pub(super) enum Session {
     Finished,
-    /// The daemon went away.
     Lost,
 }
 
 /// All jobs of this helper for the VMs of one driver, through all its connections.
-pub struct Coordinator<'a> {
+pub(super) struct Coordinator<'a> {
     pub(super) ledger: Ledger<'a>,
     driver: Driver,
     /// How long a guest may hold its old disc; follows the configuration.
@@ -55,17 +52,13 @@ pub struct Coordinator<'a> {
 }
 
 impl<'a> Coordinator<'a> {
-    /// One that knows of no job yet.
-    pub fn new(ledger: Ledger<'a>, config: &Config, driver: Driver) -> Coordinator<'a> {
+    pub(super) fn new(ledger: Ledger<'a>, config: &Config, driver: Driver) -> Coordinator<'a> {
         let force_after = config.force_after;
         Coordinator { ledger, driver, force_after, schedule: Schedule::new(force_after.grace()) }
     }
 
     /// Works with one connection until every job is done or given up, or the connection is lost.
-    ///
-    /// # Errors
-    /// When the spool cannot be read or a state cannot be written.
-    pub fn session(&mut self, libvirt: &Libvirt) -> Result<Session> {
+    pub(super) fn session(&mut self, libvirt: &Libvirt) -> Result<Session> {
         let (to_us, messages) = channel();
         // Register for events first and look second, so that nothing happens in between unseen.
         let happened = to_us.clone();
@@ -73,7 +66,10 @@ impl<'a> Coordinator<'a> {
             Ok(()) => {}
             Err(Trouble::Lost) => return Ok(Session::Lost),
             Err(trouble) => {
-                self.ledger.log.warning(format_args!("delivering: no events from libvirt, so slower: {trouble}"));
+                self.ledger.log.warning(format_args!(
+                    "delivering: libvirt gives no events, so it is asked every {} s: {trouble}",
+                    LOOK.as_secs()
+                ));
             }
         }
         let attempts = Attempts { host: self.ledger.host, libvirt };
@@ -210,7 +206,7 @@ impl<'a> Coordinator<'a> {
         };
         let Ledger { host, log, .. } = &mut self.ledger;
         sweep(host, self.driver, running, look, |state| {
-            log.info(format_args!("{}: does not run here any more; its disc is removed", state.name));
+            log.info(format_args!("{}: is no longer running here; its disc is removed", state.name));
         })
     }
 }

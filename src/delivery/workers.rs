@@ -8,24 +8,19 @@ use super::outcome::Outcome;
 use crate::context::uuid::Uuid;
 use crate::host::vm::job::Job;
 
-/// What the coordinator waits for.
-pub enum Message {
-    /// Something happened to a domain.
+pub(super) enum Message {
     Happened(Uuid),
-    /// A worker has ended an attempt.
     Ended(Job, Outcome),
 }
 
-/// What a worker is to do.
-pub struct Task {
-    /// The job.
+pub(super) struct Task {
     pub job: Job,
     /// Whether the guest is made to let go of the old disc.
     pub force: bool,
 }
 
 /// A worker: attempts until there are no more tasks, or the daemon is gone.
-pub fn work(attempts: Attempts, queue: &Mutex<Receiver<Task>>, told: &Sender<Message>) {
+pub(super) fn work(attempts: Attempts, queue: &Mutex<Receiver<Task>>, reports: &Sender<Message>) {
     loop {
         // One worker waits for a task while the others wait for their turn.
         let task = match queue.lock() {
@@ -34,7 +29,7 @@ pub fn work(attempts: Attempts, queue: &Mutex<Receiver<Task>>, told: &Sender<Mes
         };
         let Ok(Task { job, force }) = task else { return };
         let outcome = attempts.attempt(&job, force);
-        if told.send(Message::Ended(job, outcome)).is_err() {
+        if reports.send(Message::Ended(job, outcome)).is_err() {
             return;
         }
     }

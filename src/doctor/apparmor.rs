@@ -64,7 +64,7 @@ impl Ruling {
     fn by(self) -> &'static str {
         match self {
             Ruling::Kernel(_) => "",
-            Ruling::Usual(_) => " by its usual profile",
+            Ruling::Usual(_) => " under its usual profile",
         }
     }
 }
@@ -88,8 +88,7 @@ fn may_run(host: &Host, profile: &str, program: &Path) -> Option<bool> {
     Some(u32::from_str_radix(allowed.trim(), 16).ok()? & 1 != 0)
 }
 
-/// Checks what AppArmor would refuse.
-pub fn check(host: &Host, config: &Config, daemons: &[Daemon], hooks: &[Installed], report: &mut Report) {
+pub(super) fn check(host: &Host, config: &Config, daemons: &[Daemon], hooks: &[Installed], report: &mut Report) {
     let check = &mut report.check("apparmor");
     if fs::read_to_string(host.apparmor_enabled_file()).unwrap_or_default().trim() != "Y" {
         return check.good("it is not in use");
@@ -106,7 +105,7 @@ pub fn check(host: &Host, config: &Config, daemons: &[Daemon], hooks: &[Installe
         asked &= matches!(ruling, Ruling::Kernel(_));
         if ruling.denies() {
             let remedy =
-                program.remedy("install -m 755", "let the profile of the daemon run it, as the usual one does");
+                program.remedy("install -m 755", "allow it in the daemon's profile, as the usual profile does");
             program.deny(host, &Denial { who: confined.name, label: "", by: ruling.by() }, &remedy, check);
         }
     }
@@ -149,14 +148,14 @@ fn check_images(config: &Config, check: &mut Check) {
     if let Some(dir) = NO_IMAGES.iter().find(|dir| config.image_dir.starts_with(dir)) {
         check.bad(
             format_args!(
-                "image_dir = {:?}: libvirt's virt-aa-helper gives no VM an image below {dir}",
+                "image_dir = {:?}: libvirt's virt-aa-helper gives no VM access to an image below {dir}",
                 config.image_dir
             ),
             "use the default, /var/lib/libvirt/recontext, or a directory below /srv",
         );
     }
     if config.image_dir.as_os_str().as_bytes().contains(&b'"') {
-        check.bad("image_dir holds a quotation mark, which libvirt's virt-aa-helper refuses", "rename it");
+        check.bad("image_dir contains a quotation mark, which libvirt's virt-aa-helper refuses", "rename it");
     }
 }
 

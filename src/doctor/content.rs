@@ -1,5 +1,5 @@
-//! The configuration and this host's data: do they load? Read by the same code that makes the discs, so that a fault is
-//! told in the same words.
+//! The configuration and this host's data: do they load? Read by the same code that makes the discs, so that an error
+//! reads the same.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,20 +16,19 @@ use crate::host::layers;
 use crate::host::paths::Host;
 use crate::host::programs::ProgramFacts;
 
-/// Checks the configuration, and gives it if it can be read.
-pub fn check_configuration(host: &Host, report: &mut Report) -> Option<Config> {
+pub(super) fn check_configuration(host: &Host, report: &mut Report) -> Option<Config> {
     let path = host.config_file();
     let check = &mut report.check("configuration");
     match Config::load(host) {
         Ok(config) => {
-            let there = if path.exists() { "is read" } else { "is not there: all has its default" };
+            let there = if path.exists() { "is read" } else { "does not exist: every key has its default" };
             check.good(format_args!("{} {there}", path.display()));
             Some(config)
         }
         Err(error) => {
             check.bad(
-                format_args!("{error:#}; no disc is made, and images, content and VMs are not looked into"),
-                "mend it; see virt-recontext.toml(5)",
+                format_args!("{error:#}; no disc is made, and images, content and VMs are not checked"),
+                "fix it; see virt-recontext.toml(5)",
             );
             None
         }
@@ -37,7 +36,7 @@ pub fn check_configuration(host: &Host, report: &mut Report) -> Option<Config> {
 }
 
 /// Checks the data for every VM, and for each VM that has data of its own here.
-pub fn check_content(host: &Host, config: &Config, report: &mut Report) {
+pub(super) fn check_content(host: &Host, config: &Config, report: &mut Report) {
     let check = &mut report.check("content");
     let mut programs = NotRun::default();
     let nobody = "00000000-0000-0000-0000-000000000000".parse();
@@ -45,27 +44,27 @@ pub fn check_content(host: &Host, config: &Config, report: &mut Report) {
     let dir = host.config_dir();
     let mut read = |name: &str, uuid: &Uuid| layers::read(host, &config.limits, name, uuid, &mut programs);
     match read("", &nobody) {
-        Ok(layers) => check.good(format_args!("{}, for every VM: {}", dir.display(), told(layers.first()))),
+        Ok(layers) => check.good(format_args!("{}, for every VM: {}", dir.display(), summary(layers.first()))),
         Err(error) => {
-            check.bad(format_args!("{error:#}; no disc is made"), "mend it");
+            check.bad(format_args!("{error:#}; no disc is made"), "fix it");
             return;
         }
     }
     for name in names(&dir.join("domains")) {
         let read = match name.parse::<Uuid>() {
-            Ok(uuid) => read("", &uuid).map(|layers| told(layers.last())),
-            Err(_) => read(&name, &nobody).map(|layers| told(layers.get(1))),
+            Ok(uuid) => read("", &uuid).map(|layers| summary(layers.last())),
+            Err(_) => read(&name, &nobody).map(|layers| summary(layers.get(1))),
         };
         match read {
-            Ok(told) => check.good(format_args!("{}: {told}", dir.join("domains").join(name).display())),
-            Err(error) => check.bad(format_args!("{error:#}; that VM gets no new disc here"), "mend it"),
+            Ok(summary) => check.good(format_args!("{}: {summary}", dir.join("domains").join(name).display())),
+            Err(error) => check.bad(format_args!("{error:#}; that VM gets no new disc here"), "fix it"),
         }
     }
     for program in &programs.seen {
         if let Some(mount) = Mount::of(program).ok().filter(Mount::is_noexec) {
             check.bad(
-                format_args!("{} lies on {}, which is mounted noexec", program.display(), mount.at.display()),
-                "remove the option, or let a link lead to a program elsewhere",
+                format_args!("{} is on {}, which is mounted noexec", program.display(), mount.at.display()),
+                "remove that mount option, or replace the program by a link to one on another file system",
             );
         }
     }
@@ -78,7 +77,7 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-fn told(layer: Option<&Layer>) -> String {
+fn summary(layer: Option<&Layer>) -> String {
     let (files, facts) = layer.map_or((0, 0), |layer| (layer.files.len(), layer.facts.len()));
     format!("{files} files and {facts} facts or tables of facts load")
 }

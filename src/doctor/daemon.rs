@@ -25,10 +25,9 @@ use crate::host::vm::state::State;
 
 /// A daemon that has a driver of ours.
 #[derive(Debug)]
-pub struct Daemon {
+pub(super) struct Daemon {
     /// Its name, and that of its unit.
     pub name: &'static str,
-    /// Its process.
     pub pid: u32,
     /// How AppArmor or SELinux confine it, in their words.
     pub label: Option<String>,
@@ -40,7 +39,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// Those with `driver` that run, as their files in /run say.
-    pub fn running(host: &Host, driver: Driver) -> Vec<Daemon> {
+    pub(super) fn running(host: &Host, driver: Driver) -> Vec<Daemon> {
         ["libvirtd", modular(driver)].into_iter().filter_map(|name| Daemon::called(host, name)).collect()
     }
 
@@ -58,7 +57,6 @@ impl Daemon {
     }
 }
 
-/// The directories of PATH in a process's environment.
 fn search_path(environment: &[u8]) -> Vec<PathBuf> {
     let path = environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(b"PATH="));
     path.map(|path| std::env::split_paths(OsStr::from_bytes(path)).collect()).unwrap_or_default()
@@ -72,8 +70,8 @@ fn modular(driver: Driver) -> &'static str {
     }
 }
 
-/// The name of the unit that this host has for its daemon, as far as can be told while none runs.
-pub fn unit(host: &Host, driver: Driver) -> &'static str {
+/// The name of the unit that this host has for its daemon, as far as can be known while none runs.
+pub(super) fn unit(host: &Host, driver: Driver) -> &'static str {
     let modular = modular(driver);
     if host.daemon_pid_file(modular).exists() { modular } else { "libvirtd" }
 }
@@ -86,8 +84,8 @@ fn reloaded(host: &Host, name: &str, pid: u32) -> Option<SystemTime> {
     let mut systemctl = Command::new("systemctl");
     let unit = format!("{name}.service");
     systemctl.args(["show", "--property=MainPID,StateChangeTimestampMonotonic", &unit]).stdin(Stdio::null());
-    let told = String::from_utf8(systemctl.output().ok()?.stdout).ok()?;
-    let value = |key: &str| told.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    let output = String::from_utf8(systemctl.output().ok()?.stdout).ok()?;
+    let value = |key: &str| output.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     if value("MainPID")? != pid.to_string() {
         return None;
     }
@@ -96,7 +94,6 @@ fn reloaded(host: &Host, name: &str, pid: u32) -> Option<SystemTime> {
     SystemTime::now().checked_sub(now.checked_sub(then)?)
 }
 
-/// When a process started.
 fn started(host: &Host, process: PathBuf) -> Option<SystemTime> {
     let stat = fs::read_to_string(process.join("stat")).ok()?;
     // The name, in parentheses, may hold anything; the time is the 20th field behind it, in clock ticks since boot.
@@ -108,13 +105,12 @@ fn started(host: &Host, process: PathBuf) -> Option<SystemTime> {
     SystemTime::now().checked_sub(age)
 }
 
-/// Checks that the daemon knows of the hook.
-pub fn check(host: &Host, driver: Driver, daemons: &[Daemon], installed: &[Installed], report: &mut Report) {
+pub(super) fn check(host: &Host, driver: Driver, daemons: &[Daemon], installed: &[Installed], report: &mut Report) {
     let check = &mut report.check("daemon");
     if daemons.is_empty() {
         check.warning(
-            format_args!("neither libvirtd nor {} runs; it looks for hooks when it starts", modular(driver)),
-            format_args!("nothing if it starts on demand; else systemctl start {}", unit(host, driver)),
+            format_args!("neither libvirtd nor {} is running; it looks for hooks when it starts", modular(driver)),
+            format_args!("nothing, if it starts on demand; otherwise systemctl start {}", unit(host, driver)),
         );
     }
     let called = || installed.iter().filter(|hook| hook.standing == Standing::Called);
@@ -123,29 +119,29 @@ pub fn check(host: &Host, driver: Driver, daemons: &[Daemon], installed: &[Insta
         let remedy = format!("systemctl reload {name}");
         if !called().any(Installed::is_ours) {
             check.warning(
-                format_args!("{who} runs, and has no hook of ours to see"),
+                format_args!("{who} is running, but our hook is not installed"),
                 format_args!("install the hook, then {remedy}"),
             );
             continue;
         }
         let Some(started) = *started else {
-            check.warning(format_args!("when {who} started cannot be read: it may not have seen the hook"), remedy);
+            check.warning(format_args!("it is not known when {who} started, nor whether it has seen the hook"), remedy);
             continue;
         };
         // It may have been looking just then.
         let there_at = |moment: SystemTime| called().find(|hook| hook.since < moment);
         let served = || served_since(host, started);
         if let Some(hook) = there_at(started) {
-            check.good(format_args!("{who} started when {} was there", hook.path.display()));
+            check.good(format_args!("{who} started after {} was installed", hook.path.display()));
         } else if let Some(hook) = reloaded.and_then(there_at) {
-            check.good(format_args!("{who} was reloaded by systemd when {} was there", hook.path.display()));
+            check.good(format_args!("{who} was reloaded by systemd after {} was installed", hook.path.display()));
         } else if let Some(state) = served() {
             let (name, since) = (state.name, Moment(state.since));
             check.good(format_args!("{who} has called the hook since it started: for {name} at {since}"));
         } else {
             check.warning(
                 format_args!(
-                    "{who} was started before the hook appeared; unless it was reloaded since, it does not call it"
+                    "{who} started before the hook was installed; unless it has been reloaded since, it does not call the hook"
                 ),
                 remedy,
             );

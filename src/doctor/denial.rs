@@ -11,8 +11,7 @@ use crate::host::paths::Host;
 const OURS: &str = "/usr/sbin/virt-recontext-hook";
 
 /// A program that runs whenever libvirt calls a hook: the hook itself, or the one that a script names.
-pub struct Called<'a> {
-    /// The hook.
+pub(super) struct Called<'a> {
     pub hook: &'a Installed,
     /// Where the program is looked for.
     pub path: PathBuf,
@@ -23,8 +22,7 @@ pub struct Called<'a> {
 }
 
 /// Who may not run a program.
-pub struct Denial<'a> {
-    /// The daemon.
+pub(super) struct Denial<'a> {
     pub who: &'a str,
     /// The program's label, as a part of the sentence; empty where labels do not count.
     pub label: &'a str,
@@ -34,7 +32,7 @@ pub struct Denial<'a> {
 
 impl Called<'_> {
     /// All that are there: one that may not be run stops every VM, whosever it is.
-    pub fn all<'a>(host: &Host, hooks: &'a [Installed], daemons: &[Daemon]) -> Vec<Called<'a>> {
+    pub(super) fn all<'a>(host: &Host, hooks: &'a [Installed], daemons: &[Daemon]) -> Vec<Called<'a>> {
         let mut all = Vec::new();
         for hook in hooks.iter().filter(|hook| hook.standing == Standing::Called) {
             let mut add = |path: PathBuf, by_script| {
@@ -55,11 +53,11 @@ impl Called<'_> {
     }
 
     /// Says that it is denied. What libvirt then does is known; what a script does is not, for it may hide the failure.
-    pub fn deny(&self, host: &Host, denial: &Denial, remedy: &str, check: &mut Check) {
+    pub(super) fn deny(&self, host: &Host, denial: &Denial, remedy: &str, check: &mut Check) {
         let Denial { who, label, by } = denial;
         let (hook, real) = (self.hook.path.display(), self.real.display());
         let named = host.seen_inside(&self.path);
-        let all = "no VM of this host starts or arrives, whether it takes part or not";
+        let all = "no VM on this host starts or arrives, whether it takes part or not";
         let what = if !self.by_script && named == self.real {
             format!("{who} may not run {hook}{label}{by}: {all}")
         } else if !self.by_script {
@@ -75,11 +73,11 @@ impl Called<'_> {
         check.stops_all(what, remedy);
     }
 
-    /// How it comes to be where every policy lets it run: by `install`, a command; or `mend`, if it is there already.
-    pub fn remedy(&self, install: &str, mend: &str) -> String {
+    /// How it comes to be where every policy lets it run: by `install`, a command; or `fix`, if it is there already.
+    pub(super) fn remedy(&self, install: &str, fix: &str) -> String {
         let (hook, real) = (self.hook.path.display(), self.real.display());
         match &self.hook.program {
-            _ if self.real == Path::new(OURS) => mend.to_owned(),
+            _ if self.real == Path::new(OURS) => fix.to_owned(),
             _ if self.by_script => {
                 format!("install it into /usr/sbin itself: {install} {real} {OURS}, and let {hook} call that")
             }

@@ -28,8 +28,7 @@ const LEFT_OVER: [&str; 14] = [
     ".rpmorig",
 ];
 
-/// Checks our hook.
-pub fn check(host: &Host, driver: Driver, installed: &[Installed], report: &mut Report) {
+pub(super) fn check(host: &Host, driver: Driver, installed: &[Installed], report: &mut Report) {
     let check = &mut report.check("hook");
     let ours: Vec<&Installed> = installed.iter().filter(|hook| hook.is_ours()).collect();
     for hook in &ours {
@@ -59,23 +58,26 @@ fn look_at(hook: &Installed, check: &mut Check) {
     }
     if let Some(mount) = noexec(&hook.path) {
         check.bad(
-            format_args!("{shown} lies on {}, which is mounted noexec: libvirtd cannot call it", mount.at.display()),
-            "put virt-recontext-hook into /usr/sbin and a link to it here",
+            format_args!("{shown} is on {}, which is mounted noexec: libvirtd cannot call it", mount.at.display()),
+            "install virt-recontext-hook in /usr/sbin, and put a link to it here",
         );
         return;
     }
     if let Err(error) = trusted(&hook.path) {
-        check.bad(format_args!("libvirtd runs it as root, but {error:#}"), "do so, and see who has changed it");
+        check.bad(
+            format_args!("libvirtd runs it as root, but {error:#}"),
+            "run that command, and find out who changed it",
+        );
         return;
     }
     let own = env!("CARGO_PKG_VERSION");
     match &hook.program {
         Program::Hook(version) if version != own => check.warning(
-            format_args!("{shown} has the version {version}, this program {own}"),
-            "install both programs of the same version",
+            format_args!("{shown} is version {version}, but this program is version {own}"),
+            "install both programs in the same version",
         ),
         Program::Hook(version) => check.good(format_args!("{shown} is virt-recontext-hook {version}{}", leading(hook))),
-        _ => check.good(format_args!("{shown} is a script that names virt-recontext-hook; it must call it")),
+        _ => check.good(format_args!("{shown} is a script that names virt-recontext-hook; make sure that it calls it")),
     }
 }
 
@@ -98,7 +100,7 @@ fn absent(host: &Host, driver: Driver, installed: &[Installed], check: &mut Chec
         let Standing::Dangling(target) = &hook.standing else { return };
         let (path, target) = (hook.path.display(), target.display());
         check.bad(
-            format_args!("{path} leads to {target}, which is not there: no VM gets its context"),
+            format_args!("{path} is a link to {target}, which does not exist: no VM gets its context"),
             format_args!("install virt-recontext-hook as {target}"),
         );
     } else if let Some(hook) = installed.iter().find(|hook| hook.program == Program::Helper) {
@@ -118,22 +120,21 @@ fn absent(host: &Host, driver: Driver, installed: &[Installed], check: &mut Chec
         );
     } else {
         check.bad(
-            format_args!("there is none in {} for {}: no VM gets its context", hooks.display(), name(driver)),
+            format_args!("our hook is not in {} for {}: no VM gets its context", hooks.display(), name(driver)),
             format_args!("mkdir -p {} && {}", hooks.display(), make_it(&main)),
         );
     }
 }
 
-/// Checks what else libvirtd calls for every VM.
-pub fn check_others(host: &Host, driver: Driver, installed: &[Installed], report: &mut Report) {
+pub(super) fn check_others(host: &Host, driver: Driver, installed: &[Installed], report: &mut Report) {
     let check = &mut report.check("other-hooks");
     let hooks = host.hooks_dir();
     let directory = format!("{}.d", driver.hook());
     for dir in [hooks.clone(), host.more_hooks_dir(driver)] {
         if let Err(error) = trusted(&dir) {
             check.bad(
-                format_args!("libvirtd runs as root what lies there, but {error:#}"),
-                "do so, and see what is in it",
+                format_args!("libvirtd runs what is in there as root, but {error:#}"),
+                "run that command, and check what is in there",
             );
         }
     }
@@ -142,7 +143,9 @@ pub fn check_others(host: &Host, driver: Driver, installed: &[Installed], report
     for hook in called().filter(is_left_over) {
         let shown = hook.path.display();
         check.warning(
-            format_args!("{shown} looks left over, and libvirtd runs it: it runs every executable in {directory}"),
+            format_args!(
+                "{shown} looks like a leftover, but libvirtd runs it, as it does every executable in {directory}"
+            ),
             format_args!("rm {shown}, or chmod -x {shown}"),
         );
     }
@@ -155,18 +158,18 @@ pub fn check_others(host: &Host, driver: Driver, installed: &[Installed], report
     if !behind.is_empty() {
         check.warning(
             format_args!(
-                "after ours libvirtd runs {behind}: what that answers at a migration takes the place of our answer"
+                "libvirtd runs {behind} after ours: what that answers at a migration replaces our answer"
             ),
             format_args!(
-                "see that it answers nothing, or what it was given; or let our name come last in {directory}, such as \
+                "make sure that it answers nothing, or what it was given; or give ours the last name in {directory}, such as \
                  99-virt-recontext"
             ),
         );
     }
     if !before.is_empty() {
-        check.good(format_args!("before ours libvirtd runs {before}"));
+        check.good(format_args!("libvirtd runs {before} before ours"));
     } else if check.is_clean() {
-        check.good(format_args!("libvirtd runs no other for {}'s VMs", name(driver)));
+        check.good(format_args!("libvirtd runs no other hook for {}'s VMs", name(driver)));
     }
 }
 
@@ -178,7 +181,6 @@ fn name(driver: Driver) -> &'static str {
     }
 }
 
-/// Whether a file is what something left beside the real one.
 fn left_over(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     name.starts_with(['.', '#']) || LEFT_OVER.iter().any(|end| name.ends_with(end))

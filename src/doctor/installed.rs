@@ -21,24 +21,18 @@ const MAX_PROGRAM: u64 = 128 << 20;
 /// What the hook says of itself, before its version (see `hook::VERSION`).
 const NAME: &str = "virt-recontext-hook ";
 
-/// A file where libvirtd looks for hooks.
 #[derive(Debug)]
-pub struct Installed {
-    /// Where.
+pub(super) struct Installed {
     pub path: PathBuf,
-    /// What it is to libvirtd.
     pub standing: Standing,
-    /// Which program.
     pub program: Program,
     /// Since when it lies there, as far as the file system tells: a link since it was made, a file since it was last
     /// replaced or changed.
     pub since: SystemTime,
 }
 
-/// What a file is to libvirtd.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It is called.
+pub(super) enum Standing {
     Called,
     /// It is not: nobody may execute it.
     NotExecutable,
@@ -48,12 +42,10 @@ pub enum Standing {
     NoFile,
 }
 
-/// Which program a hook is.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Program {
+pub(super) enum Program {
     /// Our hook, of this version.
     Hook(String),
-    /// Our helper, which is no hook.
     Helper,
     /// A script whose text names our hook, by these places or its mere name.
     Script(Vec<PathBuf>),
@@ -63,7 +55,7 @@ pub enum Program {
 
 impl Installed {
     /// All of them, in the order in which libvirtd calls them.
-    pub fn all(host: &Host, driver: Driver) -> Vec<Installed> {
+    pub(super) fn all(host: &Host, driver: Driver) -> Vec<Installed> {
         let mut paths = vec![host.hook(driver)];
         let entries = fs::read_dir(host.more_hooks_dir(driver)).into_iter().flatten();
         let mut further: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -89,12 +81,12 @@ impl Installed {
     }
 
     /// Whether it is our hook, or calls it.
-    pub fn is_ours(&self) -> bool {
+    pub(super) fn is_ours(&self) -> bool {
         matches!(self.program, Program::Hook(_) | Program::Script(_))
     }
 
     /// Whether it is meant to be our hook, though nothing is there.
-    pub fn leads_to_ours(&self) -> bool {
+    pub(super) fn leads_to_ours(&self) -> bool {
         let named = |path: &Path| path.file_name().is_some_and(|name| name == NAME.trim_end());
         matches!(&self.standing, Standing::Dangling(target) if named(target))
     }

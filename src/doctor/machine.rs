@@ -15,13 +15,12 @@ use crate::host::config::Config;
 use crate::host::file;
 use crate::host::paths::Host;
 
-/// Checks the program that the hook starts.
-pub fn check_helper(host: &Host, report: &mut Report) {
+pub(super) fn check_helper(host: &Host, report: &mut Report) {
     let helper = host.helper();
     let usable = || -> Result<()> {
         let metadata = fs::metadata(&helper).with_context(|| format!("looking for {}", helper.display()))?;
         let executable = metadata.is_file() && metadata.permissions().mode() & 0o111 != 0;
-        ensure!(executable, "{} is not a program", helper.display());
+        ensure!(executable, "{} is not an executable file", helper.display());
         file::check_trusted(&helper, &metadata)?;
         let mount = Mount::of(&helper)?;
         ensure!(!mount.is_noexec(), "{} is mounted noexec", mount.at.display());
@@ -29,94 +28,96 @@ pub fn check_helper(host: &Host, report: &mut Report) {
     };
     let check = &mut report.check("helper");
     match usable() {
-        Ok(()) => check.good(format_args!("{} is there for the hook", helper.display())),
+        Ok(()) => check.good(format_args!("{} is there for the hook to start", helper.display())),
         Err(error) => check.bad(
-            format_args!("the hook cannot start it, so guests get their discs without an event: {error:#}"),
-            format_args!("install virt-recontext as {}, for root, with mode 755", helper.display()),
+            format_args!("the hook cannot start it, so guests are not notified of their discs: {error:#}"),
+            format_args!("install virt-recontext as {}, owned by root, with mode 755", helper.display()),
         ),
     }
 }
 
 /// Checks that somebody takes log lines. None is sent.
-pub fn check_log(host: &Host, report: &mut Report) {
+pub(super) fn check_log(host: &Host, report: &mut Report) {
     let socket = host.log_socket();
     let connected = UnixDatagram::unbound().and_then(|unbound| unbound.connect(&socket));
     let check = &mut report.check("log");
     match connected {
         Ok(()) => {
-            check.good(format_args!("{} takes lines; see them with: journalctl -t virt-recontext", socket.display()))
+            check.good(format_args!("{} accepts lines; see them with: journalctl -t virt-recontext", socket.display()))
         }
         Err(error) => check.warning(
-            format_args!("nobody reads {}: {error}. All works, but nothing is logged", socket.display()),
+            format_args!("connecting to {}: {error}; all else works, but nothing is logged", socket.display()),
             "start systemd-journald, or install rsyslog",
         ),
     }
 }
 
-/// Checks the directory of the images.
-pub fn check_images(host: &Host, config: &Config, report: &mut Report) {
+pub(super) fn check_images(host: &Host, config: &Config, report: &mut Report) {
     let check = &mut report.check("images");
     let shown = config.image_dir.display();
     let dir = host.under_root(&config.image_dir);
     let mount = match Mount::of(&dir) {
         Ok(mount) => mount,
-        Err(error) => return check.warning(format_args!("{shown}: {error:#}"), "is /proc mounted?"),
+        Err(error) => return check.warning(format_args!("{shown}: {error:#}"), "check that /proc is mounted"),
     };
     let kind = &mount.kind;
     if mount.is_read_only() {
-        check.bad(format_args!("{shown} lies on {}, which is mounted read-only", mount.at.display()), "mount it rw");
+        check.bad(format_args!("{shown} is on {}, which is mounted read-only", mount.at.display()), "mount it rw");
     }
     if mount.is_shared() {
         check.warning(
             format_args!(
-                "{shown} lies on {kind}, which hosts may share: both hosts of a migration would write the same image"
+                "{shown} is on {kind}, which hosts may share: both hosts of a migration would write the same image"
             ),
-            "set image_dir to a directory of this host alone",
+            "set image_dir to a directory that only this host has",
         );
     }
     if mount.is_in_memory() {
         let most = config.limits.disc_size >> 20;
         check.warning(
-            format_args!("{shown} lies on {kind}, in this host's memory: up to {most} MiB a VM"),
-            "set image_dir to a directory on a disk, or limits.disc_size to what there is room for",
+            format_args!("{shown} is on {kind}, in this host's memory: up to {most} MiB per VM"),
+            "set image_dir to a directory on a disk, or limits.disc_size to what fits",
         );
     }
-    check_room(&dir, &mount, config, check);
+    check_space(&dir, &mount, config, check);
     match fs::metadata(&dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if check.is_clean() {
-                check.good(format_args!("{shown}, on {kind}, is made with the first disc"));
+                check.good(format_args!("{shown}, on {kind}, will be created with the first disc"));
             }
             return;
         }
-        Err(error) => check.bad(format_args!("{shown}: {error}"), "see what is in its place"),
+        Err(error) => check.bad(format_args!("{shown}: {error}"), "check what is there"),
         Ok(metadata) if !metadata.is_dir() => {
             check.bad(format_args!("{shown} is not a directory: no disc can be made"), format_args!("rm {shown}"));
         }
         Ok(metadata) => {
             if let Err(error) = file::check_trusted(&dir, &metadata) {
-                check.bad(format_args!("{error:#}"), "do so: whoever can write there decides what VMs read");
+                check.bad(format_args!("{error:#}"), "run that command: whoever can write there decides what VMs read");
             }
             if let Some(closed) = dir.ancestors().find(|part| closed_to_qemu(part)) {
                 let closed = closed.display();
-                check.bad(format_args!("QEMU's user cannot pass through {closed}"), format_args!("chmod o+x {closed}"));
+                check.bad(
+                    format_args!("QEMU's user cannot reach the images through {closed}"),
+                    format_args!("chmod o+x {closed}"),
+                );
             }
         }
     }
     if check.is_clean() {
-        check.good(format_args!("{shown}, on {kind}, is root's to write and QEMU's to pass through"));
+        check.good(format_args!("{shown}, on {kind}, is writable only by root, and QEMU's user can reach the images"));
     }
 }
 
-fn check_room(dir: &Path, mount: &Mount, config: &Config, check: &mut Check) {
+fn check_space(dir: &Path, mount: &Mount, config: &Config, check: &mut Check) {
     let there = dir.ancestors().find(|part| part.exists()).unwrap_or(Path::new("/"));
-    let Ok(room) = statvfs(there) else { return };
-    let free = room.blocks_available().saturating_mul(room.fragment_size());
+    let Ok(space) = statvfs(there) else { return };
+    let free = space.blocks_available().saturating_mul(space.fragment_size());
     if free < config.limits.disc_size {
         let (free, one) = (free >> 20, config.limits.disc_size >> 20);
         check.warning(
             format_args!("{} has {free} MiB left; one disc may take {one} MiB", dir.display()),
-            format_args!("make room on {}", mount.at.display()),
+            format_args!("free space on {}", mount.at.display()),
         );
     }
 }
@@ -125,26 +126,25 @@ fn closed_to_qemu(dir: &Path) -> bool {
     fs::metadata(dir).is_ok_and(|metadata| metadata.mode() & 0o001 == 0)
 }
 
-/// Checks the directory of jobs, states and locks.
-pub fn check_run_dir(host: &Host, report: &mut Report) {
+pub(super) fn check_run_dir(host: &Host, report: &mut Report) {
     let check = &mut report.check("run-directory");
     let dir = host.run_dir();
     let shown = dir.display();
     let usable = || -> Result<&str> {
         let metadata = match fs::metadata(&dir) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok("is made when it is needed"),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok("will be created when it is needed"),
             metadata => metadata.with_context(|| format!("looking at {shown}"))?,
         };
         ensure!(metadata.is_dir(), "{shown} is not a directory");
         file::check_trusted(&dir, &metadata)?;
         let mount = Mount::of(&dir)?;
         ensure!(!mount.is_read_only(), "{} is mounted read-only", mount.at.display());
-        Ok("is root's to write")
+        Ok("is writable only by root")
     };
     match usable() {
         Ok(how) => check.good(format_args!("{shown} {how}")),
         Err(error) => {
-            check.bad(format_args!("nothing can be written down: {error:#}"), format_args!("mend or remove {shown}"))
+            check.bad(format_args!("no job or state can be written: {error:#}"), format_args!("fix or remove {shown}"))
         }
     }
 }

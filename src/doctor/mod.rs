@@ -1,5 +1,5 @@
-//! Is all as it must be for VMs to get their context? It looks and changes nothing; a fault ends no check but
-//! its own.
+//! Is all as it must be for VMs to get their context? It looks and changes nothing; an error ends no
+//! check but its own.
 
 mod apparmor;
 mod content;
@@ -17,7 +17,7 @@ mod selinux;
 mod survey;
 mod vm;
 
-pub use self::report::Report;
+pub(crate) use self::report::Report;
 
 use self::daemon::Daemon;
 use self::installed::Installed;
@@ -25,8 +25,7 @@ use self::survey::Survey;
 use crate::host::config::Config;
 use crate::host::paths::Host;
 
-/// Checks the host and its VMs.
-pub fn examine(host: &Host) -> Report {
+pub(crate) fn examine(host: &Host) -> Report {
     let mut report = Report::default();
     // What does not depend on a broken configuration is still worth a look.
     let driver = Config::load(host).unwrap_or_default().driver(host);

@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// A mounted file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount {
-    /// Where.
+pub(super) struct Mount {
     pub at: PathBuf,
     /// Its type, such as `ext4`, `nfs4` or `fuse.glusterfs`.
     pub kind: String,
@@ -21,32 +19,26 @@ const SHARED: [&str; 12] =
 
 impl Mount {
     /// What `path`, or what of it there is, lies on.
-    ///
-    /// # Errors
-    /// When the kernel does not tell.
-    pub fn of(path: &Path) -> Result<Mount> {
+    pub(super) fn of(path: &Path) -> Result<Mount> {
         let there = path.ancestors().find_map(|part| part.canonicalize().ok()).unwrap_or_else(|| PathBuf::from("/"));
         let table = fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
         holding(&table, &there).with_context(|| format!("no file system is mounted for {}", there.display()))
     }
 
-    /// Whether programs on it cannot be run.
-    pub fn is_noexec(&self) -> bool {
+    pub(super) fn is_noexec(&self) -> bool {
         self.has("noexec")
     }
 
-    /// Whether nothing on it can be written.
-    pub fn is_read_only(&self) -> bool {
+    pub(super) fn is_read_only(&self) -> bool {
         self.has("ro")
     }
 
     /// Whether other machines may see the same files.
-    pub fn is_shared(&self) -> bool {
+    pub(super) fn is_shared(&self) -> bool {
         SHARED.contains(&self.kind.as_str()) || self.kind.starts_with("fuse.")
     }
 
-    /// Whether it is in memory.
-    pub fn is_in_memory(&self) -> bool {
+    pub(super) fn is_in_memory(&self) -> bool {
         matches!(self.kind.as_str(), "tmpfs" | "ramfs")
     }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 const MAX_ANSWER: usize = 4096;
 
 /// The kernel's answer; `None` if it gives none, as to a question about a profile or a label that it does not know.
-pub fn ask(file: &Path, question: &[u8]) -> Option<String> {
+pub(super) fn ask(file: &Path, question: &[u8]) -> Option<String> {
     let mut file = OpenOptions::new().read(true).write(true).open(file).ok()?;
     // In one piece: what is written next would be the next question.
     if file.write(question).ok()? != question.len() {

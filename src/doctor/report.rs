@@ -9,8 +9,7 @@ use serde::Serialize;
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// As it should be.
+enum Level {
     Good,
     /// It works, or may work; somebody should look.
     Warning,
@@ -30,7 +29,7 @@ struct Finding {
 
 /// All that was found, in the order of the checks, but that what stops all VMs comes first.
 #[derive(Debug, Default)]
-pub struct Report {
+pub(crate) struct Report {
     findings: Vec<Finding>,
     /// How many of them, the first ones, stop all VMs.
     stopping: usize,
@@ -38,25 +37,21 @@ pub struct Report {
 
 impl Report {
     /// What one check finds is said to this.
-    pub fn check(&mut self, check: &'static str) -> Check<'_> {
+    pub(crate) fn check(&mut self, check: &'static str) -> Check<'_> {
         Check { report: self, check, vm: None, clean: true }
     }
 
     /// What is found about one VM is said to this.
-    pub fn vm(&mut self, name: &str) -> Check<'_> {
+    pub(crate) fn vm(&mut self, name: &str) -> Check<'_> {
         Check { report: self, check: "vm", vm: Some(name.to_owned()), clean: true }
     }
 
-    /// Whether something is bad.
-    pub fn has_bad(&self) -> bool {
+    pub(crate) fn has_bad(&self) -> bool {
         self.count(Level::Bad) > 0
     }
 
     /// Writes one line a finding, and a last one with their numbers.
-    ///
-    /// # Errors
-    /// When `out` takes no more.
-    pub fn write_text(&self, out: &mut impl Write) -> Result<()> {
+    pub(crate) fn write_text(&self, out: &mut impl Write) -> Result<()> {
         for finding in &self.findings {
             let level = word(finding.level);
             let whose = finding.vm.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
@@ -69,10 +64,7 @@ impl Report {
     }
 
     /// Writes a JSON array, one object a finding.
-    ///
-    /// # Errors
-    /// When `out` takes no more.
-    pub fn write_json(&self, out: &mut impl Write) -> Result<()> {
+    pub(crate) fn write_json(&self, out: &mut impl Write) -> Result<()> {
         serde_json::to_writer_pretty(&mut *out, &self.findings)?;
         Ok(writeln!(out)?)
     }
@@ -82,8 +74,7 @@ impl Report {
     }
 }
 
-/// One check, which may find several things.
-pub struct Check<'r> {
+pub(crate) struct Check<'r> {
     report: &'r mut Report,
     check: &'static str,
     vm: Option<String>,
@@ -91,28 +82,24 @@ pub struct Check<'r> {
 }
 
 impl Check<'_> {
-    /// Whether it has found nothing but good so far.
-    pub fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         self.clean
     }
 
-    /// All is well.
-    pub fn good(&mut self, message: impl Display) {
+    pub(crate) fn good(&mut self, message: impl Display) {
         self.found(Level::Good, message, None);
     }
 
-    /// Somebody should look.
-    pub fn warning(&mut self, message: impl Display, remedy: impl Display) {
+    pub(crate) fn warning(&mut self, message: impl Display, remedy: impl Display) {
         self.found(Level::Warning, message, Some(remedy.to_string()));
     }
 
-    /// It does not work.
-    pub fn bad(&mut self, message: impl Display, remedy: impl Display) {
+    pub(crate) fn bad(&mut self, message: impl Display, remedy: impl Display) {
         self.found(Level::Bad, message, Some(remedy.to_string()));
     }
 
     /// VMs do not start, ours or not: it is the first thing to read.
-    pub fn stops_all(&mut self, message: impl Display, remedy: impl Display) {
+    pub(crate) fn stops_all(&mut self, message: impl Display, remedy: impl Display) {
         let finding = self.finding(Level::Bad, message, Some(remedy.to_string()));
         self.report.findings.insert(self.report.stopping, finding);
         self.report.stopping += 1;
@@ -165,8 +152,8 @@ mod tests {
         let mut report = Report::default();
         report.check("hook").good("there is one");
         let mut check = report.check("apparmor");
-        check.stops_all("a", "mend a");
-        check.stops_all("b", "mend b");
+        check.stops_all("a", "fix a");
+        check.stops_all("b", "fix b");
         assert!(!check.is_clean());
         let found: Vec<&str> = report.findings.iter().map(|finding| finding.message.as_str()).collect();
         assert_eq!(found, ["a", "b", "there is one"]);

@@ -11,7 +11,7 @@ use memchr::memmem;
 const AROUND: &[u8] = b" \t\"'`=;|&()<>,[]";
 
 /// The places, or the mere name, by which `script` names a program called `program`.
-pub fn named(script: &[u8], program: &str) -> Vec<PathBuf> {
+pub(super) fn named(script: &[u8], program: &str) -> Vec<PathBuf> {
     let mut all: Vec<PathBuf> = Vec::new();
     for line in script.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii_start().starts_with(b"#")) {
         for word in line.split(|byte| AROUND.contains(byte)) {

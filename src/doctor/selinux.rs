@@ -17,8 +17,7 @@ use crate::host::paths::Host;
 /// The type of what lies in libvirt's directory of hooks.
 const HOOK_TYPE: &str = "virt_hook_t";
 
-/// Checks what SELinux would refuse.
-pub fn check(host: &Host, config: &Config, daemons: &[Daemon], hooks: &[Installed], report: &mut Report) {
+pub(super) fn check(host: &Host, config: &Config, daemons: &[Daemon], hooks: &[Installed], report: &mut Report) {
     let check = &mut report.check("selinux");
     let enforce = fs::read_to_string(host.selinux_dir().join("enforce"));
     match enforce.as_deref().map(str::trim) {
@@ -56,7 +55,7 @@ fn check_programs(host: &Host, daemon: &Daemon, hooks: &[Installed], daemons: &[
             Some(Ruling::AsItIs) => {}
             None if kind == HOOK_TYPE && kind_in(domain) == Some("virtqemud_t") => check.warning(
                 format_args!(
-                    "{} has the label {HOOK_TYPE}, which {} may not run under most policies; the kernel does not tell",
+                    "{} has the label {HOOK_TYPE}, which {} may not run under most policies; the kernel gave no answer",
                     program.path.display(),
                     daemon.name
                 ),
@@ -76,13 +75,11 @@ fn remedy(program: &Called, kind: &str) -> String {
     }
 }
 
-/// How a program would run.
 enum Ruling {
     /// In the domain of who runs it.
     AsItIs,
     /// In another domain, into which the policy sends it.
     InAnotherDomain,
-    /// Not at all.
     Denied,
 }
 
@@ -116,7 +113,9 @@ fn check_labels(host: &Host, config: &Config, check: &mut Check) {
     if let Some(kind) = kind(&dir).filter(|kind| !kind.starts_with("virt_") && !kind.starts_with("svirt_")) {
         let shown = config.image_dir.display();
         check.warning(
-            format_args!("{shown} has the label {kind}: libvirt may not be let write or QEMU read there"),
+            format_args!(
+                "{shown} has the label {kind}: the policy may keep libvirt from writing there, or QEMU from reading"
+            ),
             format_args!("semanage fcontext -a -t virt_image_t '{shown}(/.*)?' && restorecon -R {shown}"),
         );
     }
@@ -124,7 +123,7 @@ fn check_labels(host: &Host, config: &Config, check: &mut Check) {
         let shown = host.helper();
         let shown = shown.display();
         check.warning(
-            format_args!("{shown} has the label {kind}, not bin_t: the hook may not be let start it"),
+            format_args!("{shown} has the label {kind}, not bin_t: the policy may keep the hook from starting it"),
             format_args!("restorecon {shown}"),
         );
     }
@@ -135,7 +134,6 @@ fn kind(path: &Path) -> Option<String> {
     kind_in(&label(path)?).map(str::to_owned)
 }
 
-/// The type in a label.
 fn kind_in(label: &str) -> Option<&str> {
     label.split(':').nth(2)
 }

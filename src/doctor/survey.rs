@@ -17,27 +17,20 @@ use crate::libvirt::trouble::Trouble;
 /// Longest wait for all answers.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What libvirt tells.
-pub struct Survey {
-    /// Its version.
+pub(super) struct Survey {
     pub version: Version,
-    /// Its VMs, by name.
     pub vms: Vec<Vm>,
 }
 
 /// A version of libvirt: major, minor, release.
-pub type Version = (u32, u32, u32);
+type Version = (u32, u32, u32);
 
-/// A VM, running or defined.
-pub struct Vm {
-    /// Its name.
+pub(super) struct Vm {
     pub name: String,
-    /// Its UUID.
     pub uuid: Uuid,
-    /// Where it is on its way.
     pub situation: Situation,
     /// Why the rest is not known, if it is not.
-    pub untold: Option<String>,
+    pub error: Option<String>,
     /// The XML of the running VM; none while it arrives.
     pub live: Option<String>,
     /// The XML of its persistent definition.
@@ -49,8 +42,8 @@ impl Survey {
     ///
     /// # Errors
     /// When there is no daemon, or it does not answer within 30 seconds.
-    pub fn take(uri: &str) -> Result<Survey> {
-        let (tell, told) = channel();
+    pub(super) fn take(uri: &str) -> Result<Survey> {
+        let (answer, answers) = channel();
         let asked = uri.to_owned();
         thread::spawn(move || {
             // Whoever waits for us gives up by himself.
@@ -60,14 +53,16 @@ impl Survey {
                 }
             };
             let survey = Libvirt::connect(&asked, wait).and_then(|libvirt| ask(&libvirt));
-            let _given_up = tell.send(survey);
+            let _given_up = answer.send(survey);
         });
-        match told.recv_timeout(PATIENCE) {
+        match answers.recv_timeout(PATIENCE) {
             Ok(survey) => survey,
             Err(RecvTimeoutError::Timeout) => {
-                bail!("libvirt at {uri} takes calls and has not answered all within {} s", PATIENCE.as_secs())
+                bail!("libvirt at {uri} did not answer all questions within {} s", PATIENCE.as_secs())
             }
-            Err(RecvTimeoutError::Disconnected) => bail!("asking libvirt at {uri} broke off"),
+            Err(RecvTimeoutError::Disconnected) => {
+                bail!("asking libvirt at {uri}: it broke off without an answer")
+            }
         }
     }
 }
@@ -89,7 +84,7 @@ fn ask(libvirt: &Libvirt) -> Result<Survey> {
 
 fn vm(handle: &Handle) -> Result<Vm, Trouble> {
     let (name, uuid, situation) = (handle.name()?, handle.uuid()?, handle.situation()?);
-    let vm = Vm { name, uuid, situation, untold: None, live: None, definition: None };
+    let vm = Vm { name, uuid, situation, error: None, live: None, definition: None };
     // The XML of one that arrives comes only when it has arrived.
     if situation == Situation::Arriving {
         return Ok(vm);
@@ -101,12 +96,12 @@ fn vm(handle: &Handle) -> Result<Vm, Trouble> {
     match xml() {
         Ok((live, definition)) => Ok(Vm { live, definition, ..vm }),
         Err(trouble @ (Trouble::Gone | Trouble::Lost)) => Err(trouble),
-        Err(trouble) => Ok(Vm { untold: Some(trouble.to_string()), ..vm }),
+        Err(trouble) => Ok(Vm { error: Some(trouble.to_string()), ..vm }),
     }
 }
 
-/// Checks that libvirt answers, and its version for faults that are known.
-pub fn check(
+/// Checks that libvirt answers, and its version for known bugs.
+pub(super) fn check(
     driver: Driver,
     uri: &str,
     survey: &Result<Survey>,
@@ -119,24 +114,24 @@ pub fn check(
     let version = match survey {
         Ok(survey) => survey.version,
         Err(error) => {
-            check.bad(format_args!("{error:#}"), format_args!("systemctl start {unit}, or mend uri in config.toml"));
+            check.bad(format_args!("{error:#}"), format_args!("systemctl start {unit}, or fix uri in config.toml"));
             return;
         }
     };
     let (major, minor, release) = version;
-    let answers = format!("{uri} answers, with the version {major}.{minor}.{release}");
+    let answers = format!("{uri} answers, with version {major}.{minor}.{release}");
     if version < (6, 5, 0) && only_in_directory {
         check.bad(
-            format_args!("{answers}, which knows no {hook}.d: it does not call our hook"),
-            format_args!("let /etc/libvirt/hooks/{hook} be our hook, or a script that calls it"),
+            format_args!("{answers}, which does not know {hook}.d: it does not call our hook"),
+            format_args!("make /etc/libvirt/hooks/{hook} our hook, or a script that calls it"),
         );
     } else if version == (9, 0, 0) && driver == Driver::Qemu {
         check.warning(
             format_args!("{answers}, which as released cannot change a CD-ROM's medium (\"tray isn't open\")"),
-            "use Debian's 9.0.0-2 or later, which has the remedy, or 9.1.0 or later",
+            "use Debian's 9.0.0-2 or later, which has the fix, or 9.1.0 or later",
         );
     } else if version < (9, 0, 0) {
-        check.warning(format_args!("{answers}; none before 9.0 was tested"), "use libvirt 9.1 or later");
+        check.warning(format_args!("{answers}; no version before 9.0 has been tested"), "use libvirt 9.1 or later");
     } else {
         check.good(answers);
     }

@@ -19,24 +19,23 @@ use crate::host::vm::image;
 use crate::host::vm::state::{Progress, State};
 use crate::libvirt::domain::Situation;
 
-/// Checks all VMs that take part.
-pub fn check_all(host: &Host, config: &Config, vms: &[Vm], report: &mut Report) {
+pub(super) fn check_all(host: &Host, config: &Config, vms: &[Vm], report: &mut Report) {
     let mut taking_part = 0;
     for vm in vms {
         let look = Look { host, config, vm };
         taking_part += usize::from(look.at(&mut report.vm(&vm.name)));
     }
     if taking_part == 0 {
-        report.check("vm").good(format_args!("none of {} takes part; virt-recontext enable VM lets one", vms.len()));
+        report.check("vm").good(format_args!(
+            "none of this host's VMs ({}) takes part; \"virt-recontext enable VM\" lets one take part",
+            vms.len()
+        ));
     }
 }
 
-/// Which of a VM's two descriptions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum When {
-    /// That of the running VM.
     Now,
-    /// The persistent definition.
     NextStart,
 }
 
@@ -50,7 +49,6 @@ impl fmt::Display for When {
     }
 }
 
-/// A look at one VM.
 struct Look<'a> {
     host: &'a Host,
     config: &'a Config,
@@ -60,15 +58,15 @@ struct Look<'a> {
 impl Look<'_> {
     /// Says what there is to say, if it takes part.
     fn at(&self, check: &mut Check) -> bool {
-        if let Some(fault) = &self.vm.untold {
-            check.warning(format_args!("libvirt does not tell of it: {fault}"), "look again in a moment");
+        if let Some(error) = &self.vm.error {
+            check.warning(format_args!("asking libvirt about it: {error}"), "try again in a moment");
             return true;
         }
         let enable = self.enable();
         if self.vm.situation == Situation::Arriving {
             let known = State::of(self.host, &self.vm.uuid).ok().flatten().is_some();
             if known {
-                check.good("is just arriving; not looked into");
+                check.good("is just arriving; not checked");
             }
             return known;
         }
@@ -91,10 +89,10 @@ impl Look<'_> {
             }
         };
         if live.is_some() && now.is_none() {
-            check.warning("it runs without the opt-in, which only its definition holds", &enable);
+            check.warning("it is running without the opt-in, which only its definition has", &enable);
         }
         if definition.is_some() && later.is_none() {
-            check.warning("it takes part only until it stops: its definition holds no opt-in", &enable);
+            check.warning("it takes part only until it stops: its definition has no opt-in", &enable);
         }
         if let Some(now) = now {
             self.drive(now, When::Now, check);
@@ -127,7 +125,6 @@ impl Look<'_> {
         format!("virt-recontext refresh {}", self.word())
     }
 
-    /// The drive in one of the VM's descriptions.
     fn drive(&self, domain: &Domain, when: When, check: &mut Check) {
         let fit = || {
             let request = domain.request()?.context("it asks for no context")?;
@@ -137,17 +134,19 @@ impl Look<'_> {
         let drive = match fit() {
             Ok(drive) => drive,
             Err(error) => {
-                let remedy =
-                    format!("{} --target DEV, where DEV is a new name such as sdz, adds a fit one", self.enable());
+                let remedy = format!(
+                    "{} --target DEV, where DEV is a new name such as sdz, adds a suitable drive",
+                    self.enable()
+                );
                 check.bad(format_args!("{when}{error:#}"), remedy);
                 return;
             }
         };
         let (uuid, target) = (&domain.uuid, &drive.target);
         let place = image::path(self.config, uuid);
-        let mend = match when {
+        let fix = match when {
             When::Now if drive.media_change() == MediaChange::Never => {
-                format!("{}, and start it anew: its disc cannot change while it runs", self.enable())
+                format!("{}, then shut it down and start it again: its disc cannot change while it runs", self.enable())
             }
             When::Now => self.refresh(),
             When::NextStart => self.enable(),
@@ -155,23 +154,23 @@ impl Look<'_> {
         match drive.path() {
             Some(path) if place.to_str() == Some(path) => {
                 if when == When::Now && !image::exists(self.host, &place) {
-                    check.bad(format_args!("its image {path} is missing"), &mend);
+                    check.bad(format_args!("its image {path} is missing"), &fix);
                 }
             }
             Some(path) if image::is_called_ours(path, uuid) => {
                 let place = place.display();
                 check.warning(
-                    format_args!("{when}the drive {target} holds {path}; the place for it on this host is {place}"),
-                    &mend,
+                    format_args!("{when}the drive {target} holds {path}, but on this host its image is {place}"),
+                    &fix,
                 );
             }
-            None if drive.is_empty() => check.warning(format_args!("{when}the drive {target} is empty"), &mend),
+            None if drive.is_empty() => check.warning(format_args!("{when}the drive {target} is empty"), &fix),
             other => check.bad(
                 format_args!(
                     "{when}the drive {target} holds {}, not its context",
-                    other.unwrap_or("a medium that is no file")
+                    other.unwrap_or("a medium that is not a file")
                 ),
-                format_args!("{mend}, which puts its context there instead"),
+                format_args!("{fix}, which puts its context there instead"),
             ),
         }
         if !drive.is_empty() && !drive.may_be_missing() && domain.machine.driver().may_start_without_disc() {
@@ -181,7 +180,7 @@ impl Look<'_> {
                      or arrive"
                 ),
                 match when {
-                    When::Now => format!("{mend} --force"),
+                    When::Now => format!("{fix} --force"),
                     When::NextStart => format!("add it with virsh edit {}", self.word()),
                 },
             );
@@ -194,17 +193,17 @@ impl Look<'_> {
         }
     }
 
-    /// What became of the disc of the running VM.
     fn state(&self, check: &mut Check) {
         let state = match State::of(self.host, &self.vm.uuid) {
             Ok(Some(state)) => state,
             Ok(None) => {
-                let message = "nothing is known of its disc here: the hook was not called when it came";
+                let message =
+                    "nothing is recorded about its disc here, as if the hook had not been called when it came";
                 check.warning(message, self.refresh());
                 return;
             }
             Err(error) => {
-                check.bad(format_args!("{error:#}"), "mend or remove it");
+                check.bad(format_args!("{error:#}"), "fix or remove it");
                 return;
             }
         };
@@ -215,26 +214,25 @@ impl Look<'_> {
                 .warning(format_args!("since {since}: {}", state.message), "save and restore, migrate or restart it"),
             Progress::Waiting if state.age() <= SOON && helper_is_at_work(self.host) => {}
             Progress::Waiting => check.warning(
-                format_args!("its new disc waits since {since}: {}", state.message),
+                format_args!("its new disc has been waiting since {since}: {}", state.message),
                 format_args!("{} tries again; with --force a guest that holds its disc is not asked", self.refresh()),
             ),
             Progress::Failed => check.bad(
                 format_args!("it got no new disc at {since}: {}", state.message),
-                format_args!("mend that, then {}", self.refresh()),
+                format_args!("fix that, then {}", self.refresh()),
             ),
         }
     }
 
-    /// Whether a disc could be made now.
     fn content(&self, domain: &Domain, request: &Request, check: &mut Check) {
         match make(self.host, self.config, domain, request) {
             Ok(warnings) => {
                 for warning in &warnings {
-                    check.warning(warning, "mend that program");
+                    check.warning(warning, "fix that program");
                 }
             }
             Err(error) => {
-                let remedy = format!("mend that; virt-recontext preview {} tries again", self.word());
+                let remedy = format!("fix that; \"virt-recontext preview {}\" tries again", self.word());
                 check.bad(format_args!("no disc can be made for it now: {error:#}"), remedy);
             }
         }
@@ -243,7 +241,7 @@ impl Look<'_> {
     fn all_well(&self, domain: &Domain, request: &Request) -> String {
         let target = domain.drive(request).map(|drive| drive.target.clone()).unwrap_or_default();
         if self.vm.live.is_none() {
-            return format!("does not run; the drive {target} holds its disc from its next start on");
+            return format!("is not running; the drive {target} holds its disc from its next start on");
         }
         match State::of(self.host, &self.vm.uuid) {
             Ok(Some(state)) if state.progress == Progress::Delivered => {

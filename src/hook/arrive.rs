@@ -7,8 +7,7 @@ use crate::context::domain::Domain;
 use crate::host::config::Config;
 use crate::host::vm::image;
 
-/// What is to be done.
-pub fn decide<'d>(domain: &'d Domain, config: &Config, reason: Reason) -> Decision<'d> {
+pub(super) fn decide<'d>(domain: &'d Domain, config: &Config, reason: Reason) -> Decision<'d> {
     match domain.request_and_drive() {
         Err(error) => Decision {
             disc: DiscStep::Fail { reason, because: format!("{error:#}") },
@@ -24,7 +23,7 @@ pub fn decide<'d>(domain: &'d Domain, config: &Config, reason: Reason) -> Decisi
     }
 }
 
-/// What is to be done under a configuration that is broken: a job is noted all the same, for when it is mended.
-pub fn without_configuration<'d>(because: String, reason: Reason) -> Decision<'d> {
+/// What is to be done under a configuration that is broken: a job is noted all the same, for when that is fixed.
+pub(super) fn without_configuration<'d>(because: String, reason: Reason) -> Decision<'d> {
     Decision { job: JobStep::Note(reason), disc: DiscStep::Fail { reason, because }, ..Decision::default() }
 }

@@ -23,23 +23,17 @@ use crate::host::vm::results::Results;
 use crate::host::vm::state::About;
 use crate::host::vm::{Disc, Vm};
 
-/// Where and for whom.
-pub struct CarryOut<'a> {
-    /// This host.
+pub(super) struct CarryOut<'a> {
     pub host: &'a Host,
-    /// What the administrator wants.
     pub config: &'a Config,
-    /// What happens to the VM.
     pub operation: Operation,
-    /// The VM.
     pub domain: &'a Domain<'a>,
 }
 
 /// What is done after the reply, when nobody waits any more: to wake the log's reader and to make a process are a tenth of
 /// the time that an arrival takes.
 #[derive(Default)]
-pub struct Afterwards {
-    /// A line for the log.
+pub(super) struct Afterwards {
     pub news: Option<String>,
     /// Whether the helper is started, if a job waits for the VM then.
     pub helper: bool,
@@ -50,7 +44,7 @@ impl CarryOut<'_> {
     ///
     /// # Errors
     /// When it cannot be done, or there is no disc; what there is to know of that is written down.
-    pub fn carry_out(&self, decision: Decision, held: Option<Vm>, afterwards: &mut Afterwards) -> Result<Reply> {
+    pub(super) fn carry_out(&self, decision: Decision, held: Option<Vm>, afterwards: &mut Afterwards) -> Result<Reply> {
         let Decision { job, disc, answer, helper } = decision;
         afterwards.helper = helper == HelperStep::Afterwards;
         let hold = || held.map_or_else(|| Vm::hold(self.host, &self.domain.uuid), Ok);
@@ -85,7 +79,7 @@ impl CarryOut<'_> {
             }
         }
         if helper == HelperStep::Now {
-            detach::start_helper(self.host).context("only the helper can put a disc in or tell the guest of it")?;
+            detach::start_helper(self.host).context("only the helper can put a disc in or notify the guest")?;
         }
         Ok(reply)
     }
@@ -159,11 +153,10 @@ impl CarryOut<'_> {
 }
 
 /// Whether all that is missing is what the helper, which runs programs, will find out.
-pub fn is_only_early(error: &anyhow::Error) -> bool {
+pub(super) fn is_only_early(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.is::<NotRunYet>())
 }
 
-/// Whether the VM is refused for it.
-pub fn is_refused(on_error: OnError, operation: Operation, error: &anyhow::Error) -> bool {
+pub(super) fn is_refused(on_error: OnError, operation: Operation, error: &anyhow::Error) -> bool {
     on_error == OnError::Refuse && operation.row().may_refuse && !is_only_early(error)
 }

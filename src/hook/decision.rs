@@ -11,51 +11,36 @@ use crate::context::domain::request::Request;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::State;
 
-/// What is to be done.
 #[derive(Debug, Default, PartialEq)]
-pub struct Decision<'d> {
-    /// About its job.
+pub(super) struct Decision<'d> {
     pub job: JobStep,
-    /// About its disc.
     pub disc: DiscStep<'d>,
     /// The drive that is to hold the disc in the answer.
     pub answer: Option<&'d Drive>,
-    /// About the helper.
     pub helper: HelperStep,
 }
 
 /// What becomes of the VM's job.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub enum JobStep {
-    /// It stays.
+pub(super) enum JobStep {
     #[default]
     Keep,
-    /// It goes.
     Drop,
-    /// A new one takes its place.
     Note(Reason),
 }
 
 /// What becomes of the VM's disc, and of what is known of it.
 #[derive(Debug, Default, PartialEq)]
-pub enum DiscStep<'d> {
-    /// It stays.
+pub(super) enum DiscStep<'d> {
     #[default]
     Keep,
-    /// A new one is made.
     Make {
-        /// What the VM asks for.
         request: &'d Request,
-        /// Where.
         place: PathBuf,
-        /// What for.
         reason: Reason,
     },
-    /// None can be made.
     Fail {
-        /// What it was for.
         reason: Reason,
-        /// Why it cannot be.
         because: String,
     },
     /// The drive holds none yet.
@@ -68,23 +53,18 @@ pub enum DiscStep<'d> {
 
 /// Whether the helper is started.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub enum HelperStep {
-    /// It is not.
+pub(super) enum HelperStep {
     #[default]
     No,
-    /// At once.
     Now,
     /// When libvirtd has its answer, if a job waits then.
     Afterwards,
 }
 
 /// What of this host a decision goes by; each is looked at when it is needed.
-pub trait Look {
-    /// The VM's job.
+pub(super) trait Look {
     fn job(&self) -> Result<Option<Job>>;
-    /// The VM's state.
     fn state(&self) -> Result<Option<State>>;
-    /// Whether there is a file at `path`.
     fn is_there(&self, path: &Path) -> bool;
     /// The name of another VM whose disc lies at `path`.
     fn other_at(&self, path: &Path) -> Result<Option<String>>;

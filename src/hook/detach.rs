@@ -20,13 +20,14 @@ use crate::host::vm::lock::HelperLock;
 /// Starts `virt-recontext deliver` and does not wait for it, unless a helper is at work: that one looks at the spool once
 /// more before it ends, and so finds the job that the caller has noted. A program that turns out not to be one is told
 /// in the log.
-///
-/// # Errors
-/// When the helper is not installed or no process can be made.
-pub fn start_helper(host: &Host) -> Result<()> {
+pub(super) fn start_helper(host: &Host) -> Result<()> {
     let helper = host.helper();
     let metadata = helper.metadata().with_context(|| format!("looking for the helper {}", helper.display()))?;
-    ensure!(metadata.is_file() && metadata.permissions().mode() & 0o111 != 0, "{} is not a program", helper.display());
+    ensure!(
+        metadata.is_file() && metadata.permissions().mode() & 0o111 != 0,
+        "{} is not an executable file",
+        helper.display()
+    );
     // Given back at once: the helper takes it.
     if HelperLock::try_now(host)?.is_none() {
         return Ok(());
@@ -50,11 +51,7 @@ pub fn start_helper(host: &Host) -> Result<()> {
     }
 }
 
-/// Puts the three standard descriptors on /dev/null.
-///
-/// # Errors
-/// When one of them cannot be replaced.
-pub fn stdio_to_null() -> nix::Result<()> {
+pub(super) fn stdio_to_null() -> nix::Result<()> {
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;

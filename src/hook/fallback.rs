@@ -22,10 +22,7 @@ use crate::host::vm::{Vm, image};
 /// Lets the VM go on without its disc: one that arrives or is restored with an empty drive, one that starts with an empty
 /// disc (there, nothing but a file helps). Drives whose file is there, or may be missing, are left alone. Xen insists on
 /// the file: a VM that arrives there is given this host's path, and at the `prepare` that follows an empty disc lies there.
-///
-/// # Errors
-/// When even that cannot be done.
-pub fn let_go_on(host: &Host, config: &Config, operation: Operation, domain: &Domain) -> Result<Reply> {
+pub(super) fn fall_back(host: &Host, config: &Config, operation: Operation, domain: &Domain) -> Result<Reply> {
     let fallback = operation.row().fallback;
     if fallback == Fallback::Nothing {
         return Ok(Reply::Nothing);
@@ -53,10 +50,10 @@ pub fn let_go_on(host: &Host, config: &Config, operation: Operation, domain: &Do
 /// of cloud-init nor called like one: an empty one would make a guest at its first boot believe that it has no settings.
 fn empty_disc(host: &Host, config: &Config, domain: &Domain, drive: &Drive) -> Result<()> {
     let path = drive.image().map(Path::new).filter(|path| image::may_be_made_at(config, path, &domain.uuid));
-    let path = path.context("the file in the drive is missing, and not ours to make")?;
+    let path = path.context("the file in the drive is missing, and its path is not one where discs are made")?;
     let vm = Vm::hold(host, &domain.uuid)?;
     let request = Request::default();
     let disc = Layers::none(host, config, domain, &request).make(&vm, path, Reason::Start)?;
     let about = About::coming(&domain.name, domain.machine.driver(), Reason::Start);
-    vm.has_empty_disc(about, &disc, "its disc could not be made, so it has an empty one; the log says why")
+    vm.has_empty_disc(about, &disc, "its disc could not be made, so it was given an empty one; the log says why")
 }

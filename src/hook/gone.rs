@@ -4,24 +4,24 @@ use super::decision::{Decision, DiscStep, HelperStep, JobStep, Look};
 use crate::context::disc::marker::Reason;
 
 /// What is to be done when its guest has ended.
-pub fn stopped<'d>() -> Decision<'d> {
+pub(super) fn stopped<'d>() -> Decision<'d> {
     Decision { job: JobStep::Drop, ..Decision::default() }
 }
 
 /// What is to be done when it is gone from here for good. A revert to a snapshot looks for the disc before it calls us, so
 /// that stays while there is one.
-pub fn release<'d>(look: &impl Look) -> Decision<'d> {
+pub(super) fn release<'d>(look: &impl Look) -> Decision<'d> {
     if look.has_snapshots() { leave() } else { Decision { disc: DiscStep::Forget, ..Decision::default() } }
 }
 
 /// What is to be done when nothing says that it will not come back.
-pub fn leave<'d>() -> Decision<'d> {
+pub(super) fn leave<'d>() -> Decision<'d> {
     Decision { disc: DiscStep::Leave, ..Decision::default() }
 }
 
 /// What is to be done on the way back to a snapshot. The guest of a running VM's goes on from where it was, as a restored one
 /// does: `prepare` makes its disc, and the helper tells it. If the snapshot is of a VM that did not run, the helper finds
 /// that none comes.
-pub fn revert<'d>() -> Decision<'d> {
+pub(super) fn revert<'d>() -> Decision<'d> {
     Decision { job: JobStep::Note(Reason::Restore), helper: HelperStep::Now, ..leave() }
 }

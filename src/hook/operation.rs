@@ -32,31 +32,28 @@ pub enum Operation {
 
 /// What an operation means: one row of the table.
 #[derive(Debug)]
-pub struct Row {
+pub(crate) struct Row {
     /// The operation, its second word, and the third words that it is for; for any if there are none.
     words: (&'static str, &'static str, &'static [&'static str]),
-    /// Who calls it.
     drivers: &'static [Driver],
     operation: Operation,
     /// How long libvirtd waits for us at most, from our start to our end.
-    pub deadline: Duration,
+    pub(crate) deadline: Duration,
     /// Whether the VM may be refused because its disc cannot be made, if the administrator wants that; elsewhere a refusal
     /// would kill, or be ignored.
-    pub may_refuse: bool,
+    pub(crate) may_refuse: bool,
     /// Whether the configuration matters. What only tidies up, or starts the helper, does so under a broken one too.
-    pub needs_config: bool,
+    pub(crate) needs_config: bool,
     /// Whether the VM is held while it is decided what to do.
-    pub holds: bool,
-    /// What a disc is made for.
-    pub reason: Option<Reason>,
+    pub(crate) holds: bool,
+    pub(crate) reason: Option<Reason>,
     /// What lets the VM go on without its disc.
-    pub fallback: Fallback,
+    pub(crate) fallback: Fallback,
 }
 
 /// What lets a VM go on whose disc could not be made, and whose file is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fallback {
-    /// Nothing is needed.
+pub(crate) enum Fallback {
     Nothing,
     /// An empty disc in its place: there is no answer that could say anything.
     EmptyDisc,
@@ -64,7 +61,6 @@ pub enum Fallback {
     MayBeMissing,
 }
 
-/// Every driver.
 const ALL: &[Driver] = &Driver::ALL;
 
 /// At the calls during which libvirtd holds the domain's lock: whoever asks it for its list of VMs waits as well.
@@ -147,9 +143,7 @@ static CALLS: [Row; 10] = [
 /// One call of the hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookCall {
-    /// The VM's name, for messages.
-    pub domain: String,
-    /// What happens to it.
+    pub(crate) domain: String,
     pub operation: Operation,
 }
 
@@ -169,8 +163,7 @@ impl HookCall {
 }
 
 impl Operation {
-    /// What it means.
-    pub fn row(self) -> &'static Row {
+    pub(crate) fn row(self) -> &'static Row {
         CALLS.iter().find(|row| row.operation == self).unwrap_or(&COMMON)
     }
 }

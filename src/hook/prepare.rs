@@ -15,11 +15,7 @@ use crate::host::vm::image;
 /// arrival. One that is older is left over from an arrival that never came.
 const ARRIVAL: u64 = 60;
 
-/// What is to be done.
-///
-/// # Errors
-/// When the host cannot be looked at.
-pub fn decide<'d>(domain: &'d Domain, config: &Config, look: &impl Look) -> Result<Decision<'d>> {
+pub(super) fn decide<'d>(domain: &'d Domain, config: &Config, look: &impl Look) -> Result<Decision<'d>> {
     let arriving = look
         .job()?
         .filter(|job| matches!(job.reason, Reason::Migrate | Reason::Restore) && job.age() < ARRIVAL)
@@ -45,7 +41,7 @@ fn disc<'d>(domain: &'d Domain, config: &Config, look: &impl Look, reason: Reaso
     let other = other.unwrap_or_default();
     ensure!(
         other.is_empty(),
-        "{} is the disc of the VM {other}: virt-recontext enable {}",
+        "{} is the disc of the VM {other}; \"virt-recontext enable {}\" gives this VM its own",
         place.display(),
         domain.name
     );

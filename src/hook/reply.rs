@@ -9,7 +9,7 @@ use crate::host::config::OnError;
 
 /// What libvirtd is told.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Reply {
+pub(super) enum Reply {
     /// Nothing: the VM's XML stays as it is.
     Nothing,
     /// This XML takes the place of the VM's.
@@ -27,7 +27,7 @@ const ANSWER: u8 = b'<';
 const REFUSE: u8 = b'!';
 
 /// What the child writes first, in case it does not come to its end.
-pub fn policy(on_error: OnError) -> [u8; 1] {
+pub(super) fn policy(on_error: OnError) -> [u8; 1] {
     match on_error {
         OnError::Continue => [WANTS_TO_GO_ON],
         OnError::Refuse => [WANTS_REFUSAL],
@@ -35,7 +35,7 @@ pub fn policy(on_error: OnError) -> [u8; 1] {
 }
 
 /// Whether the child has told its whole reply. What it still does then, nobody has to wait for.
-pub fn is_whole(said: &[u8]) -> bool {
+pub(super) fn is_whole(said: &[u8]) -> bool {
     parts(said).is_some()
 }
 
@@ -48,9 +48,9 @@ fn parts(said: &[u8]) -> Option<(u8, &[u8])> {
 
 impl Reply {
     /// What the child said; or, when it did not come to its end, how it broke off.
-    pub fn of(said: Result<Vec<u8>, Broke>, call: &HookCall) -> Result<Reply, String> {
+    pub(super) fn of(said: Result<Vec<u8>, Broke>, call: &HookCall) -> Result<Reply, String> {
         match said {
-            Ok(said) => Reply::decode(said).ok_or_else(|| "the work ended without a reply".to_owned()),
+            Ok(said) => Reply::decode(said).ok_or_else(|| "the child process ended without a reply".to_owned()),
             Err(Broke { said, how }) if said.first() == Some(&WANTS_REFUSAL) && call.operation.row().may_refuse => {
                 Ok(Reply::Refuse(format!("making the context disc: {how}")))
             }
@@ -59,7 +59,7 @@ impl Reply {
     }
 
     /// Tells libvirtd. A pipe that it has closed is its own affair.
-    pub fn give(self) -> ExitCode {
+    pub(super) fn give(self) -> ExitCode {
         match self {
             Reply::Nothing => ExitCode::SUCCESS,
             Reply::Answer(xml) => {
@@ -75,7 +75,6 @@ impl Reply {
         }
     }
 
-    /// The reply that the child wrote.
     fn decode(mut said: Vec<u8>) -> Option<Reply> {
         let (kind, text) = parts(&said)?;
         let head = said.len() - text.len();
@@ -90,7 +89,7 @@ impl Reply {
     }
 
     /// What the child writes last, behind `first`.
-    pub fn encode(&self, first: &[u8]) -> Vec<u8> {
+    pub(super) fn encode(&self, first: &[u8]) -> Vec<u8> {
         let (kind, text) = match self {
             Reply::Nothing => (NOTHING, ""),
             Reply::Answer(xml) => (ANSWER, xml.as_str()),

@@ -11,10 +11,7 @@ use crate::context::domain::drive::Drive;
 use crate::host::vm::state::{Progress, State};
 
 /// What is to be done when it has started, or its memory is there.
-///
-/// # Errors
-/// When the host cannot be looked at.
-pub fn started<'d>(domain: &'d Domain, look: &impl Look) -> Result<Decision<'d>> {
+pub(super) fn started<'d>(domain: &'d Domain, look: &impl Look) -> Result<Decision<'d>> {
     if look.job()?.is_some() {
         return Ok(Decision { helper: HelperStep::Now, ..Decision::default() });
     }
@@ -35,10 +32,7 @@ pub fn started<'d>(domain: &'d Domain, look: &impl Look) -> Result<Decision<'d>>
 }
 
 /// What is to be done when libvirt's daemon was restarted.
-///
-/// # Errors
-/// When the spool cannot be read.
-pub fn reconnect<'d>(look: &impl Look) -> Result<Decision<'d>> {
+pub(super) fn reconnect<'d>(look: &impl Look) -> Result<Decision<'d>> {
     let helper = if look.job()?.is_some() { HelperStep::Now } else { HelperStep::No };
     Ok(Decision { helper, ..Decision::default() })
 }

@@ -8,12 +8,12 @@ use std::time::Instant;
 use crate::host::child::listen::{Heard, Stream, listen};
 
 /// Largest XML that is read. libvirt's own are some ten KiB; what is larger is not looked at.
-pub const MAX_XML: usize = 8 << 20;
+pub(super) const MAX_XML: usize = 8 << 20;
 
 /// Everything on stdin until it ends; `None` when it is too large, unreadable or does not end before `end`.
 ///
 /// Leaving early is harmless: libvirtd does not mind that nobody reads on.
-pub fn read(end: Instant) -> Option<Vec<u8>> {
+pub(super) fn read(end: Instant) -> Option<Vec<u8>> {
     let stdin = stdin();
     let mut xml = Stream::new(stdin.as_fd(), MAX_XML);
     let heard = listen(slice::from_mut(&mut xml), end).ok()?;

@@ -19,7 +19,7 @@ use crate::host::child::listen::{Heard, Stream};
 use crate::host::child::{Outcome, attend, limit_memory};
 
 /// Memory that the work may use before it knows the configuration, in bytes.
-pub const MEMORY: u64 = 128 << 20;
+pub(super) const MEMORY: u64 = 128 << 20;
 
 /// Exit code of a child whose work panicked.
 const PANICKED: i32 = 101;
@@ -28,8 +28,7 @@ const PANICKED: i32 = 101;
 const MOST: usize = 2 * MAX_XML;
 
 /// The work did not come to its end.
-pub struct Broke {
-    /// What it had said until then.
+pub(super) struct Broke {
     pub said: Vec<u8>,
     /// What happened, for a person.
     pub how: String,
@@ -40,10 +39,7 @@ pub struct Broke {
 /// kernel to take it apart, which takes a tenth of a millisecond.
 ///
 /// The child has none of our pipes to libvirtd, so that even one that cannot be killed keeps nobody waiting.
-///
-/// # Errors
-/// When the child ends before, takes too long or cannot be made.
-pub fn run(end: Instant, is_whole: fn(&[u8]) -> bool, work: impl FnOnce(&mut File)) -> Result<Vec<u8>, Broke> {
+pub(super) fn run(end: Instant, is_whole: fn(&[u8]) -> bool, work: impl FnOnce(&mut File)) -> Result<Vec<u8>, Broke> {
     let unheard = |how| Broke { said: Vec::new(), how };
     let (from_child, to_us) = pipe2(OFlag::O_CLOEXEC).map_err(|error| unheard(format!("making a pipe: {error}")))?;
     // SAFETY: this process has one thread, so the child finds every lock and the heap in a usable state.
@@ -53,7 +49,7 @@ pub fn run(end: Instant, is_whole: fn(&[u8]) -> bool, work: impl FnOnce(&mut Fil
             in_child(to_us, end, work)
         }
         Ok(ForkResult::Parent { child }) => child,
-        Err(error) => return Err(unheard(format!("starting a child: {error}"))),
+        Err(error) => return Err(unheard(format!("starting a child process: {error}"))),
     };
     drop(to_us);
     let mut reply = Stream::new(from_child.as_fd(), MOST).until(is_whole);
@@ -65,9 +61,11 @@ pub fn run(end: Instant, is_whole: fn(&[u8]) -> bool, work: impl FnOnce(&mut Fil
     let _perhaps_ended = kill(child, Signal::SIGKILL);
     let how = match outcome {
         Ok(Outcome { ended: true, .. }) => how_it_ended(child),
-        Ok(Outcome { heard: Heard::TooMuch, .. }) => "the work said too much and was stopped".to_owned(),
-        Ok(_) => "the work took too long and was stopped".to_owned(),
-        Err(error) => format!("waiting for the work: {error}"),
+        Ok(Outcome { heard: Heard::TooMuch, .. }) => {
+            format!("the child process wrote more than {MOST} bytes and was killed")
+        }
+        Ok(_) => "the child process took too long and was killed".to_owned(),
+        Err(error) => format!("waiting for the child process: {error}"),
     };
     Err(Broke { said: reply.said(), how })
 }
@@ -91,16 +89,15 @@ fn leave(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// How a child ended that said no whole reply.
 fn how_it_ended(child: Pid) -> String {
     match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
-        Ok(WaitStatus::Exited(_, 0)) => "the work ended without a reply".to_owned(),
+        Ok(WaitStatus::Exited(_, 0)) => "the child process ended without a reply".to_owned(),
         Ok(WaitStatus::Signaled(_, Signal::SIGABRT, _)) => {
-            "the work was aborted, perhaps for lack of memory".to_owned()
+            "the child process was aborted, as it is when it runs out of memory".to_owned()
         }
-        Ok(WaitStatus::Signaled(_, signal, _)) => format!("the work was killed by {signal}"),
-        Ok(WaitStatus::Exited(_, PANICKED)) => "the work panicked".to_owned(),
-        Ok(_) => "the work could not begin".to_owned(),
-        Err(error) => format!("waiting for the work: {}", io::Error::from(error)),
+        Ok(WaitStatus::Signaled(_, signal, _)) => format!("the child process was killed by {signal}"),
+        Ok(WaitStatus::Exited(_, PANICKED)) => "the child process panicked".to_owned(),
+        Ok(_) => "the child process could not begin its work".to_owned(),
+        Err(error) => format!("waiting for the child process: {}", io::Error::from(error)),
     }
 }

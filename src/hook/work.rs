@@ -24,7 +24,7 @@ use crate::host::vm::{Vm, image};
 
 /// Does the work of `call` and writes the reply to `out`. Every failure ends in the log, and in a reply with which the
 /// VM goes on, unless the administrator wants a refusal.
-pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
+pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     let mut log = Log::open(host);
     let mut afterwards = Afterwards::default();
     let read = if call.operation.row().needs_config { Config::load(host) } else { Ok(Config::default()) };
@@ -34,7 +34,7 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     };
     // What the parent does if the work does not come to its end. That the VM is to go on need not be told: it does, and to
     // wake the parent costs both of us time.
-    let policy_told = config.on_error == OnError::Refuse && out.write_all(&policy(config.on_error)).is_ok();
+    let policy_written = config.on_error == OnError::Refuse && out.write_all(&policy(config.on_error)).is_ok();
     if broken.is_none() {
         // The files and the answer, twice over.
         let _as_it_was = limit_memory(MEMORY.saturating_add(config.limits.disc_size.saturating_mul(2)));
@@ -60,13 +60,13 @@ pub fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
         if refuse {
             return Reply::Refuse(format!("{error:#}"));
         }
-        let without_disc = domain.as_ref().map(|domain| fallback::let_go_on(host, &config, call.operation, domain));
-        without_disc.unwrap_or(Ok(Reply::Nothing)).unwrap_or_else(|error| {
-            log.error(format_args!("{}: {}: letting the VM go on: {error:#}", call.domain, call.operation));
+        let fallen_back = domain.as_ref().map(|domain| fallback::fall_back(host, &config, call.operation, domain));
+        fallen_back.unwrap_or(Ok(Reply::Nothing)).unwrap_or_else(|error| {
+            log.error(format_args!("{}: {}: falling back: {error:#}", call.domain, call.operation));
             Reply::Nothing
         })
     });
-    let first = if policy_told { Vec::new() } else { policy(OnError::Continue).to_vec() };
+    let first = if policy_written { Vec::new() } else { policy(OnError::Continue).to_vec() };
     let _parent_gone = out.write_all(&reply.encode(&first));
     if let Some(line) = afterwards.news {
         log.info(line);
@@ -228,7 +228,8 @@ mod tests {
                 Operation::Prepare,
                 shared,
                 said(),
-                "drop; none for start: shared.iso is the disc of the VM other: virt-recontext enable vm",
+                "drop; none for start: shared.iso is the disc of the VM other; \"virt-recontext enable vm\" gives this VM \
+                 its own",
             ),
             (
                 Operation::Prepare,

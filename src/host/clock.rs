@@ -4,12 +4,11 @@ use std::time::SystemTime;
 
 use crate::context::moment::Moment;
 
-/// The moment by the system's clock.
-pub fn now() -> Moment {
+pub(crate) fn now() -> Moment {
     Moment::from(SystemTime::now())
 }
 
 /// Whole seconds from `then`, in hundredths of a second since 1970, to now; 0 when the clock was set back.
-pub fn seconds_since(then: u64) -> u64 {
+pub(crate) fn seconds_since(then: u64) -> u64 {
     now().0.saturating_sub(then) / 100
 }

@@ -13,48 +13,41 @@ use crate::context::disc::format::Format;
 use crate::context::domain::driver::Driver;
 use crate::context::toml_fault;
 
-/// What the administrator wants.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The libvirt daemon of this host; `None` is the one of the host's hypervisor.
-    pub uri: Option<String>,
-    /// Where the images lie.
+    pub(crate) uri: Option<String>,
     pub image_dir: PathBuf,
     /// Owner of an image, for hosts where libvirt does not set it.
-    pub image_owner: Option<u32>,
+    pub(crate) image_owner: Option<u32>,
     /// Group of an image, likewise.
-    pub image_group: Option<u32>,
-    /// Permission bits of an image.
-    pub image_mode: u32,
+    pub(crate) image_group: Option<u32>,
+    pub(crate) image_mode: u32,
     /// The disc's format for VMs that name none.
-    pub format: Format,
+    pub(crate) format: Format,
     /// What guests may know of this host's identity.
-    pub expose_host: ExposeHost,
+    pub(crate) expose_host: ExposeHost,
     /// When a guest that does not let go of the old disc is made to.
-    pub force_after: ForceAfter,
+    pub(crate) force_after: ForceAfter,
     /// What happens to the VM when its disc cannot be made.
-    pub on_error: OnError,
-    /// How much a disc may hold.
-    pub limits: Limits,
+    pub(crate) on_error: OnError,
+    pub(crate) limits: Limits,
 }
 
-/// What of the host's identity is on the discs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ExposeHost {
-    /// Its name.
+pub(crate) enum ExposeHost {
     #[default]
     Name,
     /// A pseudonym that stays the same: guests can tell hosts apart, and do not learn their names.
     Hash,
-    /// Nothing.
     None,
 }
 
 /// When a guest that does not let go of the old disc is made to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ForceAfter {
+pub(crate) enum ForceAfter {
     /// After it has been asked for so long.
     Grace(Duration),
     /// Never: the new disc waits.
@@ -64,7 +57,7 @@ pub enum ForceAfter {
 /// What happens to a VM whose disc cannot be made when it starts, arrives or is restored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum OnError {
+pub(crate) enum OnError {
     /// It goes on, with its old disc or none.
     #[default]
     Continue,
@@ -72,26 +65,23 @@ pub enum OnError {
     Refuse,
 }
 
-/// How much a disc may hold.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Bytes of all files together.
     #[serde(deserialize_with = "size")]
-    pub disc_size: u64,
-    /// Number of files.
-    pub files: usize,
+    pub(crate) disc_size: u64,
+    pub(crate) files: usize,
     /// Steps of one template; 64 bytes of what it works with count as a step.
-    pub template_steps: u64,
+    pub(crate) template_steps: u64,
     /// Bytes that one template gives.
     #[serde(deserialize_with = "size")]
-    pub template_output: u64,
-    /// Time of one program that prints facts.
+    pub(crate) template_output: u64,
     #[serde(deserialize_with = "time")]
-    pub program_time: Duration,
+    pub(crate) program_time: Duration,
     /// Bytes that one program prints.
     #[serde(deserialize_with = "size")]
-    pub program_output: u64,
+    pub(crate) program_output: u64,
 }
 
 impl Default for Config {
@@ -141,7 +131,7 @@ impl Config {
     /// # Errors
     /// When the file cannot be read or trusted, or holds an unknown key or a wrong value: with the file, the line and
     /// what is allowed.
-    pub fn load(host: &Host) -> Result<Config> {
+    pub(crate) fn load(host: &Host) -> Result<Config> {
         let path = host.config_file();
         let text = match file::read_trusted_text(&path) {
             Ok(text) => text,
@@ -152,19 +142,19 @@ impl Config {
     }
 
     fn parse(text: &str) -> Result<Config> {
-        let config: Config = toml::from_str(text).map_err(|fault| toml_fault::told(&fault, text))?;
+        let config: Config = toml::from_str(text).map_err(|error| toml_fault::told(&error, text))?;
         config.check()?;
         Ok(config)
     }
 
     /// Where `driver` is reached on this host.
-    pub fn uri_of(&self, driver: Driver) -> &str {
+    pub(crate) fn uri_of(&self, driver: Driver) -> &str {
         let configured = self.uri.as_deref().filter(|uri| Driver::of_uri(uri) == driver);
         configured.unwrap_or(driver.default_uri())
     }
 
     /// The driver that this host's VMs are with: the one that is configured, or else Xen's on a host that Xen runs.
-    pub fn driver(&self, host: &Host) -> Driver {
+    pub(crate) fn driver(&self, host: &Host) -> Driver {
         match &self.uri {
             Some(uri) => Driver::of_uri(uri),
             None if host.is_run_by_xen() => Driver::Xen,
@@ -176,14 +166,14 @@ impl Config {
         let dir = &self.image_dir;
         ensure!(dir.is_absolute() && dir.to_str().is_some(), "image_dir = {dir:?} is not an absolute path");
         ensure!(dir.components().count() > 2, "image_dir = {dir:?} must be a directory of its own");
-        ensure!(self.image_mode <= 0o777, "image_mode = 0o{:o} is not a file's mode such as 0o640", self.image_mode);
+        ensure!(self.image_mode <= 0o777, "image_mode = 0o{:o} is not a file mode such as 0o640", self.image_mode);
         Ok(())
     }
 }
 
 impl ForceAfter {
     /// The time that a guest is given; for ever if there is none.
-    pub fn grace(self) -> Option<Duration> {
+    pub(crate) fn grace(self) -> Option<Duration> {
         match self {
             ForceAfter::Grace(grace) => Some(grace),
             ForceAfter::Never => None,
@@ -199,7 +189,7 @@ impl<'de> Deserialize<'de> for ForceAfter {
         }
         let seconds = number_with_unit(&text, &TIMES);
         let seconds = seconds.ok_or_else(|| {
-            D::Error::custom(format!("{text:?} is not a time such as \"15s\", \"2m\", \"1h\", nor \"never\""))
+            D::Error::custom(format!("{text:?} is neither a time such as \"15s\", \"2m\" or \"1h\", nor \"never\""))
         })?;
         Ok(ForceAfter::Grace(Duration::from_secs(seconds)))
     }

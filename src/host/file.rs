@@ -24,7 +24,7 @@ const ABANDONED: Duration = Duration::from_secs(60);
 const MAX_OWN: u64 = 16 << 20;
 
 /// Whether reading failed because there is no such file.
-pub fn is_missing(error: &anyhow::Error) -> bool {
+pub(crate) fn is_missing(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::NotFound)
 }
 
@@ -38,10 +38,7 @@ fn open(path: &Path) -> Result<(File, fs::Metadata)> {
 }
 
 /// The content of a regular file of at most `limit` bytes.
-///
-/// # Errors
-/// When it cannot be read, is not a regular file, or is larger.
-pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let (file, metadata) = open(path)?;
     read_open(&file, &metadata, path, limit)
 }
@@ -53,7 +50,7 @@ fn read_open(file: &File, metadata: &fs::Metadata, path: &Path, limit: u64) -> R
 }
 
 fn read_up_to(file: &File, metadata: &fs::Metadata, path: &Path, most: u64) -> Result<Vec<u8>> {
-    // As long as it was when it was opened, so that it takes one read and not one for each doubling of the room. Files that
+    // As long as it was when it was opened, so that it takes one read and not one for each doubling of the buffer. Files that
     // the kernel makes have no length.
     let len = if metadata.len() == 0 { most } else { metadata.len().min(most) };
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(most))?);
@@ -64,30 +61,21 @@ fn read_up_to(file: &File, metadata: &fs::Metadata, path: &Path, most: u64) -> R
 
 /// The text of a file of our own, such as a job or a state. Of one that is damaged, so that it is too large or not UTF-8,
 /// it is a text that is damaged too: nothing in such a file makes it unreadable, for then nobody could get over it.
-///
-/// # Errors
-/// When it cannot be read or is not a regular file.
-pub fn read_text(path: &Path) -> Result<String> {
+pub(crate) fn read_text(path: &Path) -> Result<String> {
     let (file, metadata) = open(path)?;
     let bytes = read_up_to(&file, &metadata, path, MAX_OWN)?;
     Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 /// The content and permission bits of a file that only root can have written.
-///
-/// # Errors
-/// As [`read`], and when the file belongs to somebody else or others may write it.
-pub fn read_trusted(path: &Path, limit: u64) -> Result<(Vec<u8>, u32)> {
+pub(crate) fn read_trusted(path: &Path, limit: u64) -> Result<(Vec<u8>, u32)> {
     let (file, metadata) = open(path)?;
     check_trusted(path, &metadata)?;
     Ok((read_open(&file, &metadata, path, limit)?, metadata.mode() & 0o777))
 }
 
 /// The text of a configuration file that only root can have written.
-///
-/// # Errors
-/// As [`read_trusted`], and when it is not UTF-8.
-pub fn read_trusted_text(path: &Path) -> Result<String> {
+pub(crate) fn read_trusted_text(path: &Path) -> Result<String> {
     let (bytes, _) = read_trusted(path, MAX_SMALL)?;
     String::from_utf8(bytes).with_context(|| format!("reading {}: it is not UTF-8", path.display()))
 }
@@ -95,19 +83,16 @@ pub fn read_trusted_text(path: &Path) -> Result<String> {
 /// Checks that a file or directory belongs to root and nobody else may write it, as sudo does with its own.
 ///
 /// # Errors
-/// When it does not, with the command that mends it.
-pub fn check_trusted(path: &Path, metadata: &fs::Metadata) -> Result<()> {
+/// When it does not, with the command that fixes it.
+pub(crate) fn check_trusted(path: &Path, metadata: &fs::Metadata) -> Result<()> {
     let shown = path.display();
     ensure!(metadata.uid() == 0, "{shown} belongs to user {}, not to root: chown root {shown}", metadata.uid());
-    ensure!(metadata.mode() & 0o022 == 0, "{shown} can be written by others than root: chmod go-w {shown}");
+    ensure!(metadata.mode() & 0o022 == 0, "{shown} is writable by users other than root: chmod go-w {shown}");
     Ok(())
 }
 
 /// Makes a directory and those above it; one that is there stays as it is.
-///
-/// # Errors
-/// When it cannot be made.
-pub fn make_dir(path: &Path, mode: u32) -> Result<()> {
+pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -128,7 +113,7 @@ pub fn make_dir(path: &Path, mode: u32) -> Result<()> {
 ///
 /// # Errors
 /// When `write` fails or the file cannot be made; `path` is as it was then, and nothing is left beside it.
-pub fn replace(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> Result<()>) -> Result<File> {
+pub(crate) fn replace(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> Result<()>) -> Result<File> {
     let dir = path.parent().unwrap_or(Path::new("/"));
     let written = || -> Result<File> {
         let mut new: NamedTempFile =
@@ -144,10 +129,7 @@ pub fn replace(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> Result<(
 }
 
 /// Removes from `dir` what writers left that were killed.
-///
-/// # Errors
-/// When the directory is there and cannot be read, or a file stays.
-pub fn tidy(dir: &Path) -> Result<()> {
+pub(crate) fn tidy(dir: &Path) -> Result<()> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         entries => entries.with_context(|| format!("reading the directory {}", dir.display()))?,
@@ -163,18 +145,12 @@ pub fn tidy(dir: &Path) -> Result<()> {
 }
 
 /// Puts `text` in the place of `path`, readable by root alone.
-///
-/// # Errors
-/// As [`replace`].
-pub fn replace_text(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn replace_text(path: &Path, text: &str) -> Result<()> {
     replace(path, 0o600, |file| Ok(file.write_all(text.as_bytes())?)).map(drop)
 }
 
 /// Removes a file; one that is not there is as good as removed.
-///
-/// # Errors
-/// When it is there and stays.
-pub fn remove(path: &Path) -> Result<()> {
+pub(crate) fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("removing {}", path.display()))

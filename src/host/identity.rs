@@ -14,14 +14,14 @@ const DIGITS: usize = 16;
 ///
 /// # Errors
 /// When a pseudonym is wanted and the host has no machine id to make it from.
-pub fn shown(host: &Host, config: &Config) -> Result<Option<String>> {
+pub(crate) fn shown(host: &Host, config: &Config) -> Result<Option<String>> {
     match config.expose_host {
         ExposeHost::Name => Ok(Some(host.name.clone())),
         ExposeHost::None => Ok(None),
         ExposeHost::Hash => {
             // Without the machine id, which no guest knows, a name could be found out by trying.
-            let machine =
-                file::read_text(&host.machine_id_file()).context("expose_host = \"hash\" needs a machine id")?;
+            let machine = file::read_text(&host.machine_id_file())
+                .context("expose_host = \"hash\" needs a machine id; systemd-machine-id-setup makes one")?;
             let hash = Sha256::new().chain_update("virt-recontext host ").chain_update(machine.trim()).finalize();
             let digits = hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             Ok(Some(digits.chars().take(DIGITS).collect()))

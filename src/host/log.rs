@@ -15,8 +15,7 @@ use super::paths::Host;
 /// Longest line, in bytes.
 const MAX_LINE: usize = 2_000;
 
-/// The system log of one host.
-pub struct Log {
+pub(crate) struct Log {
     socket: PathBuf,
     logger: Option<Logger<LoggerBackend, Format>>,
 }
@@ -44,22 +43,22 @@ impl LogFormat<String> for Format {
 
 impl Log {
     /// The log of `host`; lines go nowhere if there is none. It is opened for the first line.
-    pub fn open(host: &Host) -> Log {
+    pub(crate) fn open(host: &Host) -> Log {
         Log { socket: host.log_socket(), logger: None }
     }
 
     /// What went as it should.
-    pub fn info(&mut self, line: impl Display) {
+    pub(crate) fn info(&mut self, line: impl Display) {
         self.say(Severity::LOG_INFO, &line.to_string());
     }
 
     /// What went wrong and was got over, or waits.
-    pub fn warning(&mut self, line: impl Display) {
+    pub(crate) fn warning(&mut self, line: impl Display) {
         self.say(Severity::LOG_WARNING, &line.to_string());
     }
 
     /// What went wrong and needs somebody.
-    pub fn error(&mut self, line: impl Display) {
+    pub(crate) fn error(&mut self, line: impl Display) {
         self.say(Severity::LOG_ERR, &line.to_string());
     }
 

@@ -1,13 +1,13 @@
 //! This machine: where things lie, what the administrator wants, and files that survive a crash.
 
-pub mod child;
-pub mod clock;
+pub(crate) mod child;
+pub(crate) mod clock;
 pub mod config;
-pub mod disc;
-pub mod file;
-pub mod identity;
-pub mod layers;
-pub mod log;
+pub(crate) mod disc;
+pub(crate) mod file;
+pub(crate) mod identity;
+pub(crate) mod layers;
+pub(crate) mod log;
 pub mod paths;
-pub mod programs;
+pub(crate) mod programs;
 pub mod vm;

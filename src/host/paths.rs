@@ -7,7 +7,7 @@ use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
 
 /// The variable that moves the root, for tests. libvirtd passes it to no hook.
-pub const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
+pub(crate) const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
 
 //  <root>/etc/virt-recontext/config.toml       what the administrator wants
 //  <root>/etc/virt-recontext/context/          files and templates for every VM
@@ -31,7 +31,7 @@ pub const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
 pub struct Host {
     root: PathBuf,
     /// The host's name, for templates and `/recontext.json`.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 impl Host {
@@ -40,7 +40,7 @@ impl Host {
         Host { root, name }
     }
 
-    /// The real host; its root is `/`, or what [`ROOT_VARIABLE`] says.
+    /// The real host; its root is `/`, or what `ROOT_VARIABLE` says.
     pub fn real() -> Host {
         let root = std::env::var_os(ROOT_VARIABLE).map_or_else(|| PathBuf::from("/"), PathBuf::from);
         let name = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
@@ -48,147 +48,135 @@ impl Host {
     }
 
     /// Where `path`, absolute as libvirt and the administrator write it, really lies.
-    pub fn under_root(&self, path: &Path) -> PathBuf {
+    pub(crate) fn under_root(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// Where `path`, which really lies there, lies for the programs of this host.
-    pub fn seen_inside(&self, path: &Path) -> PathBuf {
+    pub(crate) fn seen_inside(&self, path: &Path) -> PathBuf {
         path.strip_prefix(&self.root).map_or_else(|_| path.to_owned(), |inside| Path::new("/").join(inside))
     }
 
     /// The number that the host was given at its installation.
-    pub fn machine_id_file(&self) -> PathBuf {
+    pub(crate) fn machine_id_file(&self) -> PathBuf {
         self.root.join("etc/machine-id")
     }
 
-    /// The configuration directory.
-    pub fn config_dir(&self) -> PathBuf {
+    pub(crate) fn config_dir(&self) -> PathBuf {
         self.root.join("etc/virt-recontext")
     }
 
     /// The configuration file; it may be missing.
-    pub fn config_file(&self) -> PathBuf {
+    pub(crate) fn config_file(&self) -> PathBuf {
         self.config_dir().join("config.toml")
     }
 
     /// Jobs, state and locks; gone after a reboot, as the running VMs are.
-    pub fn run_dir(&self) -> PathBuf {
+    pub(crate) fn run_dir(&self) -> PathBuf {
         self.root.join("run/libvirt/recontext")
     }
 
-    /// The job files.
-    pub fn jobs_dir(&self) -> PathBuf {
+    pub(crate) fn jobs_dir(&self) -> PathBuf {
         self.run_dir().join("jobs")
     }
 
-    /// The job file of one VM.
     pub fn job_file(&self, uuid: &Uuid) -> PathBuf {
         self.jobs_dir().join(format!("{uuid}.json"))
     }
 
-    /// The state files.
-    pub fn state_dir(&self) -> PathBuf {
+    pub(crate) fn state_dir(&self) -> PathBuf {
         self.run_dir().join("state")
     }
 
-    /// The state file of one VM.
     pub fn state_file(&self, uuid: &Uuid) -> PathBuf {
         self.state_dir().join(format!("{uuid}.json"))
     }
 
-    /// The last results of programs.
-    pub fn facts_dir(&self) -> PathBuf {
+    pub(crate) fn facts_dir(&self) -> PathBuf {
         self.run_dir().join("facts")
     }
 
-    /// The last results of programs for one VM.
     pub fn facts_file(&self, uuid: &Uuid) -> PathBuf {
         self.facts_dir().join(format!("{uuid}.json"))
     }
 
-    /// The lock file of one VM.
-    pub fn lock_file(&self, uuid: &Uuid) -> PathBuf {
+    pub(crate) fn lock_file(&self, uuid: &Uuid) -> PathBuf {
         self.run_dir().join(format!("{uuid}.lock"))
     }
 
-    /// The lock file of the one helper.
-    pub fn helper_lock_file(&self) -> PathBuf {
+    pub(crate) fn helper_lock_file(&self) -> PathBuf {
         self.run_dir().join("helper.lock")
     }
 
-    /// The helper program.
-    pub fn helper(&self) -> PathBuf {
+    pub(crate) fn helper(&self) -> PathBuf {
         self.root.join("usr/sbin/virt-recontext")
     }
 
     /// Whether libvirt keeps snapshots of the VM called `name`. Its QEMU driver has a file for each in a directory of that name.
     /// If that cannot be read, there may be some.
-    pub fn has_snapshots(&self, name: &str) -> bool {
+    pub(crate) fn has_snapshots(&self, name: &str) -> bool {
         match std::fs::read_dir(self.root.join("var/lib/libvirt/qemu/snapshot").join(name)) {
             Ok(mut entries) => entries.next().is_some(),
             Err(error) => error.kind() != ErrorKind::NotFound,
         }
     }
 
-    /// The socket of the system log.
-    pub fn log_socket(&self) -> PathBuf {
+    pub(crate) fn log_socket(&self) -> PathBuf {
         self.root.join("dev/log")
     }
 
-    /// Where libvirt's daemon looks for hooks.
-    pub fn hooks_dir(&self) -> PathBuf {
+    pub(crate) fn hooks_dir(&self) -> PathBuf {
         self.root.join("etc/libvirt/hooks")
     }
 
     /// The hook that libvirt's daemon calls first for the VMs of `driver`.
-    pub fn hook(&self, driver: Driver) -> PathBuf {
+    pub(crate) fn hook(&self, driver: Driver) -> PathBuf {
         self.hooks_dir().join(driver.hook())
     }
 
     /// The directory of the hooks that it calls after that.
-    pub fn more_hooks_dir(&self, driver: Driver) -> PathBuf {
+    pub(crate) fn more_hooks_dir(&self, driver: Driver) -> PathBuf {
         self.hooks_dir().join(format!("{}.d", driver.hook()))
     }
 
     /// Where libvirt's daemon of this name writes the number of its process.
-    pub fn daemon_pid_file(&self, daemon: &str) -> PathBuf {
+    pub(crate) fn daemon_pid_file(&self, daemon: &str) -> PathBuf {
         self.root.join("run").join(format!("{daemon}.pid"))
     }
 
     /// A directory that is there where systemd runs the host.
-    pub fn systemd_dir(&self) -> PathBuf {
+    pub(crate) fn systemd_dir(&self) -> PathBuf {
         self.root.join("run/systemd/system")
     }
 
     /// What the kernel tells of a process.
-    pub fn process_dir(&self, pid: u32) -> PathBuf {
+    pub(crate) fn process_dir(&self, pid: u32) -> PathBuf {
         self.root.join("proc").join(pid.to_string())
     }
 
     /// Whether Xen runs this host, and lets it control the VMs.
-    pub fn is_run_by_xen(&self) -> bool {
-        let told = std::fs::read_to_string(self.root.join("proc/xen/capabilities"));
-        told.is_ok_and(|told| told.contains("control_d"))
+    pub(crate) fn is_run_by_xen(&self) -> bool {
+        let capabilities = std::fs::read_to_string(self.root.join("proc/xen/capabilities"));
+        capabilities.is_ok_and(|capabilities| capabilities.contains("control_d"))
     }
 
     /// Says whether AppArmor is in use.
-    pub fn apparmor_enabled_file(&self) -> PathBuf {
+    pub(crate) fn apparmor_enabled_file(&self) -> PathBuf {
         self.root.join("sys/module/apparmor/parameters/enabled")
     }
 
     /// Where AppArmor is asked what a profile allows.
-    pub fn apparmor_question_file(&self) -> PathBuf {
+    pub(crate) fn apparmor_question_file(&self) -> PathBuf {
         self.root.join("sys/kernel/security/apparmor/.access")
     }
 
     /// What SELinux tells, and where it is asked; not there where it is not in use.
-    pub fn selinux_dir(&self) -> PathBuf {
+    pub(crate) fn selinux_dir(&self) -> PathBuf {
         self.root.join("sys/fs/selinux")
     }
 
     /// For how long the kernel has run.
-    pub fn uptime_file(&self) -> PathBuf {
+    pub(crate) fn uptime_file(&self) -> PathBuf {
         self.root.join("proc/uptime")
     }
 }

@@ -28,8 +28,7 @@ const KEEPALIVE: (i32, u32) = (5, 4);
 const CONNECT_XEN: Duration = Duration::from_secs(120);
 const KEEPALIVE_XEN: (i32, u32) = (5, 24);
 
-/// A connection to the daemon.
-pub struct Libvirt {
+pub(crate) struct Libvirt {
     connection: Connect,
     uri: String,
     driver: Driver,
@@ -38,10 +37,7 @@ pub struct Libvirt {
 impl Libvirt {
     /// Connects to the daemon at `uri`. `on_silence` is called, and this process ends, if it takes the call and does not
     /// answer within 30 seconds (120 with Xen's driver).
-    ///
-    /// # Errors
-    /// When there is no daemon.
-    pub fn connect(uri: &str, on_silence: impl FnOnce() + Send + 'static) -> Result<Libvirt> {
+    pub(crate) fn connect(uri: &str, on_silence: impl FnOnce() + Send + 'static) -> Result<Libvirt> {
         run_event_loop()?;
         let driver = Driver::of_uri(uri);
         let (longest, (pause, missing)) = match driver {
@@ -55,8 +51,9 @@ impl Libvirt {
                 std::process::exit(1);
             }
         });
-        let connection = Connect::open(Some(uri))
-            .map_err(|error| anyhow!("connecting to libvirt at {uri}: {}; is its daemon running?", error.message()))?;
+        let connection = Connect::open(Some(uri)).map_err(|error| {
+            anyhow!("connecting to libvirt at {uri}: {}; check that its daemon is running", error.message())
+        })?;
         drop(answered);
         // A driver without a connection of its own, such as test://, knows no such thing.
         let _optional = connection.set_keep_alive(pause, missing);
@@ -65,10 +62,7 @@ impl Libvirt {
 
     /// Calls `happened`, in the event loop's thread, for each domain in whose life something happens, until the
     /// connection ends.
-    ///
-    /// # Errors
-    /// When the daemon gives no events.
-    pub fn watch(&self, happened: impl Fn(Uuid) + Send + 'static) -> Result<(), Trouble> {
+    pub(crate) fn watch(&self, happened: impl Fn(Uuid) + Send + 'static) -> Result<(), Trouble> {
         raw::watch(&self.connection, happened).map_err(|error| self.trouble(&error))
     }
 
@@ -76,16 +70,13 @@ impl Libvirt {
     ///
     /// # Errors
     /// [`Trouble::Gone`] when there is none.
-    pub fn domain(&self, uuid: &Uuid) -> Result<Handle<'_>, Trouble> {
+    pub(crate) fn domain(&self, uuid: &Uuid) -> Result<Handle<'_>, Trouble> {
         let domain = Domain::lookup_by_uuid_string(&self.connection, &uuid.to_string());
         Ok(self.handle(domain.map_err(|error| self.trouble(&error))?))
     }
 
     /// The domain that a person calls `name`: by name, or by UUID.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn find(&self, name: &str) -> Result<Handle<'_>> {
+    pub(crate) fn find(&self, name: &str) -> Result<Handle<'_>> {
         // A NUL cannot be in a C string, nor in a domain's name.
         let by_name = if name.contains('\0') { None } else { Domain::lookup_by_name(&self.connection, name).ok() };
         let by_uuid = || name.parse::<Uuid>().ok().and_then(|uuid| self.domain(&uuid).ok());
@@ -93,27 +84,16 @@ impl Libvirt {
         found.with_context(|| format!("there is no VM {name:?} at {}; \"virsh list --all\" shows all", self.uri))
     }
 
-    /// All running domains.
-    ///
-    /// # Errors
-    /// When the daemon does not tell.
-    pub fn running(&self) -> Result<Vec<Handle<'_>>, Trouble> {
+    pub(crate) fn running(&self) -> Result<Vec<Handle<'_>>, Trouble> {
         self.list(sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE)
     }
 
-    /// All domains, running or only defined.
-    ///
-    /// # Errors
-    /// When the daemon does not tell.
-    pub fn all(&self) -> Result<Vec<Handle<'_>>, Trouble> {
+    pub(crate) fn all(&self) -> Result<Vec<Handle<'_>>, Trouble> {
         self.list(0)
     }
 
     /// The daemon's version: major, minor, release.
-    ///
-    /// # Errors
-    /// When the daemon does not tell.
-    pub fn version(&self) -> Result<(u32, u32, u32), Trouble> {
+    pub(crate) fn version(&self) -> Result<(u32, u32, u32), Trouble> {
         let version = self.connection.get_lib_version().map_err(|error| self.trouble(&error))?;
         Ok((version / 1_000_000, version / 1_000 % 1_000, version % 1_000))
     }

@@ -17,22 +17,18 @@ use crate::context::uuid::Uuid;
 /// The prefix under which our metadata element is stored.
 const METADATA_KEY: &str = "recontext";
 
-/// Where a VM is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Situation {
+pub(crate) enum Situation {
     /// It is arriving, or being started: libvirt's own work on it is not done, and a call that changes it would have to
     /// wait.
     Arriving,
-    /// Its guest runs here.
     Running,
     /// It is here, and its guest stands still: it cannot answer.
     Paused,
-    /// It does not run here.
     Gone,
 }
 
-/// A domain of a daemon.
-pub struct Handle<'l> {
+pub(crate) struct Handle<'l> {
     pub(super) connection: &'l Connect,
     pub(super) driver: Driver,
     pub(super) domain: Domain,
@@ -40,10 +36,8 @@ pub struct Handle<'l> {
 
 /// Whether a change is for the running VM or for its next start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// The running VM.
+pub(crate) enum Scope {
     Live,
-    /// The persistent definition.
     Config,
 }
 
@@ -57,28 +51,17 @@ impl Scope {
 }
 
 impl Handle<'_> {
-    /// Its name.
-    ///
-    /// # Errors
-    /// When libvirt cannot tell.
-    pub fn name(&self) -> Result<String, Trouble> {
+    pub(crate) fn name(&self) -> Result<String, Trouble> {
         self.domain.get_name().map_err(|error| self.trouble(&error))
     }
 
-    /// Its UUID.
-    ///
-    /// # Errors
-    /// When libvirt cannot tell.
-    pub fn uuid(&self) -> Result<Uuid, Trouble> {
+    pub(crate) fn uuid(&self) -> Result<Uuid, Trouble> {
         let uuid = self.domain.get_uuid_string().map_err(|error| self.trouble(&error))?;
         uuid.parse().map_err(|error| Trouble::Other(format!("{error}")))
     }
 
     /// Where it is on its way. Never waits for other work on the domain.
-    ///
-    /// # Errors
-    /// When libvirt cannot tell.
-    pub fn situation(&self) -> Result<Situation, Trouble> {
+    pub(crate) fn situation(&self) -> Result<Situation, Trouble> {
         let (state, reason) = match raw::state(&self.domain).map_err(|error| self.trouble(&error)) {
             Ok(state) => state,
             Err(Trouble::Gone) => return Ok(Situation::Gone),
@@ -105,24 +88,17 @@ impl Handle<'_> {
     }
 
     /// Whether long work is done on it, such as a migration away from here, for which a change would have to wait.
-    pub fn is_worked_on(&self) -> bool {
+    pub(crate) fn is_worked_on(&self) -> bool {
         self.domain.get_job_info().is_ok_and(|job| job.r#type != sys::VIR_DOMAIN_JOB_NONE as i32)
     }
 
-    /// Whether it has a persistent definition.
-    ///
-    /// # Errors
-    /// When libvirt cannot tell.
-    pub fn is_persistent(&self) -> Result<bool, Trouble> {
+    pub(crate) fn is_persistent(&self) -> Result<bool, Trouble> {
         self.domain.is_persistent().map_err(|error| self.trouble(&error))
     }
 
     /// The XML of the running VM (of the persistent definition, if it does not run), or of the persistent definition.
     /// Not while it arrives: the call would wait for that to end.
-    ///
-    /// # Errors
-    /// When libvirt cannot tell.
-    pub fn xml(&self, scope: Scope) -> Result<String, Trouble> {
+    pub(crate) fn xml(&self, scope: Scope) -> Result<String, Trouble> {
         let flags = match scope {
             Scope::Live => 0,
             Scope::Config => sys::VIR_DOMAIN_XML_INACTIVE,
@@ -134,7 +110,7 @@ impl Handle<'_> {
     ///
     /// # Errors
     /// [`Trouble::Refused`] when the guest does not let go of the medium within libvirt's 5 seconds.
-    pub fn update_device(&self, xml: &str, scope: Scope, force: bool) -> Result<(), Trouble> {
+    pub(crate) fn update_device(&self, xml: &str, scope: Scope, force: bool) -> Result<(), Trouble> {
         let force = if force { sys::VIR_DOMAIN_DEVICE_MODIFY_FORCE } else { 0 };
         let done = self.domain.update_device_flags(xml, scope.flag() | force);
         done.map(drop).map_err(|error| match self.trouble(&error) {
@@ -143,34 +119,23 @@ impl Handle<'_> {
         })
     }
 
-    /// Adds a device.
-    ///
-    /// # Errors
-    /// When libvirt refuses it.
-    pub fn add_device(&self, xml: &str, scope: Scope) -> Result<(), Trouble> {
+    pub(crate) fn add_device(&self, xml: &str, scope: Scope) -> Result<(), Trouble> {
         let done = self.domain.attach_device_flags(xml, scope.flag());
         done.map(drop).map_err(|error| self.trouble(&error))
     }
 
-    /// Takes a device away.
-    ///
-    /// # Errors
-    /// When libvirt refuses it, or the guest does not give it back.
-    pub fn remove_device(&self, xml: &str, scope: Scope) -> Result<(), Trouble> {
+    pub(crate) fn remove_device(&self, xml: &str, scope: Scope) -> Result<(), Trouble> {
         let done = self.domain.detach_device_flags(xml, scope.flag());
         done.map(drop).map_err(|error| self.trouble(&error))
     }
 
     /// The number that the hypervisor knows the running VM by.
-    pub fn id(&self) -> Option<u32> {
+    pub(crate) fn id(&self) -> Option<u32> {
         self.domain.get_id()
     }
 
     /// Writes our metadata element, or removes it.
-    ///
-    /// # Errors
-    /// When libvirt refuses it.
-    pub fn set_request(&self, xml: Option<&str>, scopes: &[Scope]) -> Result<(), Trouble> {
+    pub(crate) fn set_request(&self, xml: Option<&str>, scopes: &[Scope]) -> Result<(), Trouble> {
         let flags = scopes.iter().fold(0, |flags, scope| flags | scope.flag());
         let kind = sys::VIR_DOMAIN_METADATA_ELEMENT as i32;
         let done = self.domain.set_metadata(kind, xml, Some(METADATA_KEY), Some(NAMESPACE), flags);
@@ -178,10 +143,7 @@ impl Handle<'_> {
     }
 
     /// Whether a snapshot or the saved state of it on this host names `path`, so that libvirt may look for that file.
-    ///
-    /// # Errors
-    /// When libvirt cannot tell.
-    pub fn is_named_by_saved(&self, path: &str) -> Result<bool, Trouble> {
+    pub(crate) fn is_named_by_saved(&self, path: &str) -> Result<bool, Trouble> {
         let saved = || -> Result<bool, Error> {
             if self.domain.has_managed_save(0)? {
                 return Ok(true);

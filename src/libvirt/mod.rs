@@ -1,7 +1,7 @@
 //! libvirt, as much of it as we need: the one place that knows the `virt` crate.
 
-pub mod connection;
-pub mod domain;
+pub(crate) mod connection;
+pub(crate) mod domain;
 mod raw;
-pub mod saved;
-pub mod trouble;
+pub(crate) mod saved;
+pub(crate) mod trouble;

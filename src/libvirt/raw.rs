@@ -11,7 +11,7 @@ use virt::sys;
 use crate::context::uuid::Uuid;
 
 /// The domain's state and the reason for it, as libvirt's enumerations number them.
-pub fn state(domain: &Domain) -> Result<(c_uint, c_uint), Error> {
+pub(super) fn state(domain: &Domain) -> Result<(c_uint, c_uint), Error> {
     let (mut state, mut reason) = (0, 0);
     // SAFETY: the domain is open and both places are ours.
     let done = unsafe { sys::virDomainGetState(domain.as_ptr(), &mut state, &mut reason, 0) };
@@ -20,7 +20,7 @@ pub fn state(domain: &Domain) -> Result<(c_uint, c_uint), Error> {
 }
 
 /// Calls `happened`, in the event loop's thread, for each domain in whose life something happens, until the connection ends.
-pub fn watch(connection: &Connect, happened: impl Fn(Uuid) + Send + 'static) -> Result<(), Error> {
+pub(super) fn watch(connection: &Connect, happened: impl Fn(Uuid) + Send + 'static) -> Result<(), Error> {
     let happened: Happened = Box::new(happened);
     let opaque = Box::into_raw(Box::new(happened)).cast::<c_void>();
     // SAFETY: libvirt calls a lifecycle callback with exactly the arguments of `LifecycleCallback`; the generic type

@@ -8,7 +8,7 @@ use super::trouble::Trouble;
 use crate::context::uuid::Uuid;
 
 /// Whether a snapshot or a saved state of the VM here names `image`. Where libvirt does not tell, one may.
-pub fn names(libvirt: &Libvirt, uuid: &Uuid, image: &Path) -> bool {
+pub(crate) fn names(libvirt: &Libvirt, uuid: &Uuid, image: &Path) -> bool {
     let named = libvirt.domain(uuid).and_then(|domain| domain.is_named_by_saved(&image.to_string_lossy()));
     match named {
         Ok(named) => named,

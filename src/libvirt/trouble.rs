@@ -7,23 +7,21 @@ use virt::error::{Error, ErrorNumber};
 
 /// What a failed call means for what we do next.
 #[derive(Debug)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     /// The domain is not there any more, or does not run.
     Gone,
-    /// The daemon is not there any more.
     Lost,
     /// Something else works on the domain, such as a migration; it would work later.
     Busy(String),
     /// The operation did not come about; for a media change without force: the guest holds the tray.
     Refused(String),
-    /// Anything else.
     Other(String),
 }
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Gone => f.write_str("the VM does not run here"),
+            Trouble::Gone => f.write_str("the VM is not running here"),
             Trouble::Lost => f.write_str("the connection to libvirt was lost"),
             Trouble::Busy(message) | Trouble::Refused(message) | Trouble::Other(message) => f.write_str(message),
         }

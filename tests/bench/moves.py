@@ -1,6 +1,6 @@
 """Live migrations of one idle VM between two hosts, there and back, in three ways that take turns.
 
-Before each migration the VM is made ready for its way: with our wish in its metadata, or without; with a disc in its
+Before each migration the VM is made ready for its way: with our opt-in in its metadata, or without; with a disc in its
 drive always, put there by an ejection and an insertion, of which the guest has been told before the migration begins.
 The hook is installed all the time. Each way comes once in each block; the order of the ways turns from block to block,
 so that each is as often first, second and third, and as often there as back.
@@ -30,7 +30,7 @@ ORDERS = [(WITHOUT, OURS, PAPER), (OURS, PAPER, WITHOUT), (PAPER, WITHOUT, OURS)
 
 BUS, TARGET = "sata", "sda"
 URI = "urn:virt-recontext:1"
-WISH = f"<context target='{TARGET}'/>"
+OPT_IN = f"<context target='{TARGET}'/>"
 PLAIN = "/var/lib/libvirt/images/plain.iso"
 MADE = "/var/lib/libvirt/images/recontextualizer.iso"
 # systemd's interval between two looks for new media.
@@ -83,8 +83,8 @@ class Traveller:
 
     def _make_ready(self, way: str) -> None:
         host, name = self.here, self.guest.name
-        wish = ["--set", WISH, "--key", "recontext"] if way == OURS else ["--remove"]
-        host.virsh("metadata", name, URI, "--live", *wish, check=way == OURS)
+        opt_in = ["--set", OPT_IN, "--key", "recontext"] if way == OURS else ["--remove"]
+        host.virsh("metadata", name, URI, "--live", *opt_in, check=way == OURS)
         mark = self.guest.mark()
         if way == OURS:
             self.site.recontext(host, "refresh", "--force", name)

@@ -12,7 +12,7 @@ fn disable_leaves_nothing_of_a_vm_whether_it_runs_or_has_a_definition() {
         node.serve(&web);
         node.note(&web, "refresh");
         node.has(&[&Vm { more, ..web.clone() }]);
-        assert_eq!(node.say(&["disable", "web"]), (0, "web: takes part no more\n".to_owned()), "{more}");
+        assert_eq!(node.say(&["disable", "web"]), (0, "web: no longer takes part\n".to_owned()), "{more}");
         assert_eq!(node.all_of(&web), [""; 0], "{more}");
     }
 }

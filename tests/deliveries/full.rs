@@ -72,7 +72,7 @@ fn a_full_run_directory_keeps_the_job_and_the_state() {
     assert!(full("jobs") == job && full("state") == state);
     let log = node.site.messages();
     assert!(
-        log[0].contains("No space left on device") && log[0].ends_with("; the jobs stay for the next helper"),
+        log[0].contains("No space left on device") && log[0].ends_with("; the jobs are left for the next helper"),
         "{log:?}"
     );
     assert_eq!(node.progress(&web), told("delivered", "restore"));

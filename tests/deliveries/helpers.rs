@@ -39,7 +39,7 @@ fn without_its_daemon_a_helper_leaves_the_jobs_to_the_next() {
     assert_eq!(code, 1);
     assert!(said.contains(&format!("connecting to libvirt at test://{}: ", file.display())), "{said}");
     let log = node.site.messages();
-    assert!(log.len() == 1 && log[0].ends_with("; the jobs stay for the next helper"), "{log:?}");
+    assert!(log.len() == 1 && log[0].ends_with("; the jobs are left for the next helper"), "{log:?}");
     assert_eq!(node.all_of(&web), ["job"]);
     std::fs::rename(node.site.beside("away"), &file).unwrap();
     node.deliver();

@@ -150,7 +150,7 @@ fn a_job_for_a_vm_that_is_gone_goes_with_all_that_is_left_of_it() {
         node.deliver();
         assert_eq!(node.all_of(&web), [""; 0]);
         assert_eq!(node.all_of(&stays), ["state", "disc", "lock"]);
-        assert_eq!(node.site.messages(), ["web: does not run here; its disc is removed"]);
+        assert_eq!(node.site.messages(), ["web: is not running here; its disc is removed"]);
     }
 }
 
@@ -166,7 +166,7 @@ fn an_arrival_that_has_not_begun_is_waited_for_until_it_is_30_seconds_old() {
     node.deliver();
     assert!(now() >= end, "it was given up too early");
     assert_eq!(node.all_of(&web), [""; 0]);
-    assert_eq!(node.site.messages(), ["web: does not run here; its disc is removed"]);
+    assert_eq!(node.site.messages(), ["web: is not running here; its disc is removed"]);
 }
 
 #[test]

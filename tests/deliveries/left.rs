@@ -24,7 +24,7 @@ fn what_is_left_of_a_vm_that_runs_here_no_more_is_removed() {
     assert_eq!(node.all_of(&stays), ["state", "disc", "lock"]);
     let mut log = node.site.messages();
     log.sort();
-    let line = |name: &str| format!("{name}: does not run here any more; its disc is removed");
+    let line = |name: &str| format!("{name}: is no longer running here; its disc is removed");
     assert_eq!(log, [line("db"), line("web")]);
 }
 

@@ -117,7 +117,9 @@ fn refresh_all_without_a_vm_to_serve_ends_well_and_does_what_others_left() {
 fn a_refresh_of_a_vm_that_takes_no_part_is_refused_before_anything_is_asked_for() {
     let (web, other) = (Vm::called("web"), Vm { context: None, ..Vm::called("other") });
     let node = Node::with(&[&web, &other]);
-    for (name, why) in [("other", "takes no part yet: virt-recontext enable other"), ("nobody", "there is no VM")] {
+    for (name, why) in
+        [("other", "does not take part yet; run: virt-recontext enable other"), ("nobody", "there is no VM")]
+    {
         let (code, said) = refresh(&node, &["web", name]);
         assert!(code == 1 && said.contains(why), "{code}: {said}");
         assert_eq!(node.all_of(&web), [""; 0]);
@@ -128,7 +130,7 @@ fn a_refresh_of_a_vm_that_takes_no_part_is_refused_before_anything_is_asked_for(
 fn a_refresh_of_a_vm_that_does_not_run_leaves_it_to_its_start() {
     let web = Vm { more: OFF, ..Vm::called("web") };
     let node = Node::with(&[&web]);
-    assert_eq!(refresh(&node, &["web"]), (0, "web: does not run; its disc is made when it starts\n".to_owned()));
+    assert_eq!(refresh(&node, &["web"]), (0, "web: is not running; its disc is made when it starts\n".to_owned()));
     assert_eq!(node.all_of(&web), [""; 0]);
 }
 

@@ -48,7 +48,7 @@ impl Host {
         let before = fs::metadata(&path).unwrap().permissions();
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         let complaint = self.complaint();
-        let named = format!("{} can be written by others than root: chmod go-w", path.display());
+        let named = format!("{} is writable by users other than root: chmod go-w", path.display());
         assert!(complaint.contains(&named), "{complaint}");
         fs::set_permissions(&path, before).unwrap();
     }

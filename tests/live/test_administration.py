@@ -54,11 +54,11 @@ def test_refresh_delivers_a_change_and_only_a_change(site, lab):
     delivered = site.wait_for_state(a, vm, "delivered")
     assert delivered["reason"] == "refresh"
 
-    swaps = site.tray_events(a, vm)
+    changes = site.tray_events(a, vm)
     site.recontext(a, "refresh", vm.name)
     again = site.wait_for_state(a, vm, "delivered")
     assert again["generation"] == delivered["generation"]
-    assert site.tray_events(a, vm) == swaps
+    assert site.tray_events(a, vm) == changes
 
 
 def test_refresh_all_serves_each_vm_that_wants_context(site, lab, guest):
@@ -90,7 +90,7 @@ def test_enable_refuses_what_it_could_not_keep_and_changes_nothing(site, lab, gu
     vm.create(a)
     before = vm.live_xml()
     refused = site.recontext(a, "enable", vm.name, check=False)
-    assert refused.returncode == 1 and "a VM that is not persistent gets none" in refused.stderr
+    assert refused.returncode == 1 and "none can be added to a VM that is not persistent" in refused.stderr
     assert vm.live_xml() == before
 
 

@@ -81,7 +81,7 @@ def test_a_defined_vm_that_was_enabled_is_all_good(site, lab, guest):
 
 
 @pytest.mark.parametrize(("change", "fault"), [
-    (lambda host: host.remove(HOOK), "there is none in /etc/libvirt/hooks"),
+    (lambda host: host.remove(HOOK), "our hook is not in /etc/libvirt/hooks"),
     (lambda host: host.path(HOOK).chmod(0o644), f"{HOOK} is not executable"),
 ], ids=["missing", "not-executable"])
 def test_a_hook_that_libvirtd_does_not_call_is_bad(site, lab, change, fault):
@@ -101,7 +101,7 @@ def test_a_hook_that_appeared_after_the_daemon_started_is_told_until_it_was_call
     a.run("cp", str(programs.hook), HOOK)
     told = [one for one in examine(site, a) if one["level"] != "good"]
     assert [one["check"] for one in told] == ["daemon"]
-    assert "was started before the hook appeared; unless it was reloaded since" in told[0]["message"]
+    assert "started before the hook was installed; unless it has been reloaded since" in told[0]["message"]
     assert told[0]["remedy"] == "systemctl reload libvirtd"
     # It is right: the daemon does not call it.
     vm = site.guest()

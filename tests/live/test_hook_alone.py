@@ -36,7 +36,7 @@ def test_a_disc_is_in_the_drive_from_the_start_and_on_arrival(alone, lab):
     assert vm.state() == "running"
     assert not is_tainted(vm)
 
-    assert f"vm: started: only the helper can put a disc in or tell the guest of it: looking for the helper {HELPER}" in \
+    assert f"vm: started: only the helper can put a disc in or notify the guest: looking for the helper {HELPER}" in \
         b.syslog()[log:]
     assert alone.tray_events(b, vm) == [], "nobody told the guest"
     b.virsh("destroy", vm.name)

@@ -224,7 +224,10 @@ fn what_cannot_be_done_is_told_in_one_line_and_exits_with_1() {
     site.write("etc/virt-recontext/empty.xml", "");
     let empty = site.root().join("etc/virt-recontext/empty.xml");
     for (arguments, why) in [
-        (&["status", "nobody"][..], "no disc of a VM \"nobody\" is known here; does it run here, and is it enabled?"),
+        (
+            &["status", "nobody"][..],
+            "no disc is known here for the VM \"nobody\"; see whether it takes part: virt-recontext doctor",
+        ),
         (&["preview", "--xml", "/nowhere.xml"], "reading /nowhere.xml: No such file or directory (os error 2)"),
         (&["preview", "--xml", "/"], "reading /: it is not a regular file"),
         (&["preview", "--xml", empty.to_str().unwrap()], "reading the domain's XML: there is no XML element"),
@@ -261,7 +264,7 @@ fn deliver_without_a_daemon_leaves_the_jobs_and_says_so() {
     let said = text(&output.stderr);
     assert!(said.starts_with("virt-recontext: connecting to libvirt at test:///nowhere.xml: "), "{said}");
     let log = site.log_lines();
-    assert!(log.len() == 1 && log[0].ends_with("; the jobs stay for the next helper"), "{log:?}");
+    assert!(log.len() == 1 && log[0].ends_with("; the jobs are left for the next helper"), "{log:?}");
     assert!(site.root().join(format!("run/libvirt/recontext/jobs/{UUID}.json")).exists());
 }
 

@@ -4,7 +4,7 @@
 use super::doctor::{Found, Patient};
 
 /// How a finding ends that stops every VM.
-pub const ALL: &str = "no VM of this host starts or arrives, whether it takes part or not";
+pub const ALL: &str = "no VM on this host starts or arrives, whether it takes part or not";
 
 /// Puts what doctor takes for the hook, which is smaller, to another place, and lets the hook's link lead there.
 pub const ELSEWHERE: &str = concat!(

@@ -237,11 +237,11 @@ fn nothing_on_the_host_is_changed_whatever_is_found() {
 fn a_hook_that_libvirtd_does_not_call_is_bad() {
     let at = "etc/libvirt/hooks/qemu";
     for (fault, message, remedy) in [
-        ("rm $at", "there is none in ", "ln -s /usr/sbin/virt-recontext-hook "),
-        ("rm -r etc/libvirt", "there is none in ", "mkdir -p "),
+        ("rm $at", "our hook is not in ", "ln -s /usr/sbin/virt-recontext-hook "),
+        ("rm -r etc/libvirt", "our hook is not in ", "mkdir -p "),
         (
             "ln -sf /nowhere/virt-recontext-hook $at",
-            "leads to /nowhere/virt-recontext-hook, which is not there",
+            "is a link to /nowhere/virt-recontext-hook, which does not exist",
             "install",
         ),
         (
@@ -251,7 +251,11 @@ fn a_hook_that_libvirtd_does_not_call_is_bad() {
         ),
         ("ln -sf $PWD/usr/sbin/virt-recontext $at", "is virt-recontext, not virt-recontext-hook", "rm "),
         ("cp --remove-destination $(readlink $at) $at; chmod 644 $at", "is not executable", "chmod 755 "),
-        ("cp --remove-destination $(readlink $at) $at; chmod 757 $at", "can be written by others than root", "do so"),
+        (
+            "cp --remove-destination $(readlink $at) $at; chmod 757 $at",
+            "is writable by users other than root",
+            "run that command",
+        ),
     ] {
         let patient = Patient::new();
         patient.sh(&fault.replace("$at", at));
@@ -292,7 +296,7 @@ fn a_hook_of_another_version_and_a_second_one_are_worth_a_look() {
     fs::write(&program, old).unwrap();
     fs::remove_file(&at).unwrap();
     install(&program, &at);
-    assert_finds(&patient.examine(), "hook", "warning", "has the version 9", "both programs");
+    assert_finds(&patient.examine(), "hook", "warning", "is version 9", "both programs");
 
     let patient = Patient::new();
     patient
@@ -305,13 +309,17 @@ fn what_else_libvirtd_runs_is_told_and_what_is_left_over_is_worth_a_look() {
     let foreign = "etc/libvirt/hooks/qemu.d; cp /bin/true etc/libvirt/hooks/qemu.d";
     let first = "rm etc/libvirt/hooks/qemu; mkdir etc/libvirt/hooks/qemu.d; ln -s $(readlink -f $HOOK) etc/libvirt/hooks/qemu.d/50-x; ";
     for (change, level, message) in [
-        (format!("mkdir {foreign}/50-x.dpkg-old"), "warning", "50-x.dpkg-old looks left over, and libvirtd runs it"),
-        (format!("mkdir {foreign}/50-x~"), "warning", "50-x~ looks left over"),
-        (format!("mkdir {foreign}/.50-x"), "warning", ".50-x looks left over"),
+        (
+            format!("mkdir {foreign}/50-x.dpkg-old"),
+            "warning",
+            "50-x.dpkg-old looks like a leftover, but libvirtd runs it",
+        ),
+        (format!("mkdir {foreign}/50-x~"), "warning", "50-x~ looks like a leftover"),
+        (format!("mkdir {foreign}/.50-x"), "warning", ".50-x looks like a leftover"),
         (format!("mkdir {foreign}/x.rpmsave; chmod 644 etc/libvirt/hooks/qemu.d/*"), "good", "runs no other"),
-        (format!("mkdir {foreign}/60-network"), "warning", "after ours libvirtd runs "),
-        (format!("{first}cp /bin/true etc/libvirt/hooks/qemu.d/10-network"), "good", "before ours libvirtd runs "),
-        ("chmod 777 etc/libvirt/hooks".to_owned(), "bad", "can be written by others than root: chmod go-w"),
+        (format!("mkdir {foreign}/60-network"), "warning", "60-network after ours: what that answers"),
+        (format!("{first}cp /bin/true etc/libvirt/hooks/qemu.d/10-network"), "good", "10-network before ours"),
+        ("chmod 777 etc/libvirt/hooks".to_owned(), "bad", "is writable by users other than root: chmod go-w"),
         ("cp -P etc/libvirt/hooks/qemu etc/libvirt/hooks/qemu.dpkg-old".to_owned(), "good", "runs no other"),
     ] {
         let patient = Patient::new();
@@ -325,7 +333,7 @@ fn a_daemon_that_started_before_the_hook_may_not_call_it_until_it_has() {
     let patient = Patient::new();
     patient.daemon_started(900);
     let before =
-        "libvirtd (process 812) was started before the hook appeared; unless it was reloaded since, it does not";
+        "libvirtd (process 812) started before the hook was installed; unless it has been reloaded since, it does not";
     assert_finds(&patient.examine(), "daemon", "warning", before, "systemctl reload libvirtd");
     // A refresh is no proof: it needs no hook.
     patient.state("delivered", "refresh", now() - 100);
@@ -338,7 +346,7 @@ fn a_daemon_that_started_before_the_hook_may_not_call_it_until_it_has() {
     let patient = Patient::new();
     patient.daemon_started(900);
     patient.sh("mkdir etc/libvirt/hooks/qemu.d; mv etc/libvirt/hooks/qemu etc/libvirt/hooks/qemu.d/50-virt-recontext");
-    assert_finds(&patient.examine(), "daemon", "warning", "was started before the hook appeared", "reload");
+    assert_finds(&patient.examine(), "daemon", "warning", "started before the hook was installed", "reload");
 }
 
 #[test]
@@ -361,10 +369,10 @@ fn a_daemon_that_systemd_has_reloaded_since_has_seen_the_hook() {
         doctor.env("PATH", format!("{}:/usr/bin:/bin", systemctl.parent().unwrap().display()));
         findings(&run(&mut doctor, b""))
     };
-    let before = "was started before the hook appeared";
+    let before = "started before the hook was installed";
     assert_finds(&told(812, boot), "daemon", "warning", before, "systemctl reload libvirtd");
     assert_finds(&told(813, now), "daemon", "warning", before, "systemctl reload libvirtd");
-    assert_finds(&told(812, now), "daemon", "good", "was reloaded by systemd when ", "");
+    assert_finds(&told(812, now), "daemon", "good", "was reloaded by systemd after ", "");
 }
 
 #[test]
@@ -372,9 +380,9 @@ fn a_daemon_that_started_when_the_machine_did_is_older_than_the_hook() {
     let patient = Patient::new();
     patient.site.write("proc/uptime", "60.00 40.00\n");
     patient.daemon_started_at(0);
-    assert_finds(&patient.examine(), "daemon", "warning", "was started before the hook appeared", "reload");
+    assert_finds(&patient.examine(), "daemon", "warning", "started before the hook was installed", "reload");
     patient.daemon_started_at(60);
-    assert_finds(&patient.examine(), "daemon", "good", "libvirtd (process 812) started when ", "");
+    assert_finds(&patient.examine(), "daemon", "good", "libvirtd (process 812) started after ", "");
 }
 
 #[test]
@@ -387,7 +395,7 @@ fn a_start_that_the_uptime_contradicts_is_not_taken_for_one_just_now() {
         &patient.examine(),
         "daemon",
         "warning",
-        "when libvirtd (process 812) started cannot be read",
+        "it is not known when libvirtd (process 812) started",
         "reload",
     );
 }
@@ -396,11 +404,11 @@ fn a_start_that_the_uptime_contradicts_is_not_taken_for_one_just_now() {
 fn the_modular_daemon_is_known_and_a_stale_number_is_none() {
     let patient = Patient::new();
     patient.sh("mv run/libvirtd.pid run/virtqemud.pid");
-    assert_finds(&patient.examine(), "daemon", "warning", "neither libvirtd nor virtqemud runs", "");
+    assert_finds(&patient.examine(), "daemon", "warning", "neither libvirtd nor virtqemud is running", "");
     patient.sh("echo virtqemud >proc/812/comm");
-    assert_finds(&patient.examine(), "daemon", "good", "virtqemud (process 812) started when ", "");
+    assert_finds(&patient.examine(), "daemon", "good", "virtqemud (process 812) started after ", "");
     patient.sh("rm -r proc/812");
-    assert_finds(&patient.examine(), "daemon", "warning", "neither libvirtd nor virtqemud runs", "on demand");
+    assert_finds(&patient.examine(), "daemon", "warning", "neither libvirtd nor virtqemud is running", "on demand");
 }
 
 #[test]
@@ -424,14 +432,14 @@ fn a_host_that_xen_runs_is_looked_at_as_such() {
     patient.daemon_started(0);
     let found = patient.examine();
     assert!(of(&found, "hook").1.contains("hooks/libxl is virt-recontext-hook "), "{}", of(&found, "hook").1);
-    assert_eq!(of(&found, "other-hooks").1, "libvirtd runs no other for Xen's VMs");
-    assert!(of(&found, "daemon").1.starts_with("virtxend (process 812) started when "), "{}", of(&found, "daemon").1);
+    assert_eq!(of(&found, "other-hooks").1, "libvirtd runs no other hook for Xen's VMs");
+    assert!(of(&found, "daemon").1.starts_with("virtxend (process 812) started after "), "{}", of(&found, "daemon").1);
 
     // Without a configuration the hypervisor decides; with a broken one too.
     patient.site.write("etc/virt-recontext/config.toml", "x\n");
-    assert_eq!(of(&patient.examine(), "other-hooks").1, "libvirtd runs no other for QEMU's VMs");
+    assert_eq!(of(&patient.examine(), "other-hooks").1, "libvirtd runs no other hook for QEMU's VMs");
     patient.site.write("proc/xen/capabilities", "control_d\n");
-    assert_eq!(of(&patient.examine(), "other-hooks").1, "libvirtd runs no other for Xen's VMs");
+    assert_eq!(of(&patient.examine(), "other-hooks").1, "libvirtd runs no other hook for Xen's VMs");
 }
 
 #[test]
@@ -469,7 +477,7 @@ fn a_daemon_that_takes_calls_and_never_answers_holds_up_no_report() {
     // run() allows as long as doctor waits; this one is let take longer.
     let output = patient.site.recontext(&["doctor", "--json"]).output().unwrap();
     let found = findings(&output);
-    assert_finds(&found, "libvirt", "bad", "takes calls and has not answered", "");
+    assert_finds(&found, "libvirt", "bad", "did not answer all questions", "");
     assert_eq!(found.len(), CHECKS.len() - 1, "all but the VMs");
 }
 
@@ -477,8 +485,8 @@ fn a_daemon_that_takes_calls_and_never_answers_holds_up_no_report() {
 fn a_helper_that_the_hook_cannot_start_is_bad() {
     for (fault, message) in [
         ("rm usr/sbin/virt-recontext", "No such file"),
-        ("chmod 644 usr/sbin/virt-recontext", "is not a program"),
-        ("chmod 777 usr/sbin/virt-recontext", "can be written by others than root"),
+        ("chmod 644 usr/sbin/virt-recontext", "is not an executable file"),
+        ("chmod 777 usr/sbin/virt-recontext", "is writable by users other than root"),
     ] {
         let patient = Patient::new();
         patient.sh(fault);
@@ -490,18 +498,18 @@ fn a_helper_that_the_hook_cannot_start_is_bad() {
 fn a_log_that_nobody_reads_is_worth_a_look() {
     let patient = Patient::new();
     patient.sh("rm dev/log");
-    assert_finds(&patient.examine(), "log", "warning", "All works, but nothing is logged", "systemd-journald");
+    assert_finds(&patient.examine(), "log", "warning", "all else works, but nothing is logged", "systemd-journald");
 }
 
 #[test]
 fn directories_that_are_not_fit_are_told() {
     for (fault, check, level, message) in [
-        ("chmod 700 $dir", "images", "bad", "QEMU's user cannot pass through "),
+        ("chmod 700 $dir", "images", "bad", "QEMU's user cannot reach the images through "),
         ("chmod 700 var/lib", "images", "bad", "/var/lib"),
-        ("chmod 777 $dir", "images", "bad", "can be written by others than root: chmod go-w"),
+        ("chmod 777 $dir", "images", "bad", "is writable by users other than root: chmod go-w"),
         ("chown 65534 $dir", "images", "bad", "belongs to user 65534, not to root: chown root"),
         ("rm -r $dir; touch $dir", "images", "bad", "is not a directory"),
-        ("chmod 777 run/libvirt/recontext", "run-directory", "bad", "can be written by others than root"),
+        ("chmod 777 run/libvirt/recontext", "run-directory", "bad", "is writable by users other than root"),
         ("rm -r run/libvirt/recontext; touch run/libvirt/recontext", "run-directory", "bad", "is not a directory"),
     ] {
         let patient = Patient::new();
@@ -520,12 +528,7 @@ fn directories_that_are_not_fit_are_told() {
 fn file_systems_that_are_not_fit_are_told() {
     let keep = format!("cp -a {IMAGES} copy && mount -t tmpfs");
     for (mount, check, level, message) in [
-        (
-            format!("{keep} x {IMAGES} && cp copy/* {IMAGES}"),
-            "images",
-            "warning",
-            "lies on tmpfs, in this host's memory",
-        ),
+        (format!("{keep} x {IMAGES} && cp copy/* {IMAGES}"), "images", "warning", "is on tmpfs, in this host's memory"),
         (format!("mount --bind {IMAGES} {IMAGES} && mount -o remount,bind,ro {IMAGES}"), "images", "bad", "read-only"),
         ("mount --bind usr usr && mount -o remount,bind,noexec usr".to_owned(), "helper", "bad", "is mounted noexec"),
     ] {
@@ -535,10 +538,16 @@ fn file_systems_that_are_not_fit_are_told() {
     let patient = Patient::new();
     patient.sh("cp --remove-destination $(readlink etc/libvirt/hooks/qemu) etc/libvirt/hooks/qemu");
     let found = patient.examine_with("mount --bind etc etc && mount -o remount,bind,noexec etc");
-    assert_finds(&found, "hook", "bad", "which is mounted noexec", "into /usr/sbin");
+    assert_finds(&found, "hook", "bad", "which is mounted noexec", "in /usr/sbin");
     let patient = Patient::new();
     let small = format!("mount -t tmpfs -o size=1m,mode=755 x {IMAGES} && echo disc >{IMAGES}/{UUID}.iso");
-    assert_finds(&patient.examine_with(&small), "images", "warning", "MiB left; one disc may take 64 MiB", "make room");
+    assert_finds(
+        &patient.examine_with(&small),
+        "images",
+        "warning",
+        "MiB left; one disc may take 64 MiB",
+        "free space",
+    );
 }
 
 #[test]
@@ -553,7 +562,7 @@ fn data_that_does_not_load_is_told_with_its_file() {
         patient.site.write(&format!("etc/virt-recontext/{file}"), text);
         let found = patient.examine();
         let relevant: Vec<Found> = found.into_iter().filter(|one| one.check != "vm").collect();
-        assert_finds(&relevant, "content", "bad", message, "mend it");
+        assert_finds(&relevant, "content", "bad", message, "fix it");
     }
 }
 
@@ -575,7 +584,7 @@ fn what_apparmor_would_refuse_is_told() {
             "/usr/sbin/virt-recontext is really /opt/x/virt-recontext, which libvirtd may not run",
         ),
         ("echo 'libvirtd (complain)' >proc/812/attr/current", "", "good", "does not confine"),
-        (in_sbin, "image_dir = '/usr/share/discs'\n", "bad", "gives no VM an image below /usr/share"),
+        (in_sbin, "image_dir = '/usr/share/discs'\n", "bad", "gives no VM access to an image below /usr/share"),
     ] {
         let patient = Patient::new();
         patient.vm(DRIVE, options);
@@ -628,7 +637,7 @@ fn a_vms_drive_that_is_not_fit_is_told() {
             "holds /x.iso, not its context",
             "refresh web",
         ),
-        (disk(&other_place, hdc), "warning", "the place for it on this host is /var/lib", "refresh web"),
+        (disk(&other_place, hdc), "warning", "but on this host its image is /var/lib", "refresh web"),
         (disk("<source file='IMAGE'/>", hdc), "warning", "has no startupPolicy='optional'", "--force"),
     ] {
         let patient = Patient::new();
@@ -653,16 +662,22 @@ fn what_became_of_a_vms_disc_is_told() {
         "vm",
         "bad",
         "it got no new disc at 20",
-        "mend that, then virt-recontext refresh web",
+        "fix that, then virt-recontext refresh web",
     );
     patient.state("waiting", "migrate", now() - 200_000);
-    assert_finds(&patient.examine(), "vm", "warning", "its new disc waits since 20", "virt-recontext refresh web");
+    assert_finds(
+        &patient.examine(),
+        "vm",
+        "warning",
+        "its new disc has been waiting since 20",
+        "virt-recontext refresh web",
+    );
     patient.sh("rm -r run/libvirt/recontext");
     assert_finds(
         &patient.examine(),
         "vm",
         "warning",
-        "the hook was not called when it came",
+        "the hook had not been called when it came",
         "virt-recontext refresh web",
     );
 }
@@ -681,7 +696,7 @@ fn a_job_is_late_only_when_no_helper_is_at_work() {
     job(now());
     assert_finds(&patient.examine(), "jobs", "good", "noted a moment ago for: web", "");
     job(now() - 100_000);
-    let late = "no helper is at work, and a disc waits since long for: web";
+    let late = "no helper is running, and a disc has been waiting for more than 60 s for: web";
     assert_finds(&patient.examine(), "jobs", "warning", late, "virt-recontext refresh VM");
     patient.site.write("run/libvirt/recontext/helper.lock", "");
     assert_finds(&patient.examine(), "jobs", "warning", late, "virt-recontext refresh VM");
@@ -689,7 +704,7 @@ fn a_job_is_late_only_when_no_helper_is_at_work() {
     fs2::FileExt::lock_exclusive(&lock).unwrap();
     patient.state("waiting", "migrate", now());
     let found = patient.examine();
-    assert_finds(&found, "jobs", "good", "a helper is at work for: web", "");
+    assert_finds(&found, "jobs", "good", "a helper is working for: web", "");
     assert!(found.iter().any(|one| one.message == "its new disc is on its way into the drive hdc"));
 }
 
@@ -706,23 +721,23 @@ fn a_disc_that_could_not_be_made_now_is_told() {
     fs::set_permissions(patient.path(program), Permissions::from_mode(0o755)).unwrap();
     assert_finds(&patient.examine(), "vm", "bad", "facts.d/probe: it failed (exit status: 1): no", "preview");
     let found = patient.examine_with("mount --bind etc etc && mount -o remount,bind,noexec etc");
-    assert!(found.iter().any(|one| one.check == "content" && one.message.contains("probe lies on ")));
+    assert!(found.iter().any(|one| one.check == "content" && one.message.contains("probe is on ")));
 }
 
 #[test]
 fn vms_that_take_no_part_or_do_not_run_are_judged_by_what_they_are() {
     let patient = Patient::new();
     patient.vms(&domain("web", "", "", ""), "");
-    assert_finds(&patient.examine(), "vm", "good", "none of 1 takes part", "");
+    assert_finds(&patient.examine(), "vm", "good", "none of this host's VMs (1) takes part", "");
     let shut_off = "<test:runstate>5</test:runstate>";
-    let wish = "<r:context xmlns:r='urn:virt-recontext:1' target='hdc'/>";
-    patient.vms(&domain("web", DRIVE, wish, shut_off), "");
+    let opt_in = "<r:context xmlns:r='urn:virt-recontext:1' target='hdc'/>";
+    patient.vms(&domain("web", DRIVE, opt_in, shut_off), "");
     patient.sh(&format!("rm -r {IMAGES} run/libvirt/recontext"));
     assert_finds(
         &patient.examine(),
         "vm",
         "good",
-        "does not run; the drive hdc holds its disc from its next start on",
+        "is not running; the drive hdc holds its disc from its next start on",
         "",
     );
     let faulty = "<r:context xmlns:r='urn:virt-recontext:1' tagret='hdc'/>";
@@ -733,8 +748,8 @@ fn vms_that_take_no_part_or_do_not_run_are_judged_by_what_they_are() {
 #[test]
 fn a_vms_name_never_becomes_part_of_a_command_that_is_to_be_copied() {
     let patient = Patient::new();
-    let wish = "<r:context xmlns:r='urn:virt-recontext:1' target='hdc'/>";
-    patient.vms(&domain("$(reboot)", "", wish, ""), "");
+    let opt_in = "<r:context xmlns:r='urn:virt-recontext:1' target='hdc'/>";
+    patient.vms(&domain("$(reboot)", "", opt_in, ""), "");
     let output = run(&mut patient.site.recontext(&["doctor"]), b"");
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(told.contains(&format!("-> virt-recontext enable {UUID} --target DEV")), "{told}");

@@ -67,7 +67,7 @@ fn where_the_kernel_says_nothing_apparmors_usual_profile_counts_and_is_named() {
     for (form, message, remedy) in DENIED_BY_APPARMOR {
         let patient = confined_by_apparmor(form);
         assert_first(&patient, "apparmor", message, remedy);
-        assert!(patient.told().lines().next().unwrap().contains(" by its usual profile"), "{}", patient.told());
+        assert!(patient.told().lines().next().unwrap().contains(" under its usual profile"), "{}", patient.told());
         // A profile that it does not know is no answer.
         patient.site.write("proc/812/attr/apparmor/current", "mine (enforce)\n");
         let _kernel = apparmor(&patient, |_| true);
@@ -122,7 +122,8 @@ fn one_hook_that_is_denied_does_not_hide_what_else_is_found() {
     patient.sh(&format!("chmod 777 {IMAGES}"));
     let found = patient.examine();
     assert!(found[0].message.ends_with(ALL), "{}", found[0].message);
-    let others = found.iter().filter(|one| one.check == "apparmor" && one.message.contains("gives no VM an image"));
+    let others =
+        found.iter().filter(|one| one.check == "apparmor" && one.message.contains("gives no VM access to an image"));
     assert_eq!(others.count(), 1);
     assert_eq!(found[1].check, "hook");
 }

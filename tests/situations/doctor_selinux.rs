@@ -83,7 +83,7 @@ fn what_selinux_denies_stops_every_vm_and_is_told_first() {
     let to_link_it = "hooks/qemu /usr/sbin/virt-recontext-hook && ln -sf /usr/sbin/virt-recontext-hook /";
     for (form, install) in in_the_hooks_directory().iter().zip([to_link_it, "into /usr/sbin itself, under a name"]) {
         let (patient, _kernel) = confined_by_selinux(form, DISTRIBUTIONS);
-        let may_not = "hooks/qemu, with the label virt_hook_t: no VM of this host";
+        let may_not = "hooks/qemu, with the label virt_hook_t: no VM on this host";
         assert_first(&patient, "selinux", may_not, install);
         assert_first(&patient, "selinux", "virtqemud may not run ", "; or allow it: semodule -i virt-recontext.cil");
     }

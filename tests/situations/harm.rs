@@ -80,7 +80,7 @@ fn a_lock_that_is_held_ends_at_the_deadline() {
     let (_lock, hook) = held_up(&site);
     assert_harmless(&finish(hook));
     assert!((DEADLINE..LATEST).contains(&begin.elapsed()), "{:?}", begin.elapsed());
-    assert_eq!(messages(&site), "vm: migrate: the work took too long and was stopped; the VM goes on");
+    assert_eq!(messages(&site), "vm: migrate: the child process took too long and was killed; the VM goes on");
     wait_for("the child to be gone", || site.processes().is_empty());
     assert!(!site.root().join(IMAGE).exists());
 }
@@ -105,7 +105,7 @@ fn a_child_that_is_stopped_ends_at_the_deadline() {
     drop(lock);
     assert_harmless(&finish(hook));
     assert!((DEADLINE..LATEST).contains(&begin.elapsed()), "{:?}", begin.elapsed());
-    assert_eq!(messages(&site), "vm: migrate: the work took too long and was stopped; the VM goes on");
+    assert_eq!(messages(&site), "vm: migrate: the child process took too long and was killed; the VM goes on");
     wait_for("the child to be gone", || site.processes().is_empty());
 }
 
@@ -146,7 +146,7 @@ fn a_child_that_is_killed_harms_nothing() {
         let (_lock, hook) = held_up(&site);
         kill(child_that_waits(hook.id()), signal).unwrap();
         assert_harmless(&finish(hook));
-        assert_eq!(messages(&site), format!("vm: migrate: the work was killed by {signal}; the VM goes on"));
+        assert_eq!(messages(&site), format!("vm: migrate: the child process was killed by {signal}; the VM goes on"));
     }
 }
 
@@ -160,7 +160,7 @@ fn a_child_that_is_killed_refuses_only_where_that_is_wanted() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(output.stdout, b"");
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(stderr, "virt-recontext: making the context disc: the work was killed by SIGKILL\n");
+    assert_eq!(stderr, "virt-recontext: making the context disc: the child process was killed by SIGKILL\n");
 }
 
 #[test]

@@ -9,10 +9,13 @@ use crate::libvirt::domain::{Handle, Scope, Situation};
 use crate::libvirt::trouble::Trouble;
 
 /// Takes out what is in the drive, by force if the guest is not to be asked, and puts the file `path` in.
-///
-/// # Errors
-/// How the attempt came out instead.
-pub fn change(handle: &Handle, drive: &Drive, path: &str, force: bool, phases: &mut Phases) -> Result<(), Outcome> {
+pub(super) fn change(
+    handle: &Handle,
+    drive: &Drive,
+    path: &str,
+    force: bool,
+    phases: &mut Phases,
+) -> Result<(), Outcome> {
     if !drive.is_empty() {
         match handle.update_device(&with_medium(drive, None), Scope::Live, force) {
             Err(Trouble::Refused(_)) if handle.situation()? == Situation::Paused => {

@@ -2,9 +2,9 @@
 //! which state the drive is found: full, empty, with an open tray, or left by a helper that died.
 
 mod eject_insert;
-pub mod none;
-pub mod replug;
-pub mod update;
+pub(super) mod none;
+pub(super) mod replug;
+pub(super) mod update;
 mod xenstore;
 
 use anyhow::anyhow;
@@ -19,10 +19,7 @@ use crate::libvirt::domain::{Handle, Scope};
 
 /// Puts the file `path` into `drive`; with `force`, a guest that holds the old disc is made to let go. The result says how
 /// it went.
-///
-/// # Errors
-/// How the attempt came out instead.
-pub fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str, force: bool) -> Result<String, Outcome> {
+pub(super) fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str, force: bool) -> Result<String, Outcome> {
     let mut phases = Phases::begin();
     let mut by_force = false;
     let mut more = None;
@@ -33,11 +30,16 @@ pub fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str, force: bo
         }
         MediaChange::Update => update::insert(handle, drive, path)?,
         MediaChange::DetachAndAttach => more = replug::change(host, handle, drive, path)?,
-        MediaChange::Never => return Err(Outcome::Failed(format!("no disc can be put into {} now", drive.target))),
+        MediaChange::Never => {
+            return Err(Outcome::Failed(format!(
+                "no disc can be put into the drive {} while the VM runs",
+                drive.target
+            )));
+        }
     }
     phases.end("insert");
     check(handle, drive, path)?;
-    let how = if by_force { " by force, since the guest did not let go" } else { "" };
+    let how = if by_force { " by force" } else { "" };
     let more = more.map(|more| format!("; {more}")).unwrap_or_default();
     Ok(format!("in the drive {}{how}; {phases}{more}", drive.target))
 }
@@ -47,6 +49,7 @@ fn check(handle: &Handle, drive: &Drive, path: &str) -> Result<(), Outcome> {
     let xml = handle.xml(Scope::Live)?;
     let domain = Domain::read(&xml).map_err(|error| Outcome::Failed(format!("{error:#}")))?;
     let now = domain.drives.iter().find(|now| now.target == drive.target).and_then(Drive::path);
-    let wrong = || anyhow!("after the media change the drive {} holds {now:?}, not {path:?}", drive.target);
+    let holds = now.unwrap_or("no file");
+    let wrong = || anyhow!("after the media change the drive {} holds {holds}, not {path}", drive.target);
     if now == Some(path) { Ok(()) } else { Err(Outcome::Failed(wrong().to_string())) }
 }

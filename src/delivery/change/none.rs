@@ -19,24 +19,20 @@ use crate::host::vm::image;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::{Progress, State};
 
-/// One attempt at `job`, for the domain with its request and drive.
-///
-/// # Errors
-/// When its content cannot be made or compared.
-pub fn attempt(
+pub(crate) fn attempt(
     host: &Host,
     config: &Config,
     job: &Job,
     (domain, request, drive): (&Domain, &Request, &Drive),
 ) -> Result<Outcome> {
     let target = &drive.target;
-    let fixed = "the disc of a paravirtual guest cannot change while it runs";
+    let fixed = "a paravirtual guest's disc cannot be changed while the guest runs";
     let place = drive.path().map(Path::new).filter(|path| image::may_be_made_at(config, path, &domain.uuid));
     let Some(place) = place else {
         let name = &domain.name;
         return Ok(Outcome::AtNextStart(format!(
-            "the drive {target} does not hold its context, and {fixed}; \"virt-recontext enable {name}\" gives it to \
-             its definition, for its next start"
+            "the drive {target} does not hold its context, and {fixed}; \"virt-recontext enable {name}\" puts it into \
+             the definition, for the next start"
         )));
     };
     let mut programs = Runner::new(host, &domain.name, &domain.uuid, &config.limits)?;
@@ -44,14 +40,14 @@ pub fn attempt(
     let vm = Vm::hold(host, &domain.uuid)?;
     let warnings = programs.remember(&vm)?;
     let is_newest = layers?.are_on(&vm, place)?;
-    let told = |line: String| [vec![line], warnings.clone()].concat().join("; ");
+    let with_warnings = |line: String| [vec![line], warnings.clone()].concat().join("; ");
     if !is_newest {
-        let line = format!("{fixed}: newer content gets into the drive {target} at its next start, restore or arrival");
-        return Ok(Outcome::AtNextStart(told(line)));
+        let line = format!("{fixed}: the drive {target} gets the newer content at the next start, restore or arrival");
+        return Ok(Outcome::AtNextStart(with_warnings(line)));
     }
     let delivered = State::of(host, &domain.uuid)?.is_some_and(|state| state.progress == Progress::Delivered);
     if job.reason == Reason::Refresh && delivered && warnings.is_empty() {
         return Ok(Outcome::Unchanged);
     }
-    Ok(Outcome::Done(told(format!("in the drive {target} since the guest came"))))
+    Ok(Outcome::Done(with_warnings(format!("in the drive {target} since the guest started or arrived"))))
 }

@@ -28,10 +28,7 @@ const CONNECTING: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The disk that an earlier attempt has left away, if the domain still wants it.
-///
-/// # Errors
-/// When the domain's state cannot be read.
-pub fn left_away(host: &Host, domain: &Domain, request: &Request) -> Result<Option<Drive>> {
+pub(crate) fn left_away(host: &Host, domain: &Domain, request: &Request) -> Result<Option<Drive>> {
     let Some(target) = State::of(host, &domain.uuid)?.and_then(|state| state.detached) else { return Ok(None) };
     let wanted = request.target.as_ref().is_none_or(|wanted| *wanted == target);
     let away = wanted && domain.machine == Machine::XenPv && !domain.targets.contains(&target);
@@ -39,10 +36,7 @@ pub fn left_away(host: &Host, domain: &Domain, request: &Request) -> Result<Opti
 }
 
 /// Detaches the disk, unless it is away, and attaches it with the file `path`. The result is what there is to say beyond.
-///
-/// # Errors
-/// How the attempt came out instead.
-pub fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str) -> Result<Option<String>, Outcome> {
+pub(crate) fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str) -> Result<Option<String>, Outcome> {
     // Both need the guest's help.
     if handle.situation()? == Situation::Paused {
         return Err(Outcome::HeldPaused);
@@ -58,7 +52,7 @@ pub fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str) -> Result
             note(None)?;
             return Err(match trouble {
                 Trouble::Refused(message) | Trouble::Other(message) => Outcome::Failed(format!(
-                    "the guest does not give the disk {} back; perhaps it has it mounted: {message}",
+                    "the guest did not release the disk {}; make sure that it is not mounted there: {message}",
                     drive.target
                 )),
                 trouble => trouble.into(),
@@ -70,16 +64,12 @@ pub fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str) -> Result
     wait_until_connected(host, handle, &drive.target)
 }
 
-/// Attaches the disk with the file `path`.
-///
-/// # Errors
-/// When libvirt refuses it.
-pub fn attach(handle: &Handle, drive: &Drive, path: &str) -> Result<(), Trouble> {
+pub(crate) fn attach(handle: &Handle, drive: &Drive, path: &str) -> Result<(), Trouble> {
     handle.add_device(&with_medium(drive, Some(path)), Scope::Live)
 }
 
 /// Whether libvirt has the disk in the running VM, as far as it tells.
-pub fn is_there(handle: &Handle, drive: &Drive) -> bool {
+pub(crate) fn is_there(handle: &Handle, drive: &Drive) -> bool {
     let xml = handle.xml(Scope::Live).unwrap_or_default();
     Domain::read(&xml).is_ok_and(|domain| domain.targets.contains(&drive.target))
 }
@@ -91,10 +81,13 @@ fn wait_until_connected(host: &Host, handle: &Handle, target: &str) -> Result<Op
         match xenstore::is_connected(host, id, target) {
             Ok(true) => return Ok(None),
             Ok(false) if Instant::now() >= end => {
-                return Err(Outcome::Failed(format!("libvirt has attached {target}, but the guest does not take it")));
+                return Err(Outcome::Failed(format!(
+                    "libvirt attached {target}, but the guest did not connect to it within {} s",
+                    CONNECTING.as_secs()
+                )));
             }
             Ok(false) => thread::sleep(LOOK),
-            Err(error) => return Ok(Some(format!("whether the guest has taken it is not known: {error:#}"))),
+            Err(error) => return Ok(Some(format!("it is not known whether the guest has connected to it: {error:#}"))),
         }
     }
 }

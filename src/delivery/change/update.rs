@@ -8,9 +8,6 @@ use crate::libvirt::trouble::Trouble;
 
 /// Puts the file `path` into `drive`, whatever the live XML says is in it: also for the path that is there already the file
 /// is opened anew.
-///
-/// # Errors
-/// When libvirt refuses it.
-pub fn insert(handle: &Handle, drive: &Drive, path: &str) -> Result<(), Trouble> {
+pub(crate) fn insert(handle: &Handle, drive: &Drive, path: &str) -> Result<(), Trouble> {
     handle.update_device(&with_medium(drive, Some(path)), Scope::Live, false)
 }

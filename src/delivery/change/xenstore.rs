@@ -19,11 +19,8 @@ const MAX_VALUE: usize = 4096;
 const CONNECTED: &str = "4";
 
 /// Whether the disk `target` of the domain `id` is connected with its backend.
-///
-/// # Errors
-/// When the store cannot be asked, or knows no such disk.
-pub fn is_connected(host: &Host, id: u32, target: &str) -> Result<bool> {
-    let number = number(target).with_context(|| format!("{target} is no name of a disk of Xen's"))?;
+pub(super) fn is_connected(host: &Host, id: u32, target: &str) -> Result<bool> {
+    let number = number(target).with_context(|| format!("{target} is not the name of a Xen disk"))?;
     let path = format!("/local/domain/0/backend/vbd/{id}/{number}/state");
     Ok(read(host, &path)? == CONNECTED)
 }
@@ -40,7 +37,6 @@ fn number(target: &str) -> Option<u32> {
     Some(if index < 16 { (202 << 8) | (index << 4) } else { (1 << 28) | (index << 8) })
 }
 
-/// The value at `path`.
 fn read(host: &Host, path: &str) -> Result<String> {
     let asking = || format!("asking xenstore for {path}");
     let device = host.under_root(Path::new("/dev/xen/xenbus"));
@@ -57,7 +53,7 @@ fn read(host: &Host, path: &str) -> Result<String> {
     let answer = [word(), word(), word(), word()];
     let [kind, _, _, length] = answer;
     let length = usize::try_from(length.with_context(asking)?).with_context(asking)?;
-    ensure!(length <= MAX_VALUE, "{}: a value of {length} bytes", asking());
+    ensure!(length <= MAX_VALUE, "{}: the value has {length} bytes, more than {MAX_VALUE}", asking());
     let mut value = vec![0; length];
     store.read_exact(&mut value).with_context(asking)?;
     let value = String::from_utf8_lossy(&value).trim_end_matches('\0').to_owned();

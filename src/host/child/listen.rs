@@ -12,8 +12,7 @@ use nix::unistd::read;
 /// Room for most of what is said, without touching more memory than that needs.
 const USUAL: usize = 1 << 14;
 
-/// One descriptor, and what has been said on it.
-pub struct Stream<'a> {
+pub(crate) struct Stream<'a> {
     /// `None` after its end.
     from: Option<BorrowedFd<'a>>,
     buffer: Vec<u8>,
@@ -25,35 +24,32 @@ pub struct Stream<'a> {
 
 /// Why listening ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
-    /// Every stream has come to its end.
+pub(crate) enum Heard {
     All,
     /// One is whole, and may still be open.
     Whole,
     /// One said more than is allowed.
     TooMuch,
-    /// The deadline came first.
     Part,
 }
 
 impl<'a> Stream<'a> {
     /// Up to `max` bytes from `from`. More ends the listening.
-    pub fn new(from: BorrowedFd<'a>, max: usize) -> Stream<'a> {
+    pub(crate) fn new(from: BorrowedFd<'a>, max: usize) -> Stream<'a> {
         Stream { from: Some(from), buffer: Vec::new(), len: 0, max, cuts: false, is_whole: |_| false }
     }
 
     /// The same, but more is read and let go.
-    pub fn cut(self) -> Stream<'a> {
+    pub(crate) fn cut(self) -> Stream<'a> {
         Stream { cuts: true, ..self }
     }
 
     /// The same, but the listening ends when what was said `is_whole`.
-    pub fn until(self, is_whole: fn(&[u8]) -> bool) -> Stream<'a> {
+    pub(crate) fn until(self, is_whole: fn(&[u8]) -> bool) -> Stream<'a> {
         Stream { is_whole, ..self }
     }
 
-    /// What was said.
-    pub fn said(mut self) -> Vec<u8> {
+    pub(crate) fn said(mut self) -> Vec<u8> {
         self.buffer.truncate(self.len);
         self.buffer
     }
@@ -80,10 +76,7 @@ impl<'a> Stream<'a> {
 
 /// Reads from all `streams` until they end, or one is whole or too long, or `end` comes, even if they never fall silent.
 /// A signal does not end it.
-///
-/// # Errors
-/// When a stream cannot be read.
-pub fn listen(streams: &mut [Stream], end: Instant) -> io::Result<Heard> {
+pub(crate) fn listen(streams: &mut [Stream], end: Instant) -> io::Result<Heard> {
     loop {
         match listen_once(streams, end) {
             Ok(None) | Err(Errno::EINTR) => {}

@@ -4,8 +4,8 @@
 //! There is more than one way to begin a child. The hook forks (`hook::supervise`), which only a process with one thread
 //! may do. What has threads starts a program ([`program`]).
 
-pub mod listen;
-pub mod program;
+pub(crate) mod listen;
+pub(crate) mod program;
 
 use std::io;
 use std::thread::sleep;
@@ -23,7 +23,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// What became of a child, when we turned away from it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// How much of what it says was heard. Even of one that has ended it may be a part: somebody whom it left may hold its
     /// output.
     pub heard: Heard,
@@ -33,16 +33,12 @@ pub struct Outcome {
 
 /// Listens to a child by its `streams` and waits for its end, until `end` at most. One that has ended is not reaped: its
 /// number, and that of its process group, go to nobody else before the caller has done so.
-///
-/// # Errors
-/// When a stream cannot be read, or `child` is no child of this process.
-pub fn attend(child: Pid, streams: &mut [Stream], end: Instant) -> io::Result<Outcome> {
+pub(crate) fn attend(child: Pid, streams: &mut [Stream], end: Instant) -> io::Result<Outcome> {
     let heard = listen(streams, end)?;
     let ended = matches!(heard, Heard::All | Heard::Part) && has_ended_by(child, end)?;
     Ok(Outcome { heard, ended })
 }
 
-/// Whether the child ends by the deadline.
 fn has_ended_by(child: Pid, end: Instant) -> io::Result<bool> {
     let mut pause = Duration::from_micros(20);
     loop {
@@ -66,7 +62,7 @@ fn has_ended_by(child: Pid, end: Instant) -> io::Result<bool> {
 ///
 /// # Errors
 /// When the system refuses; the limit is then as it was.
-pub fn limit_memory(bytes: u64) -> nix::Result<()> {
+pub(crate) fn limit_memory(bytes: u64) -> nix::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_AS)?;
     setrlimit(Resource::RLIMIT_AS, bytes.min(hard), hard)
 }

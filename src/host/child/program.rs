@@ -13,44 +13,38 @@ use nix::unistd::{Pid, setsid};
 use super::listen::Stream;
 use super::{Outcome, attend};
 
-/// What a program did.
-pub struct Ran {
+pub(crate) struct Ran {
     /// What became of it, before what was left of it was killed.
     pub outcome: Outcome,
-    /// How it ended, or was killed.
     pub status: ExitStatus,
-    /// What it printed.
     pub output: Vec<u8>,
-    /// How its complaint begins.
-    pub complaint: Vec<u8>,
+    /// How its stderr begins.
+    pub stderr: Vec<u8>,
 }
 
-/// Runs `command` until `end`. It may print `max` bytes; of what it complains, `max_complaint` are kept. Nothing of it is
+/// Runs `command` until `end`. It may print `max` bytes; of what it complains, `max_stderr` are kept. Nothing of it is
 /// left afterwards but what has begun a session of its own.
-///
-/// # Errors
-/// When it cannot be started or attended.
-pub fn run(command: Command, end: Instant, max: usize, max_complaint: usize) -> Result<Ran> {
-    let (mut child, output, complaint) = start(command).context("starting it")?;
+pub(crate) fn run(command: Command, end: Instant, max: usize, max_stderr: usize) -> Result<Ran> {
+    let (mut child, output, stderr) = start(command).context("starting it")?;
     let leader = Pid::from_raw(child.id().cast_signed());
-    let mut streams = [Stream::new(output.as_fd(), max), Stream::new(complaint.as_fd(), max_complaint).cut()];
+    let mut streams = [Stream::new(output.as_fd(), max), Stream::new(stderr.as_fd(), max_stderr).cut()];
     let outcome = attend(leader, &mut streams, end);
     // Whatever it left running; and before it is reaped, since from then on the number may be another group's.
     let _all_gone = killpg(leader, Signal::SIGKILL);
     let status = child.wait().context("waiting for its end")?;
-    let [output, complaint] = streams.map(Stream::said);
-    Ok(Ran { outcome: outcome.context("reading its output")?, status, output, complaint })
+    let [output, stderr] = streams.map(Stream::said);
+    Ok(Ran { outcome: outcome.context("reading its output")?, status, output, stderr })
 }
 
 /// The program, what it prints and what it complains.
 fn start(mut command: Command) -> io::Result<(Child, PipeReader, PipeReader)> {
-    let ((output, its_output), (complaint, its_complaint)) = (pipe()?, pipe()?);
-    command.stdin(Stdio::null()).stdout(its_output).stderr(its_complaint);
+    let ((output, its_stdout), (stderr, its_stderr)) = (pipe()?, pipe()?);
+    command.stdin(Stdio::null()).stdout(its_stdout).stderr(its_stderr);
     // SAFETY: setsid is a plain system call, allowed between fork and exec. It takes the terminal away and makes a
     // process group, so that the program's own children end with it.
     unsafe { command.pre_exec(|| setsid().map(drop).map_err(io::Error::from)) };
     // Afterwards, with the command, our copies of the ends that it writes to are closed.
-    command.spawn().map(|child| (child, output, complaint))
+    command.spawn().map(|child| (child, output, stderr))
 }
 
 #[cfg(test)]
@@ -70,7 +64,7 @@ mod tests {
     #[test]
     fn it_is_heard_and_its_end_is_known() {
         let ran = sh("echo said; echo complained >&2; exit 3", Duration::from_secs(60));
-        assert_eq!((ran.output.as_slice(), ran.complaint.as_slice()), (b"said\n".as_slice(), b"comp".as_slice()));
+        assert_eq!((ran.output.as_slice(), ran.stderr.as_slice()), (b"said\n".as_slice(), b"comp".as_slice()));
         assert_eq!((ran.outcome, ran.status.code()), (Outcome { heard: Heard::All, ended: true }, Some(3)));
     }
 

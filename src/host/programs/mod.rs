@@ -1,7 +1,7 @@
 //! Facts from programs: executables in `facts.d` that print a JSON object. Only the helper and the command line run them;
 //! the hook, for which libvirtd waits, takes what they printed last for this VM.
 
-pub mod run;
+pub(crate) mod run;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,7 @@ use anyhow::Result;
 use crate::context::disc::facts::Facts;
 use crate::host::vm::results::Results;
 
-/// Where the facts of a program come from.
-pub trait ProgramFacts {
+pub(crate) trait ProgramFacts {
     /// The facts that `program` gives for the VM that a disc is made for.
     ///
     /// # Errors
@@ -22,11 +21,11 @@ pub trait ProgramFacts {
 
 /// A program has not been run for this VM on this host yet; the helper will.
 #[derive(Debug)]
-pub struct NotRunYet(PathBuf);
+pub(crate) struct NotRunYet(PathBuf);
 
 impl fmt::Display for NotRunYet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} was not run for this VM yet; the helper runs it", self.0.display())
+        write!(f, "{} has not been run for this VM yet; the helper will run it", self.0.display())
     }
 }
 

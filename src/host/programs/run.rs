@@ -18,10 +18,10 @@ use crate::host::vm::Vm;
 use crate::host::vm::results::Results;
 
 /// How much of a failing program's complaint is kept, in bytes.
-const MAX_COMPLAINT: usize = 500;
+const MAX_STDERR: usize = 500;
 
 /// Runs programs for one VM, and remembers their results.
-pub struct Runner<'a> {
+pub(crate) struct Runner<'a> {
     name: &'a str,
     uuid: &'a Uuid,
     limits: &'a Limits,
@@ -30,25 +30,18 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// A runner for the VM called `name`.
-    ///
-    /// # Errors
-    /// When the last results cannot be read.
-    pub fn new(host: &'a Host, name: &'a str, uuid: &'a Uuid, limits: &'a Limits) -> Result<Runner<'a>> {
+    pub(crate) fn new(host: &'a Host, name: &'a str, uuid: &'a Uuid, limits: &'a Limits) -> Result<Runner<'a>> {
         Ok(Runner { name, uuid, limits, results: Results::of(host, uuid)?, warnings: Vec::new() })
     }
 
     /// Writes the results down for the hook, as those of `vm`; gives what went wrong, and what is used instead.
-    ///
-    /// # Errors
-    /// When they cannot be written.
-    pub fn remember(self, vm: &Vm) -> Result<Vec<String>> {
+    pub(crate) fn remember(self, vm: &Vm) -> Result<Vec<String>> {
         vm.remember(&self.results)?;
         Ok(self.warnings)
     }
 
     /// What went wrong, and what is used instead.
-    pub fn warnings(&self) -> &[String] {
+    pub(crate) fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
@@ -62,13 +55,13 @@ impl<'a> Runner<'a> {
         command.current_dir("/");
         let time = self.limits.program_time;
         let max = usize::try_from(self.limits.program_output).unwrap_or(usize::MAX);
-        let ran = program::run(command, Instant::now() + time, max, MAX_COMPLAINT)?;
+        let ran = program::run(command, Instant::now() + time, max, MAX_STDERR)?;
         match (ran.outcome.heard, ran.outcome.ended) {
             (Heard::TooMuch, _) => bail!("it printed more than limits.program_output = {max} bytes"),
             (Heard::Part, _) => bail!("it took longer than limits.program_time = {} s", time.as_secs()),
             (Heard::All | Heard::Whole, ended) => ensure!(ended, "it closed its output and did not end"),
         }
-        ensure!(ran.status.success(), "it failed ({}): {}", ran.status, as_line(&ran.complaint));
+        ensure!(ran.status.success(), "it failed ({}): {}", ran.status, as_line(&ran.stderr));
         facts::from_json(&String::from_utf8(ran.output).context("what it printed is not UTF-8")?)
     }
 }
@@ -91,6 +84,6 @@ impl ProgramFacts for Runner<'_> {
 }
 
 /// What a program complains, as one line.
-fn as_line(complaint: &[u8]) -> String {
-    String::from_utf8_lossy(complaint).split_whitespace().collect::<Vec<_>>().join(" ")
+fn as_line(stderr: &[u8]) -> String {
+    String::from_utf8_lossy(stderr).split_whitespace().collect::<Vec<_>>().join(" ")
 }

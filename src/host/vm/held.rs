@@ -17,27 +17,22 @@ pub struct Vm<'h> {
     pub(super) lock: VmLock,
 }
 
-/// A disc in its place.
 #[derive(Debug)]
 pub struct Disc<'p> {
     /// Its number and reason.
-    pub edition: Edition,
+    pub(crate) edition: Edition,
     /// Where it lies, as the VM's XML names it.
-    pub path: &'p Path,
+    pub(crate) path: &'p Path,
     pub(super) identity: Identity,
 }
 
 impl<'h> Vm<'h> {
     /// Waits until nobody else holds the VM.
-    ///
-    /// # Errors
-    /// When its lock cannot be made or taken.
     pub fn hold(host: &'h Host, uuid: &Uuid) -> Result<Vm<'h>> {
         Ok(Vm { host, lock: VmLock::wait(host, uuid)? })
     }
 
-    /// Which one it is.
-    pub fn uuid(&self) -> &Uuid {
+    pub(crate) fn uuid(&self) -> &Uuid {
         self.lock.uuid()
     }
 }

@@ -21,7 +21,7 @@ const DIR_MODE: u32 = 0o711;
 
 /// One file, however it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
+pub(crate) struct Identity {
     dev: u64,
     ino: u64,
     /// When its content was written, in nanoseconds since 1970: file systems give a number to the next file at once when its
@@ -59,12 +59,11 @@ pub fn may_be_made_at(config: &Config, path: &Path, uuid: &Uuid) -> bool {
 }
 
 /// Whether a file is called as the VM's image is on any host.
-pub fn is_called_ours(path: &str, uuid: &Uuid) -> bool {
+pub(crate) fn is_called_ours(path: &str, uuid: &Uuid) -> bool {
     path.rsplit('/').next() == Some(image_name(uuid).as_str())
 }
 
-/// Whether there is an image at `path`.
-pub fn exists(host: &Host, path: &Path) -> bool {
+pub(crate) fn exists(host: &Host, path: &Path) -> bool {
     host.under_root(path).is_file()
 }
 
@@ -89,10 +88,7 @@ pub(super) fn publish(host: &Host, config: &Config, path: &Path, image: &Image) 
 }
 
 /// Whether the file at `path` holds exactly `image`.
-///
-/// # Errors
-/// When the file is there and cannot be read.
-pub fn holds(host: &Host, path: &Path, image: &Image) -> Result<bool> {
+pub(crate) fn holds(host: &Host, path: &Path, image: &Image) -> Result<bool> {
     let real = host.under_root(path);
     let there = match fs::File::open(&real) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -109,9 +105,6 @@ pub fn holds(host: &Host, path: &Path, image: &Image) -> Result<bool> {
 
 /// Removes the image at `path` if it is the very file that was made here: on a directory that hosts share, another host
 /// may have put its own in that place.
-///
-/// # Errors
-/// When it is there and stays.
 pub(super) fn remove(host: &Host, path: &Path, identity: Identity) -> Result<()> {
     let real = host.under_root(path);
     match fs::symlink_metadata(&real) {
@@ -121,16 +114,13 @@ pub(super) fn remove(host: &Host, path: &Path, identity: Identity) -> Result<()>
 }
 
 /// An image under a second name, which goes when this does.
-pub struct Kept {
+pub(crate) struct Kept {
     place: PathBuf,
     kept: PathBuf,
 }
 
 /// Keeps the image at `path` under a second name while a new one takes its place; `None` when there is none. The name is
 /// that of a file that is being written: should we be killed, it is tidied up as such.
-///
-/// # Errors
-/// When it is there and cannot be kept.
 pub(super) fn keep(host: &Host, path: &Path) -> Result<Option<Kept>> {
     let place = host.under_root(path);
     let name = place.file_name().unwrap_or_default();
@@ -146,9 +136,6 @@ pub(super) fn keep(host: &Host, path: &Path) -> Result<Option<Kept>> {
 
 impl Kept {
     /// Puts it back into its place; what is there now is gone then.
-    ///
-    /// # Errors
-    /// When that cannot be done.
     pub(super) fn put_back(self) -> Result<()> {
         fs::rename(&self.kept, &self.place).with_context(|| format!("putting the last {} back", self.place.display()))
     }

@@ -14,23 +14,20 @@ use crate::context::uuid::Uuid;
 use crate::host::clock;
 use crate::host::paths::Host;
 
-/// Change one VM's medium.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Job {
-    /// Whose medium.
     pub uuid: Uuid,
     /// The VM's name when the job was noted, for messages.
     pub name: String,
-    /// Why.
-    pub reason: Reason,
+    pub(crate) reason: Reason,
     /// Whether a guest that does not let go is made to at once.
     #[serde(default)]
     pub force: bool,
     /// The driver that runs the VM; not written for QEMU's, as it was before there was another.
     #[serde(default, skip_serializing_if = "Driver::is_qemu")]
-    pub driver: Driver,
+    pub(crate) driver: Driver,
     /// When it was noted, in hundredths of a second since 1970.
-    pub noted: u64,
+    pub(crate) noted: u64,
     /// Tells it from an older or newer job of the same VM.
     id: String,
 }
@@ -42,13 +39,12 @@ impl Job {
         Job { uuid, name: name.to_owned(), reason, force, driver, noted, id: format!("{noted}-{}", process::id()) }
     }
 
-    /// The same job for a VM of `driver`.
-    pub fn with(self, driver: Driver) -> Job {
+    pub(crate) fn with(self, driver: Driver) -> Job {
         Job { driver, ..self }
     }
 
     /// Of whom and for what its steps are told.
-    pub fn about(&self) -> About<'_> {
+    pub(crate) fn about(&self) -> About<'_> {
         About::unseen(&self.name, self.driver, self.reason)
     }
 
@@ -58,9 +54,6 @@ impl Job {
     }
 
     /// The VM's job. One whose file is damaged is a refresh, so that nothing is lost.
-    ///
-    /// # Errors
-    /// When the file is there and cannot be read.
     pub fn of(host: &Host, uuid: &Uuid) -> Result<Option<Job>> {
         Ok(match record::read::<Job>(&host.job_file(uuid))? {
             Found::Nothing => None,
@@ -75,9 +68,6 @@ impl Job {
     }
 
     /// All jobs, oldest first; files with other names are not ours to judge.
-    ///
-    /// # Errors
-    /// When the spool is there and cannot be read.
     pub fn all(host: &Host) -> Result<Vec<Job>> {
         let mut jobs = Vec::new();
         for uuid in record::listed(&host.jobs_dir())? {
@@ -88,9 +78,6 @@ impl Job {
     }
 
     /// Whether this is still the VM's newest job.
-    ///
-    /// # Errors
-    /// As [`Job::of`].
     pub fn is_newest(&self, host: &Host) -> Result<bool> {
         Ok(Job::of(host, &self.uuid)?.is_some_and(|newest| newest.id == self.id))
     }

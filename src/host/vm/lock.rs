@@ -22,11 +22,7 @@ pub(super) struct VmLock {
 }
 
 impl VmLock {
-    /// Waits for the VM's lock.
-    ///
-    /// # Errors
-    /// When the lock file cannot be made or locked.
-    pub fn wait(host: &Host, uuid: &Uuid) -> Result<VmLock> {
+    pub(super) fn wait(host: &Host, uuid: &Uuid) -> Result<VmLock> {
         let path = host.lock_file(uuid);
         let file = loop {
             let file = open(host, &path)?;
@@ -41,31 +37,24 @@ impl VmLock {
         Ok(VmLock { uuid: uuid.clone(), path, _file: file })
     }
 
-    /// Whose lock it is.
-    pub fn uuid(&self) -> &Uuid {
+    pub(super) fn uuid(&self) -> &Uuid {
         &self.uuid
     }
 
     /// Gives the lock back and removes its file, when nothing of the VM is left on this host. Whoever waits for the
     /// removed file notices and takes a new one.
-    ///
-    /// # Errors
-    /// When the file cannot be removed.
-    pub fn retire(self) -> Result<()> {
+    pub(super) fn retire(self) -> Result<()> {
         file::remove(&self.path)
     }
 }
 
 /// The right to be this host's one helper.
 #[derive(Debug)]
-pub struct HelperLock(#[expect(dead_code, reason = "held, not used: dropping it gives the lock back")] File);
+pub(crate) struct HelperLock(#[expect(dead_code, reason = "held, not used: dropping it gives the lock back")] File);
 
 impl HelperLock {
     /// Takes the lock unless another helper has it.
-    ///
-    /// # Errors
-    /// When the lock file cannot be made or locked.
-    pub fn try_now(host: &Host) -> Result<Option<HelperLock>> {
+    pub(crate) fn try_now(host: &Host) -> Result<Option<HelperLock>> {
         let path = host.helper_lock_file();
         let file = open(host, &path)?;
         match FileExt::try_lock_exclusive(&file) {

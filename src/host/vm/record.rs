@@ -13,18 +13,14 @@ use crate::context::uuid::Uuid;
 use crate::host::file;
 
 /// What lies where a record should.
-pub enum Found<T> {
-    /// Nothing.
+pub(super) enum Found<T> {
     Nothing,
-    /// A file that is no such record.
     Damaged,
-    /// The record.
     Record(T),
 }
 
 impl<T> Found<T> {
-    /// The record, if there is one.
-    pub fn whole(self) -> Option<T> {
+    pub(super) fn whole(self) -> Option<T> {
         match self {
             Found::Record(record) => Some(record),
             Found::Nothing | Found::Damaged => None,
@@ -32,11 +28,7 @@ impl<T> Found<T> {
     }
 }
 
-/// Reads the record at `path`.
-///
-/// # Errors
-/// When the file is there and cannot be read.
-pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Found<T>> {
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Found<T>> {
     match file::read_text(path) {
         Ok(text) => Ok(serde_json::from_str(&text).map_or(Found::Damaged, Found::Record)),
         Err(error) if file::is_missing(&error) => Ok(Found::Nothing),
@@ -45,20 +37,14 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Found<T>> {
 }
 
 /// Puts a record at `path`, in a directory that is made if it is missing.
-///
-/// # Errors
-/// When its file cannot be written.
-pub fn write(path: &Path, record: &impl Serialize) -> Result<()> {
+pub(super) fn write(path: &Path, record: &impl Serialize) -> Result<()> {
     file::make_dir(path.parent().unwrap_or(Path::new("/")), 0o700)?;
     let text = serde_json::to_string(record).with_context(|| format!("writing {}", path.display()))?;
     file::replace_text(path, &text)
 }
 
 /// The VMs that have a record in `dir`; files with other names are not ours to judge.
-///
-/// # Errors
-/// When the directory is there and cannot be read.
-pub fn listed(dir: &Path) -> Result<Vec<Uuid>> {
+pub(super) fn listed(dir: &Path) -> Result<Vec<Uuid>> {
     let reading = || format!("reading the directory {}", dir.display());
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),

@@ -22,7 +22,6 @@ pub struct Results {
     programs: BTreeMap<PathBuf, Good>,
 }
 
-/// A good result.
 #[derive(Debug, Serialize, Deserialize)]
 struct Good {
     facts: Facts,
@@ -32,9 +31,6 @@ struct Good {
 
 impl Results {
     /// The results for the VM; none if there is no file or it is damaged.
-    ///
-    /// # Errors
-    /// When the file is there and cannot be read.
     pub fn of(host: &Host, uuid: &Uuid) -> Result<Results> {
         Ok(record::read(&host.facts_file(uuid))?.whole().unwrap_or_default())
     }
@@ -45,9 +41,6 @@ impl Results {
     }
 
     /// Forgets the results for VMs other than `here` that are older than a day: those VMs have not come back.
-    ///
-    /// # Errors
-    /// When the results cannot be listed, or a file stays.
     pub(super) fn forget_old(host: &Host, here: &HashSet<Uuid>) -> Result<()> {
         for uuid in record::listed(&host.facts_dir())?.iter().filter(|uuid| !here.contains(uuid)) {
             let results = Results::of(host, uuid)?;
@@ -59,12 +52,11 @@ impl Results {
     }
 
     /// The program's last good result, with its age in seconds.
-    pub fn last(&self, program: &Path) -> Option<(&Facts, u64)> {
+    pub(crate) fn last(&self, program: &Path) -> Option<(&Facts, u64)> {
         self.programs.get(program).map(|good| (&good.facts, clock::seconds_since(good.at)))
     }
 
-    /// Notes a good result.
-    pub fn note(&mut self, program: &Path, facts: Facts) {
+    pub(crate) fn note(&mut self, program: &Path, facts: Facts) {
         self.programs.insert(program.to_owned(), Good { facts, at: clock::now().0 });
     }
 }

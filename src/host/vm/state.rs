@@ -18,10 +18,9 @@ use crate::host::paths::Host;
 /// Longest message, in characters: some quote what is faulty, and that may be as large as a VM's XML.
 const MAX_MESSAGE: usize = 2_000;
 
-/// How far a disc has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Progress {
+pub(crate) enum Progress {
     /// The newest disc is in the drive and the guest was told, or found it there at its start.
     Delivered,
     /// The newest disc waits: for the VM to arrive, or for the guest to let go of the old one.
@@ -30,37 +29,34 @@ pub enum Progress {
     Failed,
 }
 
-/// The state of one VM's disc on this host.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct State {
-    /// Whose.
     pub uuid: Uuid,
     /// The VM's name at that time.
-    pub name: String,
+    pub(crate) name: String,
     /// The driver that runs the VM; not written for QEMU's.
     #[serde(default, skip_serializing_if = "Driver::is_qemu")]
-    pub driver: Driver,
-    /// How far it has come.
-    pub progress: Progress,
+    pub(crate) driver: Driver,
+    pub(crate) progress: Progress,
     /// Whether it waits for the VM's next start, restore or arrival, so that nothing can be done before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub until_next_start: bool,
+    pub(crate) until_next_start: bool,
     /// Whether the VM has ended here and its disc is left, for a snapshot or a saved state that may name it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub left: bool,
+    pub(crate) left: bool,
     /// The disk that was taken from the running VM and is to be given back, if one is away just now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detached: Option<String>,
+    pub(crate) detached: Option<String>,
     /// Since when, in hundredths of a second since 1970.
-    pub since: u64,
+    pub(crate) since: u64,
     /// What the last attempt was for.
-    pub reason: Reason,
+    pub(crate) reason: Reason,
     /// What there is to say, above all why it waits or failed.
-    pub message: String,
+    pub(crate) message: String,
     /// The newest disc that was made, if any.
     pub edition: Option<Edition>,
     /// Its image, as the VM's XML names it.
-    pub image: Option<PathBuf>,
+    pub(crate) image: Option<PathBuf>,
     /// The very file that was made, so that nobody else's is removed.
     pub(super) identity: Option<Identity>,
 }
@@ -86,13 +82,11 @@ enum Seen {
 }
 
 impl<'a> About<'a> {
-    /// A VM that starts, arrives or is restored.
     pub fn coming(name: &'a str, driver: Driver, reason: Reason) -> About<'a> {
         About { name, driver, reason, seen: Seen::Coming }
     }
 
-    /// A VM that runs here.
-    pub fn running(name: &'a str, driver: Driver, reason: Reason) -> About<'a> {
+    pub(crate) fn running(name: &'a str, driver: Driver, reason: Reason) -> About<'a> {
         About { name, driver, reason, seen: Seen::Running }
     }
 
@@ -104,34 +98,22 @@ impl<'a> About<'a> {
 
 impl State {
     /// The VM's state; `None` when it has ended here, there is none, or its file is damaged (the next disc writes it anew).
-    ///
-    /// # Errors
-    /// When the file is there and cannot be read.
     pub fn of(host: &Host, uuid: &Uuid) -> Result<Option<State>> {
         Ok(State::known(host, uuid)?.filter(|state| !state.left))
     }
 
     /// The same, also of a VM that has ended here.
-    ///
-    /// # Errors
-    /// As [`State::of`].
     pub fn known(host: &Host, uuid: &Uuid) -> Result<Option<State>> {
         Ok(record::read(&host.state_file(uuid))?.whole().filter(|state: &State| state.uuid == *uuid))
     }
 
     /// The states of all VMs that have not ended here, by name.
-    ///
-    /// # Errors
-    /// When the directory or a file is there and cannot be read.
     pub fn all(host: &Host) -> Result<Vec<State>> {
         Ok(State::all_known(host)?.into_iter().filter(|state| !state.left).collect())
     }
 
     /// The same, also of VMs that have ended here.
-    ///
-    /// # Errors
-    /// As [`State::all`].
-    pub fn all_known(host: &Host) -> Result<Vec<State>> {
+    pub(crate) fn all_known(host: &Host) -> Result<Vec<State>> {
         let mut states = Vec::new();
         for uuid in record::listed(&host.state_dir())? {
             states.extend(State::known(host, &uuid)?);

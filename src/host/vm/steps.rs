@@ -8,13 +8,10 @@ use super::record;
 use super::state::{About, Progress, State};
 use crate::host::clock;
 
-/// The steps. Each is written down as of now.
-///
-/// # Errors
-/// When the state cannot be read or written.
+/// Each step is written down as of now.
 impl Vm<'_> {
     /// The newest disc, which may have been made just now, is in the drive, and the guest knows as far as it can.
-    pub fn delivered(&self, about: About, disc: Option<&Disc>, message: &str) -> Result<()> {
+    pub(crate) fn delivered(&self, about: About, disc: Option<&Disc>, message: &str) -> Result<()> {
         self.put(self.seen(about)?.with(disc).now(Progress::Delivered, message))
     }
 
@@ -24,32 +21,32 @@ impl Vm<'_> {
     }
 
     /// There is no new disc, or it cannot be put in.
-    pub fn failed(&self, about: About, message: &str) -> Result<()> {
+    pub(crate) fn failed(&self, about: About, message: &str) -> Result<()> {
         self.put(self.seen(about)?.now(Progress::Failed, message))
     }
 
     /// Newer content waits for the VM's next start, restore or arrival.
-    pub fn waits_until_next_start(&self, about: About, message: &str) -> Result<()> {
+    pub(crate) fn waits_until_next_start(&self, about: About, message: &str) -> Result<()> {
         let state = self.seen(about)?.now(Progress::Waiting, message);
         self.put(State { until_next_start: true, ..state })
     }
 
     /// An empty disc lies where its own should; what is known of the failure stays, or else is `message`.
-    pub fn has_empty_disc(&self, about: About, disc: &Disc, message: &str) -> Result<()> {
+    pub(crate) fn has_empty_disc(&self, about: About, disc: &Disc, message: &str) -> Result<()> {
         let known = State::of(self.host, self.uuid())?;
         let state = known.unwrap_or_else(|| State::new(self.uuid(), about).now(Progress::Failed, message));
         self.put(state.with_file(disc))
     }
 
     /// The disk `target` is taken out of the running VM, and is to be given back; or none is any more.
-    pub fn disk_is_out(&self, target: Option<&str>) -> Result<()> {
+    pub(crate) fn disk_is_out(&self, target: Option<&str>) -> Result<()> {
         let Some(state) = State::of(self.host, self.uuid())? else { return Ok(()) };
-        let state = state.now(Progress::Waiting, "the disk with the old disc is taken out, the new one comes");
+        let state = state.now(Progress::Waiting, "the disk with the old disc has been detached; the new one follows");
         self.put(State { detached: target.map(str::to_owned), ..state })
     }
 
     /// The last disc, of which `known` was known, goes back to its place, and the newest one is gone.
-    pub fn put_back(&self, last: Kept, known: State) -> Result<()> {
+    pub(crate) fn put_back(&self, last: Kept, known: State) -> Result<()> {
         last.put_back()?;
         self.put(known.now(Progress::Waiting, "the last disc is back in its place"))
     }

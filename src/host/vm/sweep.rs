@@ -18,7 +18,7 @@ use crate::host::paths::Host;
 const LEFT_OVER: u64 = 60;
 
 /// What is known of a VM that does not run here.
-pub enum Absent {
+pub(crate) enum Absent {
     /// A snapshot or a saved state of it here may name its disc.
     Wanted,
     /// Nothing here wants its disc.
@@ -28,10 +28,7 @@ pub enum Absent {
 /// Removes what is left of VMs of `driver` that ended: without our noticing, for example while the hook was not installed,
 /// or with a disc that was left for a snapshot or a saved state and that none of these names any more. `running` are those
 /// that run; `look` tells of another whether it is absent, and `gone` is told which are removed.
-///
-/// # Errors
-/// When the states cannot be read, or something stays that should not.
-pub fn sweep(
+pub(crate) fn sweep(
     host: &Host,
     driver: Driver,
     mut running: HashSet<Uuid>,
@@ -72,10 +69,7 @@ fn is_still(host: &Host, state: &State) -> Result<bool> {
 }
 
 /// Removes the half-written files that killed hooks and helpers have left in our directories.
-///
-/// # Errors
-/// When one stays.
-pub fn tidy(host: &Host, config: &Config) -> Result<()> {
+pub(crate) fn tidy(host: &Host, config: &Config) -> Result<()> {
     let dirs = [host.under_root(&config.image_dir), host.jobs_dir(), host.state_dir(), host.facts_dir()];
     dirs.iter().try_for_each(|dir| file::tidy(dir))
 }
