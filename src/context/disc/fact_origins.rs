@@ -24,7 +24,7 @@ impl FactOrigins {
         *self = FactOrigins::all(value, &layers);
     }
 
-    /// Of each fact, in the order of [`flat`](super::formats::flat::flat).
+    /// Of each fact, in the order of `formats::flat`.
     #[cfg(feature = "libvirt")]
     pub(crate) fn flat(&self) -> Vec<&BTreeSet<usize>> {
         if self.below.is_empty() { vec![&self.layers] } else { self.below.values().flat_map(Self::flat).collect() }

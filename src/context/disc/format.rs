@@ -1,5 +1,5 @@
 //! The disc's format: which files a guest expects, and under which volume label it looks for them.
-//! What each format adds to the files is in [`super::formats`].
+//! What each format adds to the files is in `formats`.
 
 use std::fmt;
 use std::str::FromStr;

@@ -11,7 +11,7 @@ pub(crate) const MAX_NAME: usize = 253;
 /// A path inside the disc, such as `openstack/latest/meta_data.json`.
 ///
 /// Guaranteed: at least one name; no name is empty, `.` or `..`, none contains `/`, NUL or another control
-/// character, none is longer than [`MAX_NAME`] bytes. Ordered by name, directory by directory.
+/// character, none is longer than 253 bytes. Ordered by name, directory by directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DiscPath {
     names: Vec<String>,
