@@ -92,7 +92,9 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
         }
     }
     if !wanted {
-        Vm::hold(host, &uuid)?.forget()?;
+        let vm = Vm::hold(host, &uuid)?;
+        // A helper that had read the old XML may have made a new disc, and put it in.
+        if State::of(host, &uuid)?.is_some() { vm.leave()? } else { vm.forget()? }
     }
     writeln!(out, "{name}: no longer takes part")?;
     Ok(DONE)

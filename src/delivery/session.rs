@@ -182,9 +182,7 @@ impl<'a> Coordinator<'a> {
         let action = self.schedule.on(Instant::now(), &uuid, Event::Ended(job, outcome));
         self.write(libvirt, action)?;
         // A newer job may have come meanwhile; it starts anew.
-        if self.schedule.job(&uuid).is_none() {
-            self.take(Job::of(self.ledger.host, &uuid)?);
-        }
+        self.take(Job::of(self.ledger.host, &uuid)?);
         Ok(())
     }
 

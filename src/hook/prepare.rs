@@ -12,8 +12,9 @@ use crate::host::config::Config;
 use crate::host::vm::image;
 
 /// For so long, in seconds, a job from `migrate` or `restore` explains the `prepare` that follows it in the same
-/// arrival. One that is older is left over from an arrival that never came.
-const ARRIVAL: u64 = 60;
+/// arrival. One that is older is left over from an arrival that never came. Less than the time after which the helper gives
+/// an arrival up: it must find that its job is gone when it removes what it believes to be left over.
+const ARRIVAL: u64 = 25;
 
 pub(super) fn decide<'d>(domain: &'d Domain, config: &Config, look: &impl Look) -> Result<Decision<'d>> {
     let arriving = look

@@ -87,7 +87,12 @@ fn handle(to_do: &CarryOut, broken: Option<anyhow::Error>, afterwards: &mut Afte
     let without = match (broken, row.reason) {
         (None, _) => None,
         (Some(error), Some(reason @ (Reason::Migrate | Reason::Restore))) => Some((error, reason)),
-        (Some(error), _) => return Err(error),
+        (Some(error), _) => {
+            if operation == Operation::Prepare && State::known(host, &domain.uuid)?.is_some_and(|state| state.left) {
+                Vm::hold(host, &domain.uuid)?.is_back()?;
+            }
+            return Err(error);
+        }
     };
     let held = if row.holds { Some(Vm::hold(host, &domain.uuid)?) } else { None };
     let decision = match without {

@@ -267,7 +267,7 @@ fn one_vm_many_times_at_once_ends_with_one_whole_disc() {
     }
     let metadata = fs::metadata(site.root().join(IMAGE)).unwrap();
     let state = fs::read_to_string(site.root().join(format!("run/libvirt/recontext/state/{UUID}.json"))).unwrap();
-    assert!(state.contains(&format!("\"ino\":{}}}", metadata.ino())), "{state}");
+    assert!(state.contains(&format!("\"ino\":{},", metadata.ino())), "{state}");
     let images = fs::read_dir(site.root().join("var/lib/libvirt/recontext")).unwrap().count();
     assert_eq!(images, 1, "something was left beside the image");
 }

@@ -51,6 +51,12 @@ impl Vm<'_> {
         self.put(known.now(Progress::Waiting, "the last disc is back in its place"))
     }
 
+    /// A VM that had ended here starts again, with the disc that was left.
+    pub(crate) fn is_back(&self) -> Result<()> {
+        let known = State::known(self.host, self.uuid())?;
+        known.map_or(Ok(()), |state| self.put(State { left: false, ..state }))
+    }
+
     /// The VM has ended here and its disc is left.
     pub(super) fn is_left(&self, state: State) -> Result<()> {
         // The time is that of its end.
