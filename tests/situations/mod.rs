@@ -24,14 +24,10 @@
 //! you commit. These tests need bsdtar, strace, virt-xml-validate and unshare.
 
 mod cli;
-mod denied;
 mod difference;
 mod doctor;
-mod doctor_apparmor;
-mod doctor_selinux;
 mod faults;
 mod harm;
-mod kernel;
 mod normal;
 mod sentences;
 mod situation;

@@ -2,8 +2,8 @@
 //! /usr/sbin has not.
 
 use super::denied::{COPY, ELSEWHERE, SCRIPT, assert_first};
-use super::doctor::Patient;
 use super::kernel::Kernel;
+use super::{IMAGES, Patient, assert_finds};
 
 /// What a kernel with SELinux answers.
 #[derive(Clone, Copy)]
@@ -126,5 +126,28 @@ fn what_selinux_lets_the_daemon_run_is_good() {
         for one in patient.examine() {
             assert_eq!(one.level, "good", "{}: {}", one.check, one.message);
         }
+    }
+}
+
+#[test]
+fn what_selinux_would_refuse_is_told() {
+    let enforcing = "mkdir -p sys/fs/selinux proc/812/attr; echo 1 >sys/fs/selinux/enforce; \
+                     echo system_u:system_r:virtqemud_t:s0-s0:c0.c1023 >proc/812/attr/current; ";
+    let label = |kind: &str, path: &str| {
+        format!("python3 -c 'import os; os.setxattr(\"{path}\", \"security.selinux\", b\"u:object_r:{kind}:s0\")'; ")
+    };
+    let copied = "cp --remove-destination $(readlink etc/libvirt/hooks/qemu) etc/libvirt/hooks/qemu; ";
+    for (change, level, message, remedy) in [
+        (String::new(), "good", "it is enforcing", ""),
+        (label("virt_var_lib_t", IMAGES) + &label("bin_t", "usr/sbin/virt-recontext"), "good", "it is enforcing", ""),
+        ("echo 0 >sys/fs/selinux/enforce".to_owned(), "good", "permissive", ""),
+        (copied.to_owned() + &label("virt_hook_t", "etc/libvirt/hooks/qemu"), "warning", "virt_hook_t", "ausearch"),
+        (label("default_t", IMAGES), "warning", "has the label default_t", "semanage fcontext -a -t virt_image_t"),
+        (label("user_home_t", "usr/sbin/virt-recontext"), "warning", "has the label user_home_t", "restorecon"),
+    ] {
+        let patient = Patient::new();
+        patient.sh(&[enforcing, &change].concat());
+        patient.daemon_started(0);
+        assert_finds(&patient.examine(), "selinux", level, message, remedy);
     }
 }

@@ -1,7 +1,7 @@
 //! What is common to the hosts on which a security module does not let libvirt's daemon run a hook: libvirt refuses every VM
 //! there. The kernel that denies is a stand-in.
 
-use super::doctor::{Found, Patient};
+use super::{Found, Patient};
 
 /// How a finding ends that stops every VM.
 pub const ALL: &str = "no VM on this host starts or arrives, whether it takes part or not";

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::denied::{ALL, COPY, ELSEWHERE, SCRIPT, assert_first, of};
-use super::doctor::{DRIVE, IMAGES, Patient};
 use super::kernel::Kernel;
+use super::{DRIVE, Found, IMAGES, Patient, assert_finds};
 
 /// The forms in which AppArmor's usual profile denies it, and what is to be read of each.
 const DENIED_BY_APPARMOR: [(&str, &str, &str); 5] = [
@@ -126,4 +126,34 @@ fn one_hook_that_is_denied_does_not_hide_what_else_is_found() {
         found.iter().filter(|one| one.check == "apparmor" && one.message.contains("gives no VM access to an image"));
     assert_eq!(others.count(), 1);
     assert_eq!(found[1].check, "hook");
+}
+
+#[test]
+fn what_apparmor_would_refuse_is_told() {
+    let confined = "mkdir -p sys/module/apparmor/parameters proc/812/attr; echo Y >sys/module/apparmor/parameters/enabled; \
+                    echo 'libvirtd (enforce)' >proc/812/attr/current; ";
+    let in_sbin = "cp $(readlink etc/libvirt/hooks/qemu) usr/sbin/virt-recontext-hook; \
+                   ln -sf $PWD/usr/sbin/virt-recontext-hook etc/libvirt/hooks/qemu; ";
+    for (change, options, level, message) in [
+        (in_sbin, "", "good", "its usual profiles let libvirt's daemon run the programs"),
+        ("", "", "bad", "which libvirtd may not run"),
+        ("cp --remove-destination $(readlink etc/libvirt/hooks/qemu) etc/libvirt/hooks/qemu", "", "good", "let"),
+        (
+            "mkdir -p opt/x; cp --remove-destination $(readlink etc/libvirt/hooks/qemu) etc/libvirt/hooks/qemu; \
+             mv usr/sbin/virt-recontext opt/x; ln -s $PWD/opt/x/virt-recontext usr/sbin",
+            "",
+            "bad",
+            "/usr/sbin/virt-recontext is really /opt/x/virt-recontext, which libvirtd may not run",
+        ),
+        ("echo 'libvirtd (complain)' >proc/812/attr/current", "", "good", "does not confine"),
+        (in_sbin, "image_dir = '/usr/share/discs'\n", "bad", "gives no VM access to an image below /usr/share"),
+    ] {
+        let patient = Patient::new();
+        patient.vm(DRIVE, options);
+        patient.sh(&[confined, change].concat());
+        patient.daemon_started(0);
+        let found = patient.examine();
+        let relevant: Vec<Found> = found.into_iter().filter(|one| one.check != "vm").collect();
+        assert_finds(&relevant, "apparmor", level, message, "");
+    }
 }

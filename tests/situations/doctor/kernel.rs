@@ -11,7 +11,7 @@ use std::thread;
 
 use nix::libc;
 
-use super::site::make_dir;
+use crate::site::make_dir;
 
 /// It answers until this is dropped.
 pub struct Kernel {

@@ -1,0 +1,105 @@
+//! What the hook and the helper need of the host: configuration, programs, log, directories and data.
+
+use super::{CHECKS, DRIVE, Found, IMAGES, Patient, assert_finds};
+use crate::site::UUID;
+
+#[test]
+fn a_broken_configuration_is_told_with_its_line_and_ends_no_other_check() {
+    let patient = Patient::new();
+    patient.vm(DRIVE, "force_afer = '3s'\n");
+    let found = patient.examine();
+    let config: Vec<&Found> = found.iter().filter(|one| one.check == "configuration").collect();
+    assert!(config[0].level == "bad" && config[0].message.contains("line 2"), "{}", config[0].message);
+    let checks: Vec<&str> = found.iter().map(|one| one.check.as_str()).collect();
+    assert_eq!(checks, CHECKS[..11]);
+
+    patient.vm(DRIVE, "");
+    patient.sh("chmod 666 etc/virt-recontext/config.toml");
+    let found = patient.examine();
+    assert!(found.iter().any(|one| one.level == "bad" && one.message.contains("chmod go-w")));
+}
+
+#[test]
+fn a_helper_that_the_hook_cannot_start_is_bad() {
+    for (fault, message) in [
+        ("rm usr/sbin/virt-recontext", "No such file"),
+        ("chmod 644 usr/sbin/virt-recontext", "is not an executable file"),
+        ("chmod 777 usr/sbin/virt-recontext", "is writable by users other than root"),
+    ] {
+        let patient = Patient::new();
+        patient.sh(fault);
+        assert_finds(&patient.examine(), "helper", "bad", message, "install virt-recontext as ");
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_is_worth_a_look() {
+    let patient = Patient::new();
+    patient.sh("rm dev/log");
+    assert_finds(&patient.examine(), "log", "warning", "all else works, but nothing is logged", "systemd-journald");
+}
+
+#[test]
+fn directories_that_are_not_fit_are_told() {
+    for (fault, check, level, message) in [
+        ("chmod 700 $dir", "images", "bad", "QEMU's user cannot reach the images through "),
+        ("chmod 700 var/lib", "images", "bad", "/var/lib"),
+        ("chmod 777 $dir", "images", "bad", "is writable by users other than root: chmod go-w"),
+        ("chown 65534 $dir", "images", "bad", "belongs to user 65534, not to root: chown root"),
+        ("rm -r $dir; touch $dir", "images", "bad", "is not a directory"),
+        ("chmod 777 run/libvirt/recontext", "run-directory", "bad", "is writable by users other than root"),
+        ("rm -r run/libvirt/recontext; touch run/libvirt/recontext", "run-directory", "bad", "is not a directory"),
+    ] {
+        let patient = Patient::new();
+        patient.sh(&fault.replace("$dir", IMAGES));
+        let found = patient.examine();
+        // Of a VM without image or state there is more to say, and no job or state can be read.
+        let relevant: Vec<Found> = found
+            .into_iter()
+            .filter(|one| !matches!(one.check.as_str(), "vm" | "jobs") || one.check == check)
+            .collect();
+        assert_finds(&relevant, check, level, message, "");
+    }
+}
+
+#[test]
+fn file_systems_that_are_not_fit_are_told() {
+    let keep = format!("cp -a {IMAGES} copy && mount -t tmpfs");
+    for (mount, check, level, message) in [
+        (format!("{keep} x {IMAGES} && cp copy/* {IMAGES}"), "images", "warning", "is on tmpfs, in this host's memory"),
+        (format!("mount --bind {IMAGES} {IMAGES} && mount -o remount,bind,ro {IMAGES}"), "images", "bad", "read-only"),
+        ("mount --bind usr usr && mount -o remount,bind,noexec usr".to_owned(), "helper", "bad", "is mounted noexec"),
+    ] {
+        let patient = Patient::new();
+        assert_finds(&patient.examine_with(&mount), check, level, message, "");
+    }
+    let patient = Patient::new();
+    patient.sh("cp --remove-destination $(readlink etc/libvirt/hooks/qemu) etc/libvirt/hooks/qemu");
+    let found = patient.examine_with("mount --bind etc etc && mount -o remount,bind,noexec etc");
+    assert_finds(&found, "hook", "bad", "which is mounted noexec", "in /usr/sbin");
+    let patient = Patient::new();
+    let small = format!("mount -t tmpfs -o size=1m,mode=755 x {IMAGES} && echo disc >{IMAGES}/{UUID}.iso");
+    assert_finds(
+        &patient.examine_with(&small),
+        "images",
+        "warning",
+        "MiB left; one disc may take 64 MiB",
+        "free space",
+    );
+}
+
+#[test]
+fn data_that_does_not_load_is_told_with_its_file() {
+    for (file, text, message) in [
+        ("facts.d/x.toml", "a = \n", "facts.d/x.toml"),
+        ("facts.d/x.yaml", "a: 1\n", "facts are in *.toml, *.json"),
+        ("domains/web/facts.d/x.json", "[]", "domains/web/facts.d/x.json"),
+        ("domains/other/facts.d/x.json", "[]", "domains/other/facts.d/x.json"),
+    ] {
+        let patient = Patient::new();
+        patient.site.write(&format!("etc/virt-recontext/{file}"), text);
+        let found = patient.examine();
+        let relevant: Vec<Found> = found.into_iter().filter(|one| one.check != "vm").collect();
+        assert_finds(&relevant, "content", "bad", message, "fix it");
+    }
+}
