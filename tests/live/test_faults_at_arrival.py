@@ -7,15 +7,22 @@ from live.aftermath import wait_until_delivered
 from live.site import STATE
 
 
-def test_a_daemon_that_is_killed_at_the_media_change_delays_only(site, lab):
+def asked_to_let_go(site, lab, config):
+    """A guest that holds its disc has arrived on the second host, and its delivery there, so configured, is under way."""
     a, b = lab.hosts
-    site.configure(b, 'force_after = "8s"\n')
+    site.configure(b, config)
     vm = site.guest(mode="hold")
     vm.create(a)
     vm.wait_for("medium")
     mark = vm.mark()
     vm.migrate(b)
     vm.wait_for("event eject-request", since=mark)
+    return vm, mark
+
+
+def test_a_daemon_that_is_killed_at_the_media_change_delays_only(site, lab):
+    b = lab.hosts[1]
+    vm, _ = asked_to_let_go(site, lab, 'force_after = "8s"\n')
     b.kill_libvirtd()
     assert vm.state() == "running"
     site.wait_for_state(b, vm, "delivered", 60)
@@ -23,14 +30,8 @@ def test_a_daemon_that_is_killed_at_the_media_change_delays_only(site, lab):
 
 
 def test_a_configuration_that_breaks_during_a_delivery_costs_only_time(site, lab):
-    a, b = lab.hosts
-    site.configure(b, 'force_after = "never"\n')
-    vm = site.guest(mode="hold")
-    vm.create(a)
-    vm.wait_for("medium")
-    mark = vm.mark()
-    vm.migrate(b)
-    vm.wait_for("event eject-request", since=mark)
+    b = lab.hosts[1]
+    vm, mark = asked_to_let_go(site, lab, 'force_after = "never"\n')
     site.configure(b, "force_after = [\n")
     lab.wait_for(lambda: "config.toml" in site.status(b, vm).get("message", ""), 60, "status to name the broken file")
     assert vm.state() == "running"
