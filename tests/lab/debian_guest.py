@@ -21,6 +21,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from .boot_files import CACHE, BootFiles, cache_locked, initramfs, tool, unpacked_kernel
+from .debootstrap import debootstrap
 from .guest import Guest
 from .host import Host
 from .lab import Lab, Migration
@@ -196,20 +197,9 @@ def _base() -> Path:
         outdated.unlink()
     with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
         root, archive = Path(temporary) / "root", Path(temporary) / "archive"
-        try:
-            tool("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", RELEASE, root, *mirror(RELEASE))
-        except LabError as error:
-            log = root / "debootstrap" / "debootstrap.log"
-            tail = log.read_text(encoding="utf-8", errors="replace")[-2000:] if log.exists() else ""
-            raise LabError(f"{error}\n{tail}") from None
+        debootstrap(RELEASE, root, f"--include={','.join(PACKAGES)}")
         for path in UNREAD:
             shutil.rmtree(root / path, ignore_errors=True)
         tool("tar", "-C", root, "-cf", archive, "--numeric-owner", "--one-file-system", ".")
         archive.rename(made)
     return made
-
-
-def mirror(release: str) -> list[str]:
-    """The mirror from which this machine has the release; none if apt knows none, then debootstrap knows one."""
-    found = tool("apt-get", "indextargets", "--format", "$(REPO_URI)", f"Release: {release}", "Created-By: Packages")
-    return found.decode().split()[:1]

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .boot_files import CACHE, cache_locked, copy_modules, initramfs, tool
-from .debian_guest import mirror
-from .waiting import LabError
+from .debootstrap import debootstrap
 
 RELEASE = "bookworm"
 PACKAGES = [
@@ -99,12 +98,7 @@ def _bootstrap(root: Path) -> None:
     options = root / "etc/dpkg/dpkg.cfg.d/lab"
     options.parent.mkdir(parents=True)
     options.write_text("force-unsafe-io\n" + "".join(f"path-exclude={path}\n" for path in LEFT_OUT), "ascii")
-    try:
-        tool("debootstrap", "--variant=minbase", RELEASE, root, *mirror(RELEASE))
-    except LabError as error:
-        log = root / "debootstrap" / "debootstrap.log"
-        tail = log.read_text(encoding="utf-8", errors="replace")[-2000:] if log.exists() else ""
-        raise LabError(f"{error}\n{tail}") from None
+    debootstrap(RELEASE, root)
     policy = root / "usr/sbin/policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n", "ascii")
     policy.chmod(0o755)
