@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, de::Error};
 
 use super::file;
 use super::paths::Host;
-use crate::context::disc::compose;
+use crate::context::disc::budget;
 use crate::context::disc::format::Format;
 use crate::context::domain::driver::Driver;
 use crate::context::toml_fault;
@@ -72,6 +72,8 @@ pub struct Limits {
     #[serde(deserialize_with = "size")]
     pub(crate) disc_size: u64,
     pub(crate) files: usize,
+    /// Steps of all templates of a disc together; at least those of one.
+    pub(crate) disc_steps: u64,
     /// Steps of one template; 64 bytes of what it works with count as a step.
     pub(crate) template_steps: u64,
     /// Bytes that one template gives.
@@ -106,6 +108,7 @@ impl Default for Limits {
         Limits {
             disc_size: 64 << 20,
             files: 10_000,
+            disc_steps: 10_000_000,
             template_steps: 1_000_000,
             template_output: 4 << 20,
             program_time: Duration::from_secs(10),
@@ -114,11 +117,12 @@ impl Default for Limits {
     }
 }
 
-impl From<Limits> for compose::Limits {
-    fn from(limits: Limits) -> compose::Limits {
-        compose::Limits {
+impl From<Limits> for budget::Limits {
+    fn from(limits: Limits) -> budget::Limits {
+        budget::Limits {
             bytes: limits.disc_size,
             files: limits.files,
+            disc_steps: limits.disc_steps.max(limits.template_steps),
             template_steps: limits.template_steps,
             template_output: limits.template_output,
         }

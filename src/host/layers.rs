@@ -18,10 +18,8 @@ use super::programs::ProgramFacts;
 use crate::context::disc::facts::{self, Facts};
 use crate::context::disc::files::File;
 use crate::context::disc::layer::{Layer, Owner};
+use crate::context::disc::path::MAX_LEVELS;
 use crate::context::uuid::Uuid;
-
-/// Deepest nesting of directories; a disc holds no deeper one.
-const MAX_DEPTH: usize = 8;
 
 /// The layers of this host for the VM: for every VM, for its name, for its UUID.
 pub(crate) fn read(
@@ -82,7 +80,7 @@ impl Reading<'_> {
             }
             below.push(name);
             if kind.is_dir() {
-                ensure!(below.len() < MAX_DEPTH, "{}: directories nest deeper than {MAX_DEPTH}", path.display());
+                ensure!(below.len() < MAX_LEVELS, "{}: directories nest deeper than {MAX_LEVELS}", path.display());
                 self.files(&path, below, files)?;
             } else {
                 let (bytes, mode) = self.file(&path)?;

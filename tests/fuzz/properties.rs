@@ -1,13 +1,16 @@
 //! What holds for any bytes from outside, in one place: proptest (main.rs) and libFuzzer (libfuzzer/) both call it.
 //!
-//! A property takes bytes and panics if what is promised does not hold for them.
+//! A property takes bytes and panics if what is promised does not hold for them, or takes longer than anything may.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
+use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
-use virt_recontext::context::disc::compose::{Limits, compose};
+use virt_recontext::context::disc::budget::Limits;
+use virt_recontext::context::disc::compose::compose;
 use virt_recontext::context::disc::facts;
 use virt_recontext::context::disc::files::File;
 use virt_recontext::context::disc::format::Format;
@@ -32,15 +35,26 @@ use virt_recontext::host::vm::{Vm, image};
 pub const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
 
 /// A property.
-pub type Property = fn(&[u8]);
+type Property = fn(&[u8]);
+
+/// Most of a processor's time that a property may take for one input, checks included: what is slower than linear in its
+/// input shows here. Built to be debugged, all is some ten times slower than it is for users.
+const MOST: Duration = Duration::from_secs(4);
 
 /// All properties by the names of their fuzz targets.
 pub const ALL: [(&str, Property); 4] =
     [("hook_input", hook_input), ("metadata", metadata), ("job_files", job_files), ("state_files", state_files)];
 
 /// The property of a fuzz target.
-pub fn called(name: &str) -> Property {
-    ALL.into_iter().find(|(known, _)| *known == name).expect("a target of the table").1
+pub fn called(name: &str) -> impl Fn(&[u8]) {
+    let property = ALL.into_iter().find(|(known, _)| *known == name).expect("a target of the table").1;
+    let time = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux has this clock"));
+    move |data| {
+        let begin = time();
+        property(data);
+        let took = time() - begin;
+        assert!(took < MOST, "it took {took:?}");
+    }
 }
 
 /// A call of the hook: its arguments on the first line, the XML on stdin below. What is answered is the domain with
@@ -113,7 +127,8 @@ fn metadata(data: &[u8]) {
     let Ok(Some(request)) = domain.request() else { return };
     assert_is_written_as_it_was_read(request);
     let format = Format::ALL[usize::from(*format) % Format::ALL.len()];
-    let limits = Limits { bytes: 20_000, files: 12, template_steps: 20_000, template_output: 10_000 };
+    let limits =
+        Limits { bytes: 20_000, files: 12, disc_steps: 100_000, template_steps: 20_000, template_output: 10_000 };
     let edition = Edition { generation: Generation(179_540_670_612), reason: Reason::Migrate };
     let occasion = Occasion { name: "vm", uuid: &domain.uuid, host: Some("host-b"), edition, format };
     let disc = || {

@@ -201,7 +201,11 @@ pub fn metadata() -> Vec<Vec<u8>> {
         "<c:file path='context.sh.j2'>{% for name in facts %}{{ name }}={{ facts[name]|tojson }}\n{% endfor %}</c:file>",
         "<c:file path='a/b.j2'>{{ [3,1,2]|sort|join(',') }} {{ 'abc'|upper }} {{ domain.uuid }} {{ event.time }} {{ 'x' * 10 }}</c:file>",
     ];
-    (0..4_u8).flat_map(|format| inner.map(|inner| [&[format], inner.as_bytes()].concat())).collect()
+    let deep = format!("<c:file path='{}x'/>", "a/".repeat(300_000));
+    let many: String = (0..2_000).map(|number| format!("<c:fact name='{}{number}'/>", "a.".repeat(90))).collect();
+    let large = [format!("\0{deep}"), format!("\0{many}")].map(String::into_bytes);
+    let usual = (0..4_u8).flat_map(|format| inner.map(|inner| [&[format], inner.as_bytes()].concat()));
+    usual.chain(large).collect()
 }
 
 /// Job files.

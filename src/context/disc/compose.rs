@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
+use super::budget::{Budget, Limits};
 use super::facts::{self, Facts};
 use super::files::{File, Files, Origin};
 use super::formats;
@@ -17,19 +18,6 @@ use crate::context::uuid::Uuid;
 
 /// The end of a template's name, left out on the disc.
 const TEMPLATE: &str = ".j2";
-
-/// How much one disc may hold.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Bytes of all files together.
-    pub bytes: u64,
-    /// Number of files.
-    pub files: usize,
-    /// Steps of one template.
-    pub template_steps: u64,
-    /// Bytes that one template gives.
-    pub template_output: u64,
-}
 
 #[derive(Serialize)]
 struct Values<'a> {
@@ -60,7 +48,8 @@ struct Event {
 
 /// The files of one disc from `layers`, in their order.
 ///
-/// All facts are gathered before the first template is rendered, and what loses is never rendered. Made whole or not at all.
+/// All facts are gathered before the first template is rendered, and what loses is never rendered, nor what is beyond the
+/// `limits`. Made whole or not at all.
 ///
 /// # Errors
 /// A template that fails, a path that cannot be on a disc, a limit that is exceeded, a fact that the format cannot carry;
@@ -68,7 +57,10 @@ struct Event {
 pub fn compose(layers: &[Layer], occasion: &Occasion, limits: Limits) -> Result<Files> {
     let mut facts = Facts::new();
     layers.iter().for_each(|layer| facts::merge(&mut facts, layer.facts.clone()));
+    let mut budget = Budget::new(limits);
     let sources = sources(layers)?;
+    // With the marker.
+    budget.check_files(sources.len() + 1)?;
     let values = Values {
         facts: &facts,
         host: Host { name: occasion.host },
@@ -79,23 +71,22 @@ pub fn compose(layers: &[Layer], occasion: &Occasion, limits: Limits) -> Result<
             time: occasion.edition.generation.moment(),
         },
     };
-    let templates = Templates::new(&values, limits.template_steps, limits.template_output)?;
+    let mut templates = Templates::new(&values)?;
     let marker_path: DiscPath = MARKER.parse()?;
     let mut files = Files::default();
     for (path, Source { layer, name, file, origin }) in sources {
         let place = layer.place_of(name);
         ensure!(path != marker_path, "{place} cannot be on the disc: /{MARKER} is made by virt-recontext itself");
         let bytes = match origin.template {
-            true => templates.render(&place, &file.bytes)?.into(),
+            true => templates.render(&place, &file.bytes, &mut budget)?.into(),
             false => file.bytes.clone(),
         };
+        budget.spend_bytes(bytes.len())?;
         files.insert(path, File { bytes, mode: file.mode }, origin)?;
     }
     formats::complete(occasion.format, &mut files, occasion.uuid, &facts)?;
     files.make(MARKER, |_| marker(occasion, &facts))?;
-    let (count, size) = (files.iter().len(), files.content_size());
-    ensure!(count <= limits.files, "the disc would hold {count} files; limits.files allows {}", limits.files);
-    ensure!(size <= limits.bytes, "the disc would hold {size} bytes; limits.disc_size allows {}", limits.bytes);
+    budget.check(&files)?;
     Ok(files)
 }
 
@@ -134,7 +125,8 @@ mod tests {
     use crate::context::disc::marker::{Edition, Generation, Reason};
     use crate::context::domain::request::Request;
 
-    const LIMITS: Limits = Limits { bytes: 10_000, files: 10, template_steps: 10_000, template_output: 5_000 };
+    const LIMITS: Limits =
+        Limits { bytes: 10_000, files: 10, disc_steps: 25_000, template_steps: 10_000, template_output: 5_000 };
 
     fn file(path: &str, text: &str) -> (String, File) {
         (path.to_owned(), File { bytes: text.as_bytes().to_vec().into(), mode: 0o400 })
@@ -200,6 +192,28 @@ mod tests {
         let many: Vec<String> = (0..10).map(|n| n.to_string()).collect();
         let many: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "")).collect();
         assert!(composed(vec![layer("", &many)]).unwrap_err().to_string().contains("limits.files"));
+    }
+
+    #[test]
+    fn the_work_of_a_disc_is_limited_and_not_only_that_of_a_template() {
+        let loops = |steps: u64| format!("{{% for i in range({steps}) %}}{{% endfor %}}");
+        let many = |count: usize, source: &str| {
+            let names: Vec<String> = (0..count).map(|n| format!("f{n}.j2")).collect();
+            let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), source)).collect();
+            composed(vec![layer("", &files)]).map_err(|error| error.to_string())
+        };
+        assert!(many(1, &loops(2_000)).is_ok());
+        let error = many(8, &loops(2_000)).unwrap_err();
+        assert!(error.contains("/etc/context/f") && error.contains("limits.disc_steps allows for all"), "{error}");
+        let error = many(1, &loops(10_000)).unwrap_err();
+        assert!(error.contains("limits.template_steps allows"), "{error}");
+        // What is too much is not made: the first that does not render is never reached.
+        let error = many(10, "{{ broken").unwrap_err();
+        assert!(error.contains("would hold 11 files"), "{error}");
+        let big = [("a", "x".repeat(10_001)), ("b.j2", "{{ broken".to_owned())];
+        let big: Vec<(&str, &str)> = big.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let error = composed(vec![layer("", &big)]).unwrap_err().to_string();
+        assert!(error.contains("more than limits.disc_size = 10000 bytes"), "{error}");
     }
 
     #[test]

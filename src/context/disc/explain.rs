@@ -65,7 +65,8 @@ fn on_one_line(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::disc::compose::{Limits, compose};
+    use crate::context::disc::budget::Limits;
+    use crate::context::disc::compose::compose;
     use crate::context::disc::files::File;
     use crate::context::disc::format::Format;
     use crate::context::disc::marker::{Edition, Generation, Occasion, Reason};
@@ -91,7 +92,8 @@ mod tests {
         let uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
         let edition = Edition { generation: Generation(1), reason: Reason::Refresh };
         let occasion = Occasion { name: "web", uuid: &uuid, host: None, edition, format: Format::Files };
-        let limits = Limits { bytes: 1_000, files: 10, template_steps: 1_000, template_output: 1_000 };
+        let limits =
+            Limits { bytes: 1_000, files: 10, disc_steps: 1_000, template_steps: 1_000, template_output: 1_000 };
         let disc = compose(&layers, &occasion, limits).unwrap();
         assert_eq!(
             explain(&layers, &disc).unwrap(),

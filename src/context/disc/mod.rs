@@ -1,5 +1,6 @@
 //! The content of a disc: facts and files of several owners become the files of one disc, in one of its formats.
 
+pub mod budget;
 pub mod compose;
 #[cfg(feature = "libvirt")]
 pub(crate) mod explain;

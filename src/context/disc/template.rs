@@ -1,42 +1,44 @@
 //! Templates in the Jinja language, with nothing in reach but the values they are given.
 //!
 //! A name that does not exist is an error, not an empty text. There is no loader, so no template reads a file. Fuel
-//! pays for each step and each byte, so none runs for ever or fills the memory, wherever it came from.
+//! pays for each step and each byte, so neither one nor all of a disc together run for ever or fill the memory, wherever
+//! they came from.
 
 use std::str;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use serde::Serialize;
 
+use super::budget::Budget;
+
 /// Renders templates with one set of values.
 pub(super) struct Templates {
     environment: Environment<'static>,
     values: Value,
-    max_output: u64,
 }
 
 impl Templates {
-    /// Templates that see `values`. Each may take `max_steps`, of which one pays for 64 bytes as well, and give `max_output`
-    /// bytes.
-    pub(super) fn new(values: &impl Serialize, max_steps: u64, max_output: u64) -> Result<Templates> {
+    /// Templates that see `values`.
+    pub(super) fn new(values: &impl Serialize) -> Result<Templates> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         // The files are configuration in any syntax, so nothing is right to escape; templates may use |tojson.
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build()?);
-        environment.set_fuel(Some(max_steps));
-        Ok(Templates { environment, values: Value::from(Serde(values)), max_output })
+        Ok(Templates { environment, values: Value::from(Serde(values)) })
     }
 
-    /// What the template `source` gives; `name` is for errors.
-    pub(super) fn render(&self, name: &str, source: &[u8]) -> Result<Vec<u8>> {
+    /// What the template `source` gives within the `budget`; `name` is for errors.
+    pub(super) fn render(&mut self, name: &str, source: &[u8], budget: &mut Budget) -> Result<Vec<u8>> {
         let source = str::from_utf8(source).with_context(|| format!("the template {name} is not UTF-8 text"))?;
+        let (steps, limit) = budget.steps();
+        self.environment.set_fuel(Some(steps));
         let fault = |error: minijinja::Error| {
             let what = match (error.kind(), error.detail()) {
-                (ErrorKind::OutOfFuel, _) => "it takes more steps than limits.template_steps allows".to_owned(),
+                (ErrorKind::OutOfFuel, _) => format!("it takes more steps than {limit}"),
                 (ErrorKind::UndefinedError, None) => "it uses a name that is not defined".to_owned(),
                 (kind, None) => kind.to_string(),
                 (kind, Some(detail)) => format!("{kind}: {detail}"),
@@ -45,25 +47,28 @@ impl Templates {
             anyhow!("the template {name}{line}: {what}")
         };
         let template = self.environment.template_from_named_str(name, source).map_err(fault)?;
-        let text = template.render(self.values.clone()).map_err(fault)?;
-        let max = self.max_output;
-        ensure!(text.len() as u64 <= max, "the template {name} gives more than limits.template_output = {max} bytes");
-        Ok(text.into_bytes())
+        let rendered = template.render_captured(self.values.clone()).map_err(fault)?;
+        let text = rendered.output();
+        budget.spend_steps(rendered.state().fuel_levels().map_or(0, |(taken, _)| taken), source);
+        budget.check_output(name, text.len())?;
+        Ok(text.as_bytes().to_vec())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::disc::budget::Limits;
     use serde_json::json;
 
     fn render(source: &str) -> Result<String> {
-        let templates = Templates::new(
-            &json!({"facts": {"port": 9100, "hosts": ["a", "b"], "quote": "<\"'&>"}}),
-            100_000,
-            1 << 20,
-        )?;
-        templates.render("x.j2", source.as_bytes()).map(|bytes| String::from_utf8(bytes).unwrap())
+        let limits =
+            Limits { bytes: 0, files: 0, disc_steps: 1_000_000, template_steps: 100_000, template_output: 1 << 20 };
+        let values = json!({"facts": {"port": 9100, "hosts": ["a", "b"], "quote": "<\"'&>"}});
+        let mut templates = Templates::new(&values)?;
+        templates
+            .render("x.j2", source.as_bytes(), &mut Budget::new(limits))
+            .map(|bytes| String::from_utf8(bytes).unwrap())
     }
 
     #[test]

@@ -22,6 +22,12 @@ use crate::context::iso9660::label::Label;
 /// The namespace of the metadata element: who has it opts in, nobody else.
 pub const NAMESPACE: &str = "urn:virt-recontext:1";
 
+/// Most facts that a VM carries.
+const MAX_FACTS: usize = 1000;
+
+/// Most bytes of their names together.
+const MAX_NAMES: usize = 64 << 10;
+
 /// What the metadata element asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
@@ -71,8 +77,14 @@ impl Request {
     /// The layer of content that the VM carries.
     ///
     /// # Errors
-    /// When a fact's name cannot be.
+    /// When a fact's name cannot be, or there are more than a thousand.
     pub fn layer(&self) -> Result<Layer> {
+        let names: usize = self.facts.iter().map(|(name, _)| name.len()).sum();
+        ensure!(
+            self.facts.len() <= MAX_FACTS && names <= MAX_NAMES,
+            "the domain's metadata has {} facts with {names} bytes of names; a VM may carry {MAX_FACTS} with {MAX_NAMES}",
+            self.facts.len()
+        );
         let mut layer = Layer::default();
         for (name, value) in &self.facts {
             facts::set(&mut layer.facts, name, value).context("reading the facts in the domain's metadata")?;
@@ -162,6 +174,19 @@ mod tests {
         assert_eq!(request.files, [("p q".to_owned(), "\n x\n".to_owned())]);
         let again = request.to_xml().replace("<context", &format!("<context xmlns='{NAMESPACE}'"));
         assert_eq!(Request::read(&xml::read(&again, |_, _, _| true).unwrap()).unwrap(), request);
+    }
+
+    #[test]
+    fn the_facts_of_a_vm_are_limited_in_number_and_in_names() {
+        let layer = |facts: Vec<String>| {
+            let facts = facts.into_iter().map(|name| (name, "x".to_owned())).collect();
+            Request { facts, ..Request::default() }.layer().map_err(|error| error.to_string())
+        };
+        assert_eq!(layer((0..1000).map(|n| format!("a{n}.b")).collect()).unwrap().facts.len(), 1000);
+        let error = layer((0..1001).map(|n| n.to_string()).collect()).unwrap_err();
+        assert!(error.contains("1001 facts"), "{error}");
+        let error = layer(vec!["x".repeat(64 << 10), "y".to_owned()]).unwrap_err();
+        assert!(error.contains("65537 bytes of names"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The contents of files, in the order of their paths, each from a block of its own on.
 
 use super::block::blocks;
-use super::limits::MAX_LEVELS;
 use super::unrepresentable::Unrepresentable;
 use crate::context::disc::files::{File, Files};
 
@@ -21,9 +20,6 @@ pub fn place(files: &Files) -> Result<(Vec<Leaf<'_>>, u64), Unrepresentable> {
     let mut leaves = Vec::with_capacity(files.iter().len());
     let mut block = 0;
     for (path, file) in files.iter() {
-        if path.names().len() > MAX_LEVELS {
-            return Err(Unrepresentable::TooDeep(path.clone()));
-        }
         let size = u32::try_from(file.bytes.len()).map_err(|_| Unrepresentable::FileTooLarge(path.clone()))?;
         leaves.push(Leaf { names: path.names(), file, block });
         block += blocks(u64::from(size));

@@ -7,7 +7,7 @@
 //! Follows ECMA-119 (4th edition) at interchange level 1, SUSP 1.12, RRIP 1.09 and the Joliet specification. The same
 //! tree, label and date always give the same bytes: nothing is read from the clock or the host.
 //!
-//! Limits: eight levels of names (no `rr_moved` relocation), less than 4 GiB per file, 65535 directories, regular files
+//! Limits: eight levels of names, which no path exceeds (no `rr_moved` relocation), less than 4 GiB per file, 65535 directories, regular files
 //! and directories only, all owned by root. Linux's driver shows at most 253 bytes of a name.
 
 #![forbid(unsafe_code)]
@@ -60,7 +60,7 @@ impl Image {
     /// Lays out a disc.
     ///
     /// # Errors
-    /// When a path is deeper, a file larger, or the directories are more than a disc can hold.
+    /// When a file is larger, or the directories are more, than a disc can hold.
     pub fn new(files: &Files, label: &Label, date: VolumeDate) -> Result<Image, Unrepresentable> {
         let (leaves, content_blocks) = contents::place(files)?;
         let (head, len) = layout::head(&leaves, content_blocks, label, date)?;

@@ -2,14 +2,12 @@
 
 use std::fmt;
 
-use super::limits::{MAX_DIRECTORIES, MAX_LEVELS};
+use super::limits::MAX_DIRECTORIES;
 use crate::context::disc::path::DiscPath;
 
 /// A tree that ISO 9660 has no way to hold, or that readers would not read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unrepresentable {
-    /// A file lies below too many directories.
-    TooDeep(DiscPath),
     /// A file is too large for one extent.
     FileTooLarge(DiscPath),
     /// The path tables cannot number the directories.
@@ -21,12 +19,6 @@ pub enum Unrepresentable {
 impl fmt::Display for Unrepresentable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooDeep(path) => write!(
-                f,
-                "{:?} is {} levels deep and a disc holds {MAX_LEVELS}: move it up",
-                path.to_string(),
-                path.names().len()
-            ),
             Self::FileTooLarge(path) => {
                 write!(f, "{:?} has 4 GiB or more, which no file on a disc can have: split it", path.to_string())
             }
