@@ -9,6 +9,9 @@ pub mod context;
 pub mod host;
 // What runs while libvirtd waits.
 pub mod hook;
+// A process of its own that composes discs for the helper and the command line.
+#[cfg(feature = "libvirt")]
+mod composer;
 // The connection to libvirt.
 #[cfg(feature = "libvirt")]
 mod libvirt;

@@ -10,9 +10,10 @@ use super::preview::layers;
 use super::vm;
 use crate::context::domain::Domain;
 use crate::host::config::Config;
-use crate::host::disc::next_edition;
+use crate::host::disc::first_edition;
 use crate::host::file;
 use crate::host::paths::Host;
+use crate::host::vm::image;
 
 /// Write the disc of a domain's XML to a file.
 #[derive(Debug, Args)]
@@ -30,10 +31,7 @@ pub(super) fn build(host: &Host, options: &Build) -> Result<u8> {
     let xml = vm::xml_file(&options.xml)?;
     let domain = Domain::read(&xml)?;
     let request = domain.request()?.cloned().unwrap_or_default();
-    let image = layers(host, &config, &domain, &request)?.image(next_edition())?;
-    file::replace(&options.output, config.image_mode, |file| {
-        image.write_to(file)?;
-        Ok(file.set_len(image.len())?)
-    })?;
+    let image = layers(host, &config, &domain, &request)?.image(first_edition())?;
+    file::replace(&options.output, config.image_mode, |file| image::write(&image, file))?;
     Ok(DONE)
 }

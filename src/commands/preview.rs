@@ -14,7 +14,7 @@ use crate::context::disc::path::DiscPath;
 use crate::context::domain::Domain;
 use crate::context::domain::request::Request;
 use crate::host::config::Config;
-use crate::host::disc::{Layers, next_edition};
+use crate::host::disc::{Layers, first_edition};
 use crate::host::paths::Host;
 use crate::host::programs::run::Runner;
 
@@ -45,7 +45,7 @@ pub(super) fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> R
     let domain = Domain::read(&xml)?;
     let request = domain.request()?.cloned().unwrap_or_default();
     let layers = layers(host, &config, &domain, &request)?;
-    let edition = next_edition();
+    let edition = first_edition();
     let files = layers.files(edition)?;
     match &options.file {
         Some(path) => {

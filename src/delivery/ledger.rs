@@ -96,6 +96,15 @@ impl Ledger<'_> {
         if job.is_newest(self.host)? { step(&vm).context(NOTING) } else { vm.give_back() }
     }
 
+    /// An attempt at `job` has not come back, and whoever was to make it is held by something.
+    pub(super) fn stuck(&mut self, job: &Job) {
+        self.log.error(format_args!(
+            "{}: the attempt to deliver its disc does not end, as where a file system does not answer; this helper ends, \
+             and the jobs are left for the next",
+            job.name
+        ));
+    }
+
     fn give_up(&mut self, job: Job, message: &str) {
         let name = &job.name;
         self.log

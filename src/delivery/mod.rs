@@ -5,6 +5,7 @@ pub(crate) mod attempt;
 mod change;
 mod last_good;
 mod ledger;
+mod maker;
 mod outcome;
 mod phases;
 mod schedule;
@@ -12,15 +13,16 @@ mod session;
 mod workers;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 
 use self::ledger::Ledger;
 use self::session::{Coordinator, Session};
+use crate::composer::Composers;
 use crate::context::domain::driver::Driver;
-use crate::host::child::limit_memory;
 use crate::host::config::Config;
 use crate::host::log::Log;
 use crate::host::paths::Host;
@@ -35,20 +37,21 @@ const RECONNECT: Duration = Duration::from_secs(120);
 /// Between two tries to reach it.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Address space of the whole helper, libvirt's libraries and thread stacks included; more is a fault of ours.
-const MEMORY: u64 = 4 << 30;
-
 /// Does all jobs, unless another helper is at it already.
 ///
 /// # Errors
 /// When the spool cannot be read or libvirt cannot be reached. The jobs stay.
 pub(crate) fn deliver(host: &Host) -> Result<()> {
-    limit_memory(MEMORY).context("setting the memory limit")?;
     let mut log = Log::open(host);
+    let composers = Arc::new(Composers::new());
+    // While it is linked, the daemon is called.
+    if let Err(error) = composers.stand_by() {
+        log.warning(format_args!("delivering: {error:#}"));
+    }
     let mut given_up = HashSet::new();
     loop {
         let Some(lock) = HelperLock::try_now(host)? else { return Ok(()) };
-        let done = drain_all(host, &mut log, &mut given_up);
+        let done = drain_all(host, &composers, &mut log, &mut given_up);
         drop(lock);
         if let Err(error) = done {
             log.error(format_args!("delivering: {error:#}; the jobs are left for the next helper"));
@@ -62,7 +65,7 @@ pub(crate) fn deliver(host: &Host) -> Result<()> {
 }
 
 /// Does the jobs of one driver after the other's: few hosts have two, and there one may have to wait for the other.
-fn drain_all(host: &Host, log: &mut Log, given_up: &mut HashSet<Job>) -> Result<()> {
+fn drain_all(host: &Host, composers: &Arc<Composers>, log: &mut Log, given_up: &mut HashSet<Job>) -> Result<()> {
     let config = Config::load(host)?;
     // Nothing that lies around keeps a VM from its disc.
     if let Err(error) = sweep::tidy(host, &config) {
@@ -76,12 +79,19 @@ fn drain_all(host: &Host, log: &mut Log, given_up: &mut HashSet<Job>) -> Result<
         drivers.push(config.driver(host));
     }
     // One that cannot be reached keeps nobody else waiting.
-    drivers.into_iter().map(|driver| drain(host, &config, driver, log, given_up)).fold(Ok(()), Result::and)
+    drivers.into_iter().map(|driver| drain(host, composers, &config, driver, log, given_up)).fold(Ok(()), Result::and)
 }
 
 /// Does the jobs of one driver until none is left but those that were given up, through restarts of the daemon.
-fn drain(host: &Host, config: &Config, driver: Driver, log: &mut Log, given_up: &mut HashSet<Job>) -> Result<()> {
-    let mut coordinator = Coordinator::new(Ledger { host, log, given_up }, config, driver);
+fn drain(
+    host: &Host,
+    composers: &Arc<Composers>,
+    config: &Config,
+    driver: Driver,
+    log: &mut Log,
+    given_up: &mut HashSet<Job>,
+) -> Result<()> {
+    let mut coordinator = Coordinator::new(Ledger { host, log, given_up }, composers.clone(), config, driver);
     let mut lost: Option<Instant> = None;
     loop {
         let libvirt = match (connect(host, config.uri_of(driver)), lost) {
@@ -92,8 +102,9 @@ fn drain(host: &Host, config: &Config, driver: Driver, log: &mut Log, given_up: 
             }
             (Err(error), _) => return Err(error),
         };
-        match coordinator.session(&libvirt)? {
+        match coordinator.session(&Arc::new(libvirt))? {
             Session::Finished => return Ok(()),
+            Session::Stuck => bail!("an attempt does not end"),
             Session::Lost => {
                 coordinator.ledger.log.warning("delivering: the connection to libvirt was lost; trying again");
                 lost = Some(Instant::now());

@@ -25,6 +25,12 @@ pub(crate) enum Outcome {
     Failed(String),
 }
 
+impl Outcome {
+    pub(crate) fn hopeless(error: anyhow::Error) -> Outcome {
+        Outcome::Hopeless(format!("{error:#}"))
+    }
+}
+
 impl From<Trouble> for Outcome {
     fn from(trouble: Trouble) -> Outcome {
         match trouble {

@@ -103,11 +103,13 @@ pub(super) struct Schedule<J> {
     entries: HashMap<Uuid, Entry<J>>,
     /// How long a guest may hold its old disc; for ever without.
     pub grace: Option<Duration>,
+    /// How long an attempt may take.
+    longest: Duration,
 }
 
 impl<J: Clone + PartialEq> Schedule<J> {
-    pub(super) fn new(grace: Option<Duration>) -> Schedule<J> {
-        Schedule { entries: HashMap::new(), grace }
+    pub(super) fn new(grace: Option<Duration>, longest: Duration) -> Schedule<J> {
+        Schedule { entries: HashMap::new(), grace, longest }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -130,6 +132,13 @@ impl<J: Clone + PartialEq> Schedule<J> {
             Step::Waiting | Step::InWork(_) => None,
         };
         self.entries.values().filter_map(from).min()
+    }
+
+    /// A job at which a worker has been for longer than an attempt may take.
+    pub(super) fn stuck(&self, now: Instant) -> Option<&J> {
+        let is_stuck =
+            |entry: &&Entry<J>| matches!(entry.step, Step::InWork(then) if now.duration_since(then) >= self.longest);
+        self.entries.values().find(is_stuck).map(|entry| &entry.order.job)
     }
 
     /// The connection was lost: whoever was at work has ended, and all is looked at again.
@@ -274,7 +283,7 @@ mod tests {
     /// A schedule with one job, and the VM's name in it.
     fn with_job(grace: Option<Duration>) -> (Schedule<&'static str>, Uuid, Instant) {
         let uuid: Uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
-        let mut schedule = Schedule::new(grace);
+        let mut schedule = Schedule::new(grace, 100 * S);
         let now = Instant::now();
         let order = Order { uuid: uuid.clone(), job: "a", force: false, may_come: true };
         assert_eq!(schedule.on(now, &uuid, Event::Job(order)), None);
@@ -309,6 +318,15 @@ mod tests {
         let done = Event::Ended("a", Outcome::Done("so".to_owned()));
         assert_eq!(schedule.on(now, &uuid, done), Some(Action::Done("a", "so".to_owned())));
         assert!(schedule.is_empty());
+    }
+
+    #[test]
+    fn an_attempt_that_does_not_come_back_is_known_and_waiting_is_none() {
+        let (mut schedule, uuid, now) = with_job(None);
+        assert_eq!(schedule.stuck(now + 500 * S), None, "nobody is at it");
+        schedule.on(now, &uuid, Event::Found(Presence::Running));
+        schedule.due(now + S);
+        assert_eq!((schedule.stuck(now + 100 * S), schedule.stuck(now + 101 * S)), (None, Some(&"a")));
     }
 
     #[test]

@@ -3,18 +3,19 @@
 //!
 //! The daemon has some twenty threads for all its clients; no call of ours is parked there while a VM arrives.
 
-use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use super::attempt::Attempts;
 use super::ledger::Ledger;
+use super::maker::Maker;
 use super::outcome::Outcome;
 use super::schedule::{Action, Event, Order, Presence, Schedule};
-use super::workers::{Message, Task, work};
+use super::workers::{Message, Workers};
+use crate::composer::Composers;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
@@ -27,11 +28,15 @@ use crate::libvirt::domain::Situation;
 use crate::libvirt::saved;
 use crate::libvirt::trouble::Trouble;
 
-/// Attempts at the same time. libvirtd serves a client five calls at once; one is left for looking.
-const WORKERS: usize = 4;
-
 /// Between two looks at everything, in case an event was missed.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// An attempt takes some seconds at most, besides the time of programs: as many as this may take all of theirs.
+const ATTEMPT: Duration = Duration::from_secs(120);
+const PROGRAMS: u32 = 16;
+
+/// So long attempts that have been begun are waited for, once the connection is lost or one of them hangs.
+const COME_BACK: Duration = Duration::from_secs(30);
 
 /// An arrival that has not even begun after so many seconds never will.
 const NEVER_CAME: u64 = 30;
@@ -40,11 +45,14 @@ const NEVER_CAME: u64 = 30;
 pub(super) enum Session {
     Finished,
     Lost,
+    /// An attempt has not come back: what this process is held by, another one may not be.
+    Stuck,
 }
 
 /// All jobs of this helper for the VMs of one driver, through all its connections.
 pub(super) struct Coordinator<'a> {
     pub(super) ledger: Ledger<'a>,
+    composers: Arc<Composers>,
     driver: Driver,
     /// How long a guest may hold its old disc; follows the configuration.
     force_after: ForceAfter,
@@ -52,13 +60,19 @@ pub(super) struct Coordinator<'a> {
 }
 
 impl<'a> Coordinator<'a> {
-    pub(super) fn new(ledger: Ledger<'a>, config: &Config, driver: Driver) -> Coordinator<'a> {
+    pub(super) fn new(
+        ledger: Ledger<'a>,
+        composers: Arc<Composers>,
+        config: &Config,
+        driver: Driver,
+    ) -> Coordinator<'a> {
         let force_after = config.force_after;
-        Coordinator { ledger, driver, force_after, schedule: Schedule::new(force_after.grace()) }
+        let longest = ATTEMPT + PROGRAMS * config.limits.program_time;
+        Coordinator { ledger, composers, driver, force_after, schedule: Schedule::new(force_after.grace(), longest) }
     }
 
     /// Works with one connection until every job is done or given up, or the connection is lost.
-    pub(super) fn session(&mut self, libvirt: &Libvirt) -> Result<Session> {
+    pub(super) fn session(&mut self, libvirt: &Arc<Libvirt>) -> Result<Session> {
         let (to_us, messages) = channel();
         // Register for events first and look second, so that nothing happens in between unseen.
         let happened = to_us.clone();
@@ -72,19 +86,16 @@ impl<'a> Coordinator<'a> {
                 ));
             }
         }
-        let attempts = Attempts { host: self.ledger.host, libvirt };
-        let (tasks, queue) = channel();
-        let queue = Mutex::new(queue);
-        let ended = thread::scope(|scope| {
-            for _ in 0..WORKERS {
-                let (queue, to_us) = (&queue, to_us.clone());
-                scope.spawn(move || work(attempts, queue, &to_us));
-            }
-            let ended = self.coordinate(libvirt, &messages, &tasks);
-            // With no more tasks to come, the workers end after the one that they are at.
-            drop(tasks);
-            ended
-        });
+        let (host, connection, composers) = (self.ledger.host.clone(), libvirt.clone(), self.composers.clone());
+        let attempt = move |job: &Job, force| {
+            let maker = Maker { host: &host, composers: &composers };
+            Attempts { host: &host, libvirt: &connection, maker }.attempt(job, force)
+        };
+        let workers = Workers::start(attempt, &to_us);
+        let mut ended = self.coordinate(libvirt, &messages, &workers);
+        if !workers.end(COME_BACK) {
+            ended = ended.map(|_| Session::Stuck);
+        }
         // What the workers ended after the connection was lost counts as well.
         while let Ok(message) = messages.try_recv() {
             if let Message::Ended(job, outcome) = message {
@@ -95,7 +106,7 @@ impl<'a> Coordinator<'a> {
         ended
     }
 
-    fn coordinate(&mut self, libvirt: &Libvirt, messages: &Receiver<Message>, tasks: &Sender<Task>) -> Result<Session> {
+    fn coordinate(&mut self, libvirt: &Libvirt, messages: &Receiver<Message>, workers: &Workers) -> Result<Session> {
         let mut next_look = Instant::now();
         loop {
             if Instant::now() >= next_look {
@@ -106,9 +117,12 @@ impl<'a> Coordinator<'a> {
             }
             for action in self.schedule.due(Instant::now()) {
                 if let Action::Attempt { job, force } = action {
-                    // The workers live as long as the session.
-                    let _nobody_there = tasks.send(Task { job, force });
+                    workers.hand_out(job, force);
                 }
+            }
+            if let Some(job) = self.schedule.stuck(Instant::now()) {
+                self.ledger.stuck(job);
+                return Ok(Session::Stuck);
             }
             if self.schedule.is_empty() {
                 self.sweep(libvirt)?;

@@ -1,26 +1,73 @@
-//! The helper's workers: each makes one attempt after the other, as the coordinator hands them out.
+//! The helper's workers: each makes one attempt after the other, as the coordinator hands them out. An attempt that panics is
+//! one job's trouble; one that never comes back is left behind.
 
-use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, Sender};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use super::attempt::Attempts;
 use super::outcome::Outcome;
 use crate::context::uuid::Uuid;
 use crate::host::vm::job::Job;
+
+/// Attempts at the same time. libvirtd serves a client five calls at once; one is left for looking.
+const WORKERS: usize = 4;
+
+/// Between two looks whether a worker has ended.
+const PAUSE: Duration = Duration::from_millis(1);
 
 pub(super) enum Message {
     Happened(Uuid),
     Ended(Job, Outcome),
 }
 
-pub(super) struct Task {
-    pub job: Job,
+struct Task {
+    job: Job,
     /// Whether the guest is made to let go of the old disc.
-    pub force: bool,
+    force: bool,
 }
 
-/// A worker: attempts until there are no more tasks, or the daemon is gone.
-pub(super) fn work(attempts: Attempts, queue: &Mutex<Receiver<Task>>, reports: &Sender<Message>) {
+pub(super) struct Workers {
+    tasks: Sender<Task>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Workers that `attempt` jobs, and tell what came of each.
+    pub(super) fn start(
+        attempt: impl Fn(&Job, bool) -> Outcome + Clone + Send + 'static,
+        reports: &Sender<Message>,
+    ) -> Workers {
+        let (tasks, queue) = channel();
+        let queue = Arc::new(Mutex::new(queue));
+        let worker = |_| {
+            let (attempt, queue, reports) = (attempt.clone(), queue.clone(), reports.clone());
+            thread::spawn(move || work(attempt, &queue, &reports))
+        };
+        Workers { tasks, threads: (0..WORKERS).map(worker).collect() }
+    }
+
+    pub(super) fn hand_out(&self, job: Job, force: bool) {
+        // The workers live as long as this.
+        let _nobody_there = self.tasks.send(Task { job, force });
+    }
+
+    /// Lets the workers end after the attempts that they are at; false when one is still at it after `patience`.
+    pub(super) fn end(self, patience: Duration) -> bool {
+        drop(self.tasks);
+        let end = Instant::now() + patience;
+        let at_work = |threads: &[JoinHandle<()>]| threads.iter().any(|thread| !thread.is_finished());
+        while at_work(&self.threads) && Instant::now() < end {
+            thread::sleep(PAUSE);
+        }
+        !at_work(&self.threads)
+    }
+}
+
+/// A worker: attempts until there are no more tasks.
+fn work(attempt: impl Fn(&Job, bool) -> Outcome, queue: &Mutex<Receiver<Task>>, reports: &Sender<Message>) {
     loop {
         // One worker waits for a task while the others wait for their turn.
         let task = match queue.lock() {
@@ -28,9 +75,54 @@ pub(super) fn work(attempts: Attempts, queue: &Mutex<Receiver<Task>>, reports: &
             Err(_) => return,
         };
         let Ok(Task { job, force }) = task else { return };
-        let outcome = attempts.attempt(&job, force);
+        let outcome = catch_unwind(AssertUnwindSafe(|| attempt(&job, force))).unwrap_or_else(|panic| panicked(&*panic));
         if reports.send(Message::Ended(job, outcome)).is_err() {
             return;
         }
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Outcome {
+    let message = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    Outcome::Hopeless(format!("a fault in virt-recontext: {}; please report it", message.unwrap_or("it panicked")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::disc::marker::Reason;
+
+    fn job(name: &str) -> Job {
+        Job::new("6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap(), name, Reason::Refresh, false)
+    }
+
+    #[test]
+    fn an_attempt_that_panics_or_hangs_is_one_jobs_trouble() {
+        let (hold, held) = channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let attempt = move |job: &Job, _| match job.name.as_str() {
+            "panics" => panic!("index out of bounds"),
+            "hangs" => Outcome::Busy(format!("{:?}", held.lock().unwrap().recv())),
+            _ => Outcome::Unchanged,
+        };
+        let (to_us, messages) = channel();
+        let workers = Workers::start(attempt, &to_us);
+        workers.hand_out(job("hangs"), false);
+        (0..2 * WORKERS).for_each(|_| workers.hand_out(job("panics"), false));
+        (0..2 * WORKERS).for_each(|_| workers.hand_out(job("fine"), false));
+        let (mut fine, mut panicked) = (0, 0);
+        for _ in 0..4 * WORKERS {
+            match messages.recv_timeout(Duration::from_secs(60)).unwrap() {
+                Message::Ended(job, Outcome::Unchanged) if job.name == "fine" => fine += 1,
+                Message::Ended(job, Outcome::Hopeless(message)) if job.name == "panics" => {
+                    assert!(message.contains("index out of bounds"), "{message}");
+                    panicked += 1;
+                }
+                _ => panic!("not what was attempted"),
+            }
+        }
+        assert_eq!((fine, panicked), (2 * WORKERS, 2 * WORKERS));
+        assert!(!workers.end(Duration::from_millis(20)), "one hangs");
+        drop(hold);
     }
 }

@@ -2,17 +2,19 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 
 use super::jobs::{SOON, helper_is_at_work};
 use super::report::{Check, Report};
 use super::survey::Vm;
+use crate::composer::{Answer, Composers, Fault, Order};
 use crate::context::domain::Domain;
 use crate::context::domain::driver::MediaChange;
 use crate::context::domain::request::Request;
 use crate::context::moment::Moment;
 use crate::host::config::Config;
-use crate::host::disc::{Layers, next_edition};
+use crate::host::disc::first_edition;
+use crate::host::gather::gather;
 use crate::host::paths::Host;
 use crate::host::programs::run::Runner;
 use crate::host::vm::image;
@@ -20,9 +22,10 @@ use crate::host::vm::state::{Progress, State};
 use crate::libvirt::domain::Situation;
 
 pub(super) fn check_all(host: &Host, config: &Config, vms: &[Vm], report: &mut Report) {
+    let composers = Composers::new();
     let mut taking_part = 0;
     for vm in vms {
-        let look = Look { host, config, vm };
+        let look = Look { host, config, vm, composers: &composers };
         taking_part += usize::from(look.at(&mut report.vm(&vm.name)));
     }
     if taking_part == 0 {
@@ -53,6 +56,7 @@ struct Look<'a> {
     host: &'a Host,
     config: &'a Config,
     vm: &'a Vm,
+    composers: &'a Composers,
 }
 
 impl Look<'_> {
@@ -101,7 +105,7 @@ impl Look<'_> {
         if let Some(later) = later {
             self.drive(later, When::NextStart, check);
         }
-        self.content(domain, &request, check);
+        self.content(domain, check);
         if check.is_clean() {
             check.good(self.all_well(domain, &request));
         }
@@ -224,8 +228,8 @@ impl Look<'_> {
         }
     }
 
-    fn content(&self, domain: &Domain, request: &Request, check: &mut Check) {
-        match make(self.host, self.config, domain, request) {
+    fn content(&self, domain: &Domain, check: &mut Check) {
+        match compose(self, domain) {
             Ok(warnings) => {
                 for warning in &warnings {
                     check.warning(warning, "fix that program");
@@ -253,10 +257,14 @@ impl Look<'_> {
     }
 }
 
-/// Makes the disc in memory; gives what went wrong with programs and was got over.
-fn make(host: &Host, config: &Config, domain: &Domain, request: &Request) -> Result<Vec<String>> {
-    let mut programs = Runner::new(host, &domain.name, &domain.uuid, &config.limits)?;
-    let image = Layers::none(host, config, domain, request).read(&mut programs)?.image(next_edition())?;
-    ensure!(image.len() > 0, "the disc would be empty");
-    Ok(programs.warnings().to_vec())
+/// Has the disc composed; gives what went wrong with programs and was got over.
+fn compose(look: &Look, domain: &Domain) -> Result<Vec<String>> {
+    let mut programs = Runner::new(look.host, &domain.name, &domain.uuid, &look.config.limits)?;
+    gather(look.host, domain, &mut programs)?;
+    let (results, warnings) = programs.end();
+    let order = Order { new: Some((first_edition(), None)), ..Order::of(domain, results) };
+    match look.composers.compose(&order) {
+        Ok(Answer::Impossible(message)) | Err(Fault::Order(message) | Fault::Composer(message)) => bail!(message),
+        Ok(Answer::Same | Answer::Differs | Answer::Made(_)) => Ok(warnings),
+    }
 }

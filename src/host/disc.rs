@@ -4,19 +4,19 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::clock;
 use super::config::Config;
 use super::identity;
 use super::layers;
 use super::paths::Host;
 use super::programs::ProgramFacts;
-use super::vm::state::State;
-use super::vm::{Disc, Vm, image};
+use super::vm::image::New;
+use super::vm::state::next_edition;
+use super::vm::{Disc, Vm};
 use crate::context::disc::compose::compose;
 use crate::context::disc::files::Files;
 use crate::context::disc::format::Format;
 use crate::context::disc::layer::Layer;
-use crate::context::disc::marker::{Edition, Generation, Occasion, Reason};
+use crate::context::disc::marker::{Edition, Occasion, Reason};
 use crate::context::domain::Domain;
 use crate::context::domain::request::Request;
 use crate::context::iso9660::Image;
@@ -66,15 +66,8 @@ impl<'a> Layers<'a> {
     /// Makes a new disc at `path`. If it cannot be made, what was there is still there.
     pub fn make<'p>(&self, vm: &Vm, path: &'p Path, reason: Reason) -> Result<Disc<'p>> {
         let edition = vm.next_edition(reason)?;
-        vm.publish(self.config, path, edition, &self.image(edition)?)
-    }
-
-    /// Whether a disc made now would have the same content as the newest one, which still lies at `path`. Made anew with
-    /// the number and reason of that one, it would be the same to the byte.
-    pub fn are_on(&self, vm: &Vm, path: &Path) -> Result<bool> {
-        let Some(state) = State::of(self.host, vm.uuid())? else { return Ok(false) };
-        let Some(edition) = state.edition.filter(|_| state.image.as_deref() == Some(path)) else { return Ok(false) };
-        image::holds(self.host, path, &self.image(edition)?)
+        let new = New::with(self.host, path, &self.image(edition)?)?;
+        vm.publish(self.config, path, edition, new)
     }
 
     fn format(&self) -> Format {
@@ -83,6 +76,6 @@ impl<'a> Layers<'a> {
 }
 
 /// The edition of a disc that is only looked at.
-pub fn next_edition() -> Edition {
-    Edition { generation: Generation::next(None, clock::now()), reason: Reason::Refresh }
+pub fn first_edition() -> Edition {
+    next_edition(None, Reason::Refresh)
 }

@@ -114,18 +114,28 @@ pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<()> {
 /// # Errors
 /// When `write` fails or the file cannot be made; `path` is as it was then, and nothing is left beside it.
 pub(crate) fn replace(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> Result<()>) -> Result<File> {
+    let mut new = beside(path)?;
+    write(new.as_file_mut()).with_context(|| format!("writing {}", path.display()))?;
+    put(new, path, mode)
+}
+
+/// A new file beside `path`, for root alone; removed with this value, unless it has been put in the place of `path`.
+pub(super) fn beside(path: &Path) -> Result<NamedTempFile> {
     let dir = path.parent().unwrap_or(Path::new("/"));
-    let written = || -> Result<File> {
-        let mut new: NamedTempFile =
-            tempfile::Builder::new().prefix(NEW).permissions(Permissions::from_mode(0o600)).tempfile_in(dir)?;
-        write(new.as_file_mut())?;
+    let new = tempfile::Builder::new().prefix(NEW).permissions(Permissions::from_mode(0o600)).tempfile_in(dir);
+    new.with_context(|| format!("writing {}", path.display()))
+}
+
+/// Puts `new` in the place of `path`.
+pub(super) fn put(new: NamedTempFile, path: &Path, mode: u32) -> Result<File> {
+    let put = || -> Result<File> {
         let mode = Permissions::from_mode(mode);
         if new.as_file().metadata()?.permissions().mode() & 0o7777 != mode.mode() {
             new.as_file().set_permissions(mode)?;
         }
         Ok(new.persist(path)?)
     };
-    written().with_context(|| format!("writing {}", path.display()))
+    put().with_context(|| format!("writing {}", path.display()))
 }
 
 /// Removes from `dir` what writers left that were killed.

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fs::{self, DirEntry, FileType};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -29,13 +29,33 @@ pub(crate) fn read(
     uuid: &Uuid,
     programs: &mut dyn ProgramFacts,
 ) -> Result<Vec<Layer>> {
+    let mut reading = Reading { bytes_left: limits.disc_size, files_left: limits.files, limits, programs };
+    dirs(host, name, uuid)?.map(|dir| reading.layer(&dir)).collect()
+}
+
+/// The executables in `facts.d` that give facts for the VM.
+#[cfg(feature = "libvirt")]
+pub(crate) fn programs(host: &Host, name: &str, uuid: &Uuid) -> Result<Vec<PathBuf>> {
+    let mut programs = Vec::new();
+    for dir in dirs(host, name, uuid)? {
+        let facts_dir = dir.join("facts.d");
+        for (name, _) in entries(&facts_dir)? {
+            let path = facts_dir.join(name);
+            if parser(&path).is_none() && is_program(&path)? {
+                programs.push(path);
+            }
+        }
+    }
+    Ok(programs)
+}
+
+/// Where the layers of this host for the VM lie, as far as they are there.
+fn dirs(host: &Host, name: &str, uuid: &Uuid) -> Result<impl Iterator<Item = PathBuf>> {
     let domains = host.config_dir().join("domains");
     // libvirt refuses such names; a path is made of it, so it is checked all the same.
     let plain = !name.contains('/') && !matches!(name, "" | "." | "..");
     let dirs = [Some(host.config_dir()), plain.then(|| domains.join(name)), Some(domains.join(uuid.to_string()))];
-    let dirs = dirs.into_iter().flatten().take(if check_dir(&domains)? { 3 } else { 1 });
-    let mut reading = Reading { bytes_left: limits.disc_size, files_left: limits.files, limits, programs };
-    dirs.map(|dir| reading.layer(&dir)).collect()
+    Ok(dirs.into_iter().flatten().take(if check_dir(&domains)? { 3 } else { 1 }))
 }
 
 /// What may still be read.
@@ -62,11 +82,9 @@ impl Reading<'_> {
     }
 
     fn facts(&mut self, path: &Path) -> Result<Facts> {
-        let parse = match path.extension().and_then(|end| end.to_str()) {
-            Some("toml") => facts::from_toml,
-            Some("json") => facts::from_json,
-            _ if is_program(path)? => return self.programs.facts_of(path),
-            _ => bail!("{}: facts are in *.toml, *.json, or what an executable prints", path.display()),
+        let Some(parse) = parser(path) else {
+            let said = "facts are in *.toml, *.json, or what an executable prints";
+            return if is_program(path)? { self.programs.facts_of(path) } else { bail!("{}: {said}", path.display()) };
         };
         parse(&file::read_trusted_text(path)?).with_context(|| format!("reading {}", path.display()))
     }
@@ -102,6 +120,15 @@ impl Reading<'_> {
         self.bytes_left -= bytes.len() as u64;
         // The disc is read-only, so write permission on it would only mislead.
         Ok((bytes, u16::try_from(mode & 0o555).unwrap_or(0o444)))
+    }
+}
+
+/// What reads the facts in a file of this name, if they are written in it.
+fn parser(path: &Path) -> Option<fn(&str) -> Result<Facts>> {
+    match path.extension()?.to_str()? {
+        "toml" => Some(facts::from_toml),
+        "json" => Some(facts::from_json),
+        _ => None,
     }
 }
 

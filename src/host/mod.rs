@@ -5,6 +5,8 @@ pub(crate) mod clock;
 pub mod config;
 pub(crate) mod disc;
 pub(crate) mod file;
+#[cfg(feature = "libvirt")]
+pub(crate) mod gather;
 pub(crate) mod identity;
 pub(crate) mod layers;
 pub(crate) mod log;

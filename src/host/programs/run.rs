@@ -34,10 +34,14 @@ impl<'a> Runner<'a> {
         Ok(Runner { name, uuid, limits, results: Results::of(host, uuid)?, warnings: Vec::new() })
     }
 
-    /// Writes the results down for the hook, as those of `vm`; gives what went wrong, and what is used instead.
-    pub(crate) fn remember(self, vm: &Vm) -> Result<Vec<String>> {
-        vm.remember(&self.results)?;
-        Ok(self.warnings)
+    /// Writes the results down for the hook, as those of `vm`.
+    pub(crate) fn remember(&self, vm: &Vm) -> Result<()> {
+        vm.remember(&self.results)
+    }
+
+    /// The last good results, and what went wrong.
+    pub(crate) fn end(self) -> (Results, Vec<String>) {
+        (self.results, self.warnings)
     }
 
     /// What went wrong, and what is used instead.

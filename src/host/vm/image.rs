@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 use crate::context::domain::image_name;
 use crate::context::iso9660::Image;
@@ -67,22 +68,52 @@ pub(crate) fn exists(host: &Host, path: &Path) -> bool {
     host.under_root(path).is_file()
 }
 
-/// Puts a new image in the place of `path`. A QEMU that has the old one open keeps it until its medium is changed.
+/// A new image beside its place. It is removed with this value, unless it has been published.
+#[derive(Debug)]
+pub(crate) struct New {
+    file: NamedTempFile,
+    place: PathBuf,
+}
+
+impl New {
+    /// An empty one, for the place `path`.
+    pub(crate) fn begin(host: &Host, path: &Path) -> Result<New> {
+        let place = host.under_root(path);
+        file::make_dir(place.parent().unwrap_or(Path::new("/")), DIR_MODE)?;
+        Ok(New { file: file::beside(&place)?, place })
+    }
+
+    /// One with this image.
+    pub(crate) fn with(host: &Host, path: &Path, image: &Image) -> Result<New> {
+        let mut new = New::begin(host, path)?;
+        write(image, new.file.as_file_mut()).with_context(|| format!("writing {}", new.place.display()))?;
+        Ok(new)
+    }
+
+    /// Where it really lies now.
+    #[cfg(feature = "libvirt")]
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+}
+
+/// Writes an image; its padding is a hole.
+pub(crate) fn write(image: &Image, file: &mut fs::File) -> Result<()> {
+    image.write_to(file)?;
+    Ok(file.set_len(image.len())?)
+}
+
+/// Puts a new image in its place. A QEMU that has the old one open keeps it until its medium is changed.
 ///
 /// # Errors
-/// When it cannot be written; the old image is still there then.
-pub(super) fn publish(host: &Host, config: &Config, path: &Path, image: &Image) -> Result<Identity> {
-    let real = host.under_root(path);
-    file::make_dir(real.parent().unwrap_or(Path::new("/")), DIR_MODE)?;
-    let file = file::replace(&real, config.image_mode, |file| {
-        image.write_to(file)?;
-        // The padding is a hole.
-        file.set_len(image.len())?;
-        if config.image_owner.or(config.image_group).is_some() {
-            fchown(&*file, config.image_owner, config.image_group).context("setting its owner")?;
-        }
-        Ok(())
-    })?;
+/// When it cannot be put there; the old image is still there then.
+pub(super) fn publish(config: &Config, new: New) -> Result<Identity> {
+    let New { file, place: real } = new;
+    if config.image_owner.or(config.image_group).is_some() {
+        let owned = fchown(file.as_file(), config.image_owner, config.image_group);
+        owned.with_context(|| format!("setting the owner of {}", real.display()))?;
+    }
+    let file = file::put(file, &real, config.image_mode)?;
     let metadata = file.metadata().with_context(|| format!("looking at {}", real.display()))?;
     Ok(Identity::from(&metadata))
 }

@@ -17,13 +17,11 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use self::image::Kept;
+use self::image::{Kept, New};
 use self::job::Job;
 use self::results::Results;
 use self::state::State;
-use crate::context::disc::marker::{Edition, Generation, Reason};
-use crate::context::iso9660::Image;
-use crate::host::clock;
+use crate::context::disc::marker::{Edition, Reason};
 use crate::host::config::Config;
 use crate::host::file;
 
@@ -45,22 +43,16 @@ impl Vm<'_> {
 
     /// The edition of a disc that is made now for `reason`.
     pub fn next_edition(&self, reason: Reason) -> Result<Edition> {
-        let last = State::known(self.host, self.uuid())?.and_then(|state| state.edition);
-        Ok(Edition { generation: Generation::next(last.map(|last| last.generation), clock::now()), reason })
+        Ok(state::next_edition(State::known(self.host, self.uuid())?.as_ref(), reason))
     }
 
-    /// Puts a new image in the place of `path`. A QEMU that has the old one open keeps it until its medium is changed.
+    /// Puts a new image, which is meant for the place `path`, there. A QEMU that has the old one open keeps it until its medium
+    /// is changed.
     ///
     /// # Errors
-    /// When it cannot be written; the old image is still there then.
-    pub(crate) fn publish<'p>(
-        &self,
-        config: &Config,
-        path: &'p Path,
-        edition: Edition,
-        image: &Image,
-    ) -> Result<Disc<'p>> {
-        Ok(Disc { edition, path, identity: image::publish(self.host, config, path, image)? })
+    /// When it cannot be put there; the old image is still there then.
+    pub(crate) fn publish<'p>(&self, config: &Config, path: &'p Path, edition: Edition, new: New) -> Result<Disc<'p>> {
+        Ok(Disc { edition, path, identity: image::publish(config, new)? })
     }
 
     /// Keeps the newest disc, with what is known of it, while a new one takes its place; `None` when it is not there. Where

@@ -1,7 +1,7 @@
 //! What became of a VM's disc on this host: written by the hook and the helper, shown by `status`. It changes by the steps
 //! that are named here, and in no other way.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::held::Disc;
 use super::image::Identity;
 use super::record;
-use crate::context::disc::marker::{Edition, Reason};
+use crate::context::disc::marker::{Edition, Generation, Reason};
 use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
 use crate::host::clock;
@@ -96,6 +96,12 @@ impl<'a> About<'a> {
     }
 }
 
+/// The edition of a disc that is made now for `reason`, after the one that `last` knows.
+pub(crate) fn next_edition(last: Option<&State>, reason: Reason) -> Edition {
+    let last = last.and_then(|state| state.edition).map(|edition| edition.generation);
+    Edition { generation: Generation::next(last, clock::now()), reason }
+}
+
 impl State {
     /// The VM's state; `None` when it has ended here, there is none, or its file is damaged (the next disc writes it anew).
     pub fn of(host: &Host, uuid: &Uuid) -> Result<Option<State>> {
@@ -120,6 +126,11 @@ impl State {
         }
         states.sort_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
         Ok(states)
+    }
+
+    /// The newest disc of a VM that has not ended here, if it lies at `path`.
+    pub(crate) fn disc_at(&self, path: &Path) -> Option<(Edition, PathBuf)> {
+        self.edition.zip(self.image.clone()).filter(|(_, image)| !self.left && image == path)
     }
 
     /// How long ago it was written, in seconds; 0 when the clock was set back.

@@ -1,0 +1,16 @@
+//! Composes discs in a process of its own, so that what one VM brings along, or one file of the host, can cost that VM its
+//! disc and nobody anything else: not the time, the memory or the life of whoever asks.
+//!
+//! A composer is this very program, started afresh: without threads, without a connection to libvirt, and with limits on its
+//! memory and on its processor time for each disc. It composes one disc after another ([`serve`]). One that goes beyond a
+//! limit, dies or does not answer ends with that disc, and another takes its place ([`pool`]).
+
+mod order;
+mod pool;
+mod process;
+mod serve;
+
+pub(crate) use self::order::{Answer, Order};
+pub(crate) use self::pool::Composers;
+pub(crate) use self::process::Fault;
+pub(crate) use self::serve::serve;

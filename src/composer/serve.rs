@@ -1,0 +1,76 @@
+//! The composer itself: it reads orders from its stdin, a socket, and answers there.
+
+use std::fs::{OpenOptions, read_to_string};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+use anyhow::{Context, Result};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
+
+use super::order::{Answer, Order, receive, send};
+use crate::context::domain::Domain;
+use crate::host::child::limit_memory;
+use crate::host::config::Config;
+use crate::host::disc::Layers;
+use crate::host::paths::Host;
+use crate::host::vm::image;
+
+/// Memory for a disc besides its files and its image, in bytes; as much as the hook has.
+const MEMORY: u64 = 128 << 20;
+
+/// Time of a processor for one composition, in seconds.
+pub(super) const PROCESSOR: u64 = 2;
+
+/// Composes what is ordered, until nobody is there to order any more.
+pub(crate) fn serve(host: &Host) -> Result<()> {
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned().context("taking the socket for orders")?;
+    let mut socket = UnixStream::from(stdin);
+    // The libraries' code counts as well.
+    let begin = address_space();
+    while let Some(order) = receive::<Order>(&mut socket).context("reading an order")? {
+        let answer = compose(host, begin, order).unwrap_or_else(|error| Answer::Impossible(format!("{error:#}")));
+        send(&mut socket, &answer).context("answering")?;
+    }
+    Ok(())
+}
+
+fn compose(host: &Host, begin: u64, order: Order) -> Result<Answer> {
+    let config = Config::load(host)?;
+    limit_memory(begin.saturating_add(MEMORY).saturating_add(config.limits.disc_size.saturating_mul(2)))?;
+    limit_processor()?;
+    let Order { xml, mut results, newest, new } = order;
+    let domain = Domain::read(&xml)?;
+    let request = domain.request()?.cloned().unwrap_or_default();
+    let layers = Layers::none(host, &config, &domain, &request).read(&mut results)?;
+    if let Some((edition, path)) = newest
+        && image::holds(host, &path, &layers.image(edition)?)?
+    {
+        return Ok(Answer::Same);
+    }
+    let Some((edition, file)) = new else { return Ok(Answer::Differs) };
+    limit_processor()?;
+    let image = layers.image(edition)?;
+    if let Some(path) = file {
+        let written = OpenOptions::new().write(true).open(&path).map_err(Into::into);
+        written
+            .and_then(|mut file| image::write(&image, &mut file))
+            .with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(Answer::Made(image.len()))
+}
+
+/// The address space of this process, in bytes.
+fn address_space() -> u64 {
+    let pages = || read_to_string("/proc/self/statm").ok()?.split(' ').next()?.parse::<u64>().ok();
+    pages().map_or(1 << 30, |pages| pages.saturating_mul(4096))
+}
+
+/// Lets this process be killed when what it does from now on takes too much of a processor's time.
+fn limit_processor() -> Result<()> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+    let used = usage.user_time().tv_sec() + usage.system_time().tv_sec();
+    let (_, hard) = getrlimit(Resource::RLIMIT_CPU)?;
+    // Of the second that has begun a part is used.
+    let soft = u64::try_from(used).unwrap_or_default() + 1 + PROCESSOR;
+    Ok(setrlimit(Resource::RLIMIT_CPU, soft.min(hard), hard)?)
+}

@@ -1,0 +1,141 @@
+//! Makes a running VM's disc, where its content would not be the same: programs are run, a composer composes, and the VM is
+//! held only for the moment in which the new image takes the place of the old.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::last_good::LastGood;
+use super::outcome::Outcome;
+use super::phases::Phases;
+use crate::composer::{Answer, Composers, Fault, Order};
+use crate::context::disc::marker::Edition;
+use crate::context::domain::Domain;
+use crate::context::domain::drive::Drive;
+use crate::context::domain::driver::MediaChange;
+use crate::host::config::Config;
+use crate::host::gather::gather;
+use crate::host::paths::Host;
+use crate::host::programs::run::Runner;
+use crate::host::vm::Vm;
+use crate::host::vm::image::New;
+use crate::host::vm::job::Job;
+use crate::host::vm::state::{About, State, next_edition};
+
+/// Discs that are made in vain because somebody else makes one at the same time, before that is told.
+const TRIES: u32 = 5;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Maker<'a> {
+    pub host: &'a Host,
+    pub composers: &'a Composers,
+}
+
+/// What bringing a disc up to date came to.
+pub(super) struct UpToDate {
+    pub rebuilt: bool,
+    /// The disc before, where it may be needed.
+    pub last: Option<Box<LastGood>>,
+    /// What went wrong with programs, and what is used instead.
+    pub warnings: Vec<String>,
+    pub phases: Phases,
+}
+
+enum Published {
+    /// The new disc lies in its place, after this one where that may be needed.
+    After(Option<Box<LastGood>>),
+    /// Another disc had been made meanwhile; the new one is of no use.
+    InVain,
+}
+
+impl Maker<'_> {
+    /// Makes the disc anew if its content is not what it would be now.
+    pub(super) fn bring_up_to_date(
+        &self,
+        config: &Config,
+        job: &Job,
+        domain: &Domain,
+        (drive, path): (&Drive, &str),
+    ) -> Result<UpToDate, Outcome> {
+        let mut phases = Phases::begin();
+        let path = Path::new(path);
+        let (mut order, warnings) = self.order(config, domain)?;
+        phases.end("gather");
+        for _ in 0..TRIES {
+            let known = State::known(self.host, &domain.uuid).map_err(Outcome::hopeless)?;
+            let edition = next_edition(known.as_ref(), job.reason);
+            let new = New::begin(self.host, path).map_err(Outcome::hopeless)?;
+            order.newest = known.as_ref().and_then(|state| state.disc_at(path));
+            order.new = Some((edition, Some(new.path().to_owned())));
+            if self.compose(&order)? == Answer::Same {
+                phases.end("compare");
+                return Ok(UpToDate { rebuilt: false, last: None, warnings, phases });
+            }
+            phases.end("build");
+            let published = self.publish(config, job, domain, drive, (known, edition, new, path));
+            if let Published::After(last) = published.map_err(Outcome::hopeless)? {
+                phases.end("publish");
+                return Ok(UpToDate { rebuilt: true, last, warnings, phases });
+            }
+        }
+        Err(Outcome::Failed("its disc is made anew all the time, by the hook or by hand".to_owned()))
+    }
+
+    /// Puts a new image into its place. Only now is the VM held, for which the hook may wait.
+    fn publish(
+        &self,
+        config: &Config,
+        job: &Job,
+        domain: &Domain,
+        drive: &Drive,
+        (known, edition, new, path): (Option<State>, Edition, New, &Path),
+    ) -> Result<Published> {
+        let vm = Vm::hold(self.host, &domain.uuid)?;
+        let newest = |state: Option<State>| state.and_then(|state| state.edition);
+        if newest(State::known(self.host, &domain.uuid)?) != newest(known) {
+            return Ok(Published::InVain);
+        }
+        let last = match drive.media_change() {
+            MediaChange::Update | MediaChange::DetachAndAttach => LastGood::keep(&vm)?.map(Box::new),
+            MediaChange::EjectAndInsert | MediaChange::Never => None,
+        };
+        let disc = vm.publish(config, path, edition, new)?;
+        let about = About::running(&domain.name, domain.machine.driver(), job.reason);
+        vm.waits(about, Some(&disc), "the disc is made, and is not in its drive yet")?;
+        Ok(Published::After(last))
+    }
+
+    /// An order for the VM's disc, which says not yet of which edition, and what went wrong with programs. Programs take their
+    /// time: nobody is kept waiting meanwhile.
+    fn order(&self, config: &Config, domain: &Domain) -> Result<(Order, Vec<String>), Outcome> {
+        let gathered = || {
+            let mut programs = Runner::new(self.host, &domain.name, &domain.uuid, &config.limits)?;
+            let gathered = gather(self.host, domain, &mut programs);
+            programs.remember(&Vm::hold(self.host, &domain.uuid)?)?;
+            gathered.map(|()| programs.end())
+        };
+        let (results, warnings) = gathered().map_err(Outcome::hopeless)?;
+        Ok((Order::of(domain, results), warnings))
+    }
+
+    fn compose(&self, order: &Order) -> Result<Answer, Outcome> {
+        match self.composers.compose(order) {
+            Ok(Answer::Impossible(message)) | Err(Fault::Order(message)) => Err(Outcome::Hopeless(message)),
+            Err(Fault::Composer(message)) => Err(Outcome::Failed(message)),
+            Ok(answer) => Ok(answer),
+        }
+    }
+
+    /// Whether a disc made now would have the content of the newest one, which is `known` and lies at `path`; and what went
+    /// wrong with programs.
+    pub(super) fn is_newest(
+        &self,
+        config: &Config,
+        domain: &Domain,
+        (known, path): (Option<&State>, &Path),
+    ) -> Result<(bool, Vec<String>), Outcome> {
+        let (order, warnings) = self.order(config, domain)?;
+        let newest = known.and_then(|state| state.disc_at(path));
+        Ok((self.compose(&Order { newest, ..order })? == Answer::Same, warnings))
+    }
+}
