@@ -25,8 +25,27 @@ pub(super) struct Ledger<'a> {
 
 impl Ledger<'_> {
     /// Writes down what became of a job. `wanted` tells whether a snapshot or a saved state of a VM that is gone names its
-    /// image.
+    /// image. What cannot be written is one VM's trouble: its job is left for another helper.
     pub(super) fn write(
+        &mut self,
+        action: Action<Job>,
+        force_after: ForceAfter,
+        wanted: impl Fn(&Job, &PathBuf) -> bool,
+    ) {
+        let job = action.job().clone();
+        if let Err(error) = self.try_write(action, force_after, wanted) {
+            self.trouble(job, &error);
+        }
+    }
+
+    /// What there is of one VM could not be read or written.
+    pub(super) fn trouble(&mut self, job: Job, error: &anyhow::Error) {
+        if !self.given_up.contains(&job) {
+            self.give_up(job, &format!("{error:#}"));
+        }
+    }
+
+    fn try_write(
         &mut self,
         action: Action<Job>,
         force_after: ForceAfter,

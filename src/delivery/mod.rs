@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use self::ledger::Ledger;
 use self::session::{Coordinator, Session};
@@ -79,7 +79,11 @@ fn drain_all(host: &Host, composers: &Arc<Composers>, log: &mut Log, given_up: &
         drivers.push(config.driver(host));
     }
     // One that cannot be reached keeps nobody else waiting.
-    drivers.into_iter().map(|driver| drain(host, composers, &config, driver, log, given_up)).fold(Ok(()), Result::and)
+    let mut drained = |driver| drain(host, composers, &config, driver, log, given_up);
+    let failed = drivers.into_iter().filter_map(|driver| drained(driver).err());
+    let failed: Vec<String> = failed.map(|error| format!("{error:#}")).collect();
+    ensure!(failed.is_empty(), failed.join("; "));
+    Ok(())
 }
 
 /// Does the jobs of one driver until none is left but those that were given up, through restarts of the daemon.

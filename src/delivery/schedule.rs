@@ -76,6 +76,22 @@ pub(super) enum Action<J> {
     Gone(J),
 }
 
+impl<J> Action<J> {
+    pub(super) fn job(&self) -> &J {
+        match self {
+            Action::Attempt { job, .. }
+            | Action::Done(job, _)
+            | Action::AtNextStart(job, _)
+            | Action::Unchanged(job)
+            | Action::Waits(job, _)
+            | Action::Held { job, .. }
+            | Action::Failed(job, _)
+            | Action::Late(job)
+            | Action::Gone(job) => job,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// An event will come: the VM arrives, or stands still.

@@ -99,7 +99,7 @@ impl<'a> Coordinator<'a> {
         // What the workers ended after the connection was lost counts as well.
         while let Ok(message) = messages.try_recv() {
             if let Message::Ended(job, outcome) = message {
-                self.ended(libvirt, job, outcome)?;
+                self.ended(libvirt, job, outcome);
             }
         }
         self.schedule.begin_again();
@@ -131,13 +131,13 @@ impl<'a> Coordinator<'a> {
             let wake = self.schedule.next_attempt().map_or(next_look, |next| next.min(next_look));
             match messages.recv_timeout(wake.saturating_duration_since(Instant::now())) {
                 Ok(Message::Happened(uuid)) => {
-                    self.take(Job::of(self.ledger.host, &uuid)?);
+                    self.take_newest(&uuid);
                     if self.schedule.to_look_at().contains(&uuid) && self.look(&uuid, libvirt)? == Session::Lost {
                         return Ok(Session::Lost);
                     }
                 }
                 Ok(Message::Ended(_, Outcome::Lost)) => return Ok(Session::Lost),
-                Ok(Message::Ended(job, outcome)) => self.ended(libvirt, job, outcome)?,
+                Ok(Message::Ended(job, outcome)) => self.ended(libvirt, job, outcome),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
         }
@@ -154,6 +154,12 @@ impl<'a> Coordinator<'a> {
             let order = Order { uuid: uuid.clone(), force: job.force, may_come, job };
             self.schedule.on(Instant::now(), &uuid, Event::Job(order));
         }
+    }
+
+    /// Takes what is the VM's job now. One that cannot be read just now is found when all are looked at.
+    fn take_newest(&mut self, uuid: &Uuid) {
+        let job = Job::of(self.ledger.host, uuid).ok().flatten();
+        self.take(job);
     }
 
     /// Looks at the spool, the configuration and every VM, in case an event was missed.
@@ -176,33 +182,33 @@ impl<'a> Coordinator<'a> {
             Ok(Situation::Arriving) => Presence::Arriving,
             Ok(Situation::Running) => Presence::Running,
             Ok(Situation::Paused) => Presence::Paused,
-            Ok(Situation::Gone) | Err(Trouble::Gone) => Presence::Absent { soon: self.may_come_soon(uuid)? },
+            Ok(Situation::Gone) | Err(Trouble::Gone) => Presence::Absent { soon: self.may_come_soon(uuid) },
             Err(Trouble::Lost) => return Ok(Session::Lost),
             Err(trouble) => Presence::Unknown(trouble.to_string()),
         };
         let action = self.schedule.on(Instant::now(), uuid, Event::Found(presence));
-        self.write(libvirt, action)?;
+        self.write(libvirt, action);
         Ok(Session::Finished)
     }
 
     /// Whether a VM that is not here may still come, unless the hook was told that it will not.
-    fn may_come_soon(&self, uuid: &Uuid) -> Result<bool> {
-        let Some(job) = self.schedule.job(uuid) else { return Ok(false) };
-        Ok(job.age() < NEVER_CAME && job.is_newest(self.ledger.host)?)
+    fn may_come_soon(&self, uuid: &Uuid) -> bool {
+        let is_newest = |job: &Job| job.is_newest(self.ledger.host).unwrap_or_default();
+        self.schedule.job(uuid).is_some_and(|job| job.age() < NEVER_CAME && is_newest(job))
     }
 
-    fn ended(&mut self, libvirt: &Libvirt, job: Job, outcome: Outcome) -> Result<()> {
+    fn ended(&mut self, libvirt: &Libvirt, job: Job, outcome: Outcome) {
         let uuid = job.uuid.clone();
         let action = self.schedule.on(Instant::now(), &uuid, Event::Ended(job, outcome));
-        self.write(libvirt, action)?;
+        self.write(libvirt, action);
         // A newer job may have come meanwhile; it starts anew.
-        self.take(Job::of(self.ledger.host, &uuid)?);
-        Ok(())
+        self.take_newest(&uuid);
     }
 
-    fn write(&mut self, libvirt: &Libvirt, action: Option<Action<Job>>) -> Result<()> {
-        let Some(action) = action else { return Ok(()) };
-        self.ledger.write(action, self.force_after, |job, image| saved::names(libvirt, &job.uuid, image))
+    fn write(&mut self, libvirt: &Libvirt, action: Option<Action<Job>>) {
+        if let Some(action) = action {
+            self.ledger.write(action, self.force_after, |job, image| saved::names(libvirt, &job.uuid, image));
+        }
     }
 
     /// Removes what is left of VMs that do not run here.
@@ -217,8 +223,9 @@ impl<'a> Coordinator<'a> {
             is_gone.then(|| if wanted() { Absent::Wanted } else { Absent::Gone })
         };
         let Ledger { host, log, .. } = &mut self.ledger;
-        sweep(host, self.driver, running, look, |state| {
-            log.info(format_args!("{}: is no longer running here; its disc is removed", state.name));
+        sweep(host, self.driver, running, look, |state, removed| match removed {
+            Ok(()) => log.info(format_args!("{}: is no longer running here; its disc is removed", state.name)),
+            Err(error) => log.warning(format_args!("{}: is no longer running here: {error:#}", state.name)),
         })
     }
 }

@@ -16,6 +16,7 @@ mod disable;
 mod facts;
 mod full;
 mod helpers;
+mod isolation;
 mod jobs;
 mod left;
 mod node;

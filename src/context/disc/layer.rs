@@ -3,6 +3,9 @@
 use super::facts::Facts;
 use super::files::File;
 
+/// A longer name, in bytes, is told by its beginning.
+const LONG: usize = 1024;
+
 /// Whose a layer is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Owner {
@@ -29,6 +32,10 @@ impl Layer {
     pub(crate) fn place_of(&self, name: &str) -> String {
         match &self.owner {
             Owner::Host(directory) => format!("{directory}/context/{name}"),
+            Owner::Vm if name.len() > LONG => {
+                let begin: String = name.chars().take(60).collect();
+                format!("{begin}… in the VM's metadata")
+            }
             Owner::Vm => format!("{name} in the VM's metadata"),
         }
     }

@@ -32,6 +32,8 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Found<T>> {
     match file::read_text(path) {
         Ok(text) => Ok(serde_json::from_str(&text).map_or(Found::Damaged, Found::Record)),
         Err(error) if file::is_missing(&error) => Ok(Found::Nothing),
+        // What is no file is no reason to leave other VMs without their discs; who writes there next is told of it.
+        Err(_) if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) => Ok(Found::Damaged),
         Err(error) => Err(error),
     }
 }

@@ -27,13 +27,13 @@ pub(crate) enum Absent {
 
 /// Removes what is left of VMs of `driver` that ended: without our noticing, for example while the hook was not installed,
 /// or with a disc that was left for a snapshot or a saved state and that none of these names any more. `running` are those
-/// that run; `look` tells of another whether it is absent, and `gone` is told which are removed.
+/// that run; `look` tells of another whether it is absent, and `tell` is told which are removed, or why one cannot be.
 pub(crate) fn sweep(
     host: &Host,
     driver: Driver,
     mut running: HashSet<Uuid>,
     look: impl Fn(&State) -> Option<Absent>,
-    mut gone: impl FnMut(&State),
+    mut tell: impl FnMut(&State, Result<()>),
 ) -> Result<()> {
     for state in State::all_known(host)? {
         // Of another driver's nothing is known here.
@@ -45,21 +45,28 @@ pub(crate) fn sweep(
             continue;
         }
         let Some(absent) = look(&state) else { continue };
-        let vm = Vm::hold(host, &state.uuid)?;
-        // Whoever starts the VM while we look at it has made it a disc.
-        if !is_still(host, &state)? {
-            vm.give_back()?;
-            continue;
-        }
-        match absent {
-            Absent::Wanted => vm.leave()?,
-            Absent::Gone => {
-                gone(&state);
-                vm.forget()?;
-            }
+        match sweep_one(host, &state, &absent) {
+            Ok(Swept::Nothing) => {}
+            Ok(Swept::All) => tell(&state, Ok(())),
+            Err(error) => tell(&state, Err(error)),
         }
     }
     Results::forget_old(host, &running)
+}
+
+enum Swept {
+    Nothing,
+    All,
+}
+
+fn sweep_one(host: &Host, state: &State, absent: &Absent) -> Result<Swept> {
+    let vm = Vm::hold(host, &state.uuid)?;
+    // Whoever starts the VM while we look at it has made it a disc.
+    match absent {
+        _ if !is_still(host, state)? => vm.give_back().map(|()| Swept::Nothing),
+        Absent::Wanted => vm.leave().map(|()| Swept::Nothing),
+        Absent::Gone => vm.forget().map(|()| Swept::All),
+    }
 }
 
 /// Whether nothing has happened to the VM since `state` was read, and nothing is to.
@@ -111,7 +118,7 @@ mod tests {
                 }
                 Some(Absent::Gone)
             };
-            sweep(&host, Driver::Qemu, HashSet::new(), look, |_| told.set(true)).unwrap();
+            sweep(&host, Driver::Qemu, HashSet::new(), look, |_, _| told.set(true)).unwrap();
             let kept = host.under_root(path).exists();
             assert_eq!((kept, told.get(), State::known(&host, &uuid).unwrap().is_some()), (starts, !starts, starts));
         }
