@@ -11,7 +11,7 @@ pub mod host;
 pub mod hook;
 // A process of its own that composes discs for the helper and the command line.
 #[cfg(feature = "libvirt")]
-mod composer;
+pub mod composer;
 // The connection to libvirt.
 #[cfg(feature = "libvirt")]
 mod libvirt;

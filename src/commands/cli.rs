@@ -14,7 +14,6 @@ use super::exit::DONE;
 use super::preview::{self, Preview};
 use super::refresh::{self, Refresh};
 use super::status::{self, Status};
-use crate::composer;
 use crate::delivery;
 use crate::host::paths::Host;
 
@@ -41,9 +40,6 @@ enum Verb {
     Doctor(Doctor),
     /// Do the jobs in the spool; the hook starts this.
     Deliver,
-    /// Compose the discs that are ordered on stdin, a socket; the helper starts this.
-    #[command(hide = true)]
-    Compose,
 }
 
 impl Cli {
@@ -60,7 +56,6 @@ impl Cli {
             Verb::Status(options) => status::status(host, &options, &mut out),
             Verb::Doctor(options) => doctor::doctor(host, &options, &mut out),
             Verb::Deliver => delivery::deliver(host).map(|()| DONE),
-            Verb::Compose => composer::serve(host).map(|()| DONE),
         }?;
         out.flush()?;
         Ok(code)

@@ -1,7 +1,7 @@
 //! Exit codes of the command line, as `--help` and the manual page tell them.
 
 /// Exit code of a command that did what was asked.
-pub(crate) const DONE: u8 = 0;
+pub const DONE: u8 = 0;
 /// Exit code of a command that failed; the message says at what, and what to do.
 pub const FAILED: u8 = 1;
 /// Exit code when all is on its way, but a guest has not taken its disc yet.

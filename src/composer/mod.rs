@@ -10,7 +10,10 @@ mod pool;
 mod process;
 mod serve;
 
+/// The word by which this program is a composer; it is nothing for people.
+pub const VERB: &str = "compose";
+
 pub(crate) use self::order::{Answer, Order};
 pub(crate) use self::pool::Composers;
 pub(crate) use self::process::Fault;
-pub(crate) use self::serve::serve;
+pub use self::serve::serve;

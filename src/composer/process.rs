@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
+use super::VERB;
 use super::order::{Answer, Order, receive, send};
 use super::serve::PROCESSOR;
 
@@ -41,11 +42,7 @@ impl Composer {
         socket.set_write_timeout(Some(PATIENCE))?;
         // Under this name the program is found even if it has been replaced by a newer one.
         let mut command = Command::new("/proc/self/exe");
-        command
-            .arg("compose")
-            .stdin(std::os::fd::OwnedFd::from(its_socket))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.arg(VERB).stdin(std::os::fd::OwnedFd::from(its_socket)).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.process_group(0).spawn().context("starting a composer")?;
         Ok(Composer { process, socket })
     }

@@ -22,7 +22,10 @@ const MEMORY: u64 = 128 << 20;
 pub(super) const PROCESSOR: u64 = 2;
 
 /// Composes what is ordered, until nobody is there to order any more.
-pub(crate) fn serve(host: &Host) -> Result<()> {
+///
+/// # Errors
+/// When stdin is no socket, or what comes from there is no order.
+pub fn serve(host: &Host) -> Result<()> {
     let stdin = std::io::stdin().as_fd().try_clone_to_owned().context("taking the socket for orders")?;
     let mut socket = UnixStream::from(stdin);
     // The libraries' code counts as well.
