@@ -83,6 +83,9 @@ pub(super) fn layers<'a>(
 ) -> Result<Layers<'a>> {
     let mut programs = Runner::new(host, &domain.name, &domain.uuid, &config.limits)?;
     let layers = Layers::none(host, config, domain, request).read(&mut programs)?;
+    for left_over in layers.layers.iter().flat_map(|layer| &layer.left_over) {
+        let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {left_over} does not count, by its name");
+    }
     for warning in programs.warnings() {
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {warning}");
     }

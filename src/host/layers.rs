@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::config::Limits;
 use super::file;
+use super::left_over;
 use super::paths::Host;
 use super::programs::ProgramFacts;
 use crate::context::disc::facts::{self, Facts};
@@ -39,7 +40,7 @@ pub(crate) fn programs(host: &Host, name: &str, uuid: &Uuid) -> Result<Vec<PathB
     let mut programs = Vec::new();
     for dir in dirs(host, name, uuid)? {
         let facts_dir = dir.join("facts.d");
-        for (name, _) in entries(&facts_dir)? {
+        for (name, _) in entries(&facts_dir, left_over::in_list, &mut Vec::new())? {
             let path = facts_dir.join(name);
             if parser(&path).is_none() && is_program(&path)? {
                 programs.push(path);
@@ -73,11 +74,11 @@ impl Reading<'_> {
             return Ok(layer);
         }
         let facts_dir = dir.join("facts.d");
-        for (name, _) in entries(&facts_dir)? {
+        for (name, _) in entries(&facts_dir, left_over::in_list, &mut layer.left_over)? {
             let facts = self.facts(&facts_dir.join(name))?;
             facts::merge(&mut layer.facts, facts);
         }
-        self.files(&dir.join("context"), &mut Vec::new(), &mut layer.files)?;
+        self.files(&dir.join("context"), &mut Vec::new(), &mut layer)?;
         Ok(layer)
     }
 
@@ -89,8 +90,8 @@ impl Reading<'_> {
         parse(&file::read_trusted_text(path)?).with_context(|| format!("reading {}", path.display()))
     }
 
-    fn files(&mut self, dir: &Path, below: &mut Vec<String>, files: &mut Vec<(String, File)>) -> Result<()> {
-        for (name, mut kind) in entries(dir)? {
+    fn files(&mut self, dir: &Path, below: &mut Vec<String>, layer: &mut Layer) -> Result<()> {
+        for (name, mut kind) in entries(dir, left_over::in_content, &mut layer.left_over)? {
             let path = dir.join(&name);
             let Ok(name) = name.into_string() else { bail!("{}: its name is not UTF-8", path.display()) };
             if kind.is_symlink() {
@@ -99,10 +100,10 @@ impl Reading<'_> {
             below.push(name);
             if kind.is_dir() {
                 ensure!(below.len() < MAX_LEVELS, "{}: directories nest deeper than {MAX_LEVELS}", path.display());
-                self.files(&path, below, files)?;
+                self.files(&path, below, layer)?;
             } else {
                 let (bytes, mode) = self.file(&path)?;
-                files.push((below.join("/"), File { bytes: bytes.into(), mode }));
+                layer.files.push((below.join("/"), File { bytes: bytes.into(), mode }));
             }
             below.pop();
         }
@@ -148,8 +149,13 @@ fn check_dir(dir: &Path) -> Result<bool> {
     }
 }
 
-/// The names in a directory that root alone can have written, sorted, with what they are; none if it is missing.
-fn entries(dir: &Path) -> Result<Vec<(OsString, FileType)>> {
+/// The names in a directory that root alone can have written, sorted, with what they are; none if it is missing. Those that do
+/// not count because `is_left_over` are noted in `left_over` instead, as a person finds them.
+fn entries(
+    dir: &Path,
+    is_left_over: fn(&str) -> bool,
+    left_over: &mut Vec<String>,
+) -> Result<Vec<(OsString, FileType)>> {
     let reading = || format!("reading the directory {}", dir.display());
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -159,5 +165,12 @@ fn entries(dir: &Path) -> Result<Vec<(OsString, FileType)>> {
     let entry = |entry: DirEntry| Ok((entry.file_name(), entry.file_type()?));
     let mut entries = entries.map(|found| entry(found?)).collect::<io::Result<Vec<_>>>().with_context(reading)?;
     entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+    entries.retain(|(name, _)| {
+        let counts = !is_left_over(&name.to_string_lossy());
+        if !counts {
+            left_over.push(dir.join(name).display().to_string());
+        }
+        counts
+    });
     Ok(entries)
 }

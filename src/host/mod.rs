@@ -9,6 +9,7 @@ pub(crate) mod file;
 pub(crate) mod gather;
 pub(crate) mod identity;
 pub(crate) mod layers;
+pub(crate) mod left_over;
 pub(crate) mod log;
 pub mod paths;
 pub(crate) mod programs;

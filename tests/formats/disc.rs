@@ -47,7 +47,7 @@ impl Given {
         let facts = self.facts.as_object().unwrap().clone();
         let file =
             |(path, bytes): (&String, &Vec<u8>)| (path.clone(), File { bytes: bytes.clone().into(), mode: 0o444 });
-        let layer = Layer { owner: Owner::Vm, facts, files: self.files.iter().map(file).collect() };
+        let layer = Layer { owner: Owner::Vm, facts, files: self.files.iter().map(file).collect(), ..Layer::default() };
         let edition = Edition { generation: Generation(generation), reason: Reason::Migrate };
         let occasion = Occasion { name: "vm", uuid: &UUID.parse()?, host: Some(host), edition, format };
         compose(&[layer], &occasion, Limits::default().into())

@@ -119,6 +119,22 @@ fn preview_lists_the_files_and_shows_each() {
 }
 
 #[test]
+fn preview_says_on_stderr_what_does_not_count() {
+    let (site, xml) = site();
+    let usual = printed(&site, &["preview", "--xml", &xml]);
+    for file in ["facts.d/site.toml~", "context/etc/.probe.conf.swp", "domains/vm/facts.d/README"] {
+        site.write(&format!("etc/virt-recontext/{file}"), "{{");
+    }
+    let said = say(&site, &["preview", "--xml", &xml]);
+    assert_eq!(text(&said.stdout), usual);
+    let told: Vec<String> = text(&said.stderr).lines().map(str::to_owned).collect();
+    let dir = site.path("etc/virt-recontext");
+    let line = |file: &str| format!("virt-recontext: {}/{file} does not count, by its name", dir.display());
+    assert_eq!(told, ["facts.d/site.toml~", "context/etc/.probe.conf.swp", "domains/vm/facts.d/README"].map(line));
+    assert!(said.status.success());
+}
+
+#[test]
 fn a_preview_into_a_closed_pipe_ends_quietly() {
     let (site, xml) = site();
     let mut preview = site.recontext(&["preview", "--xml", &xml]);

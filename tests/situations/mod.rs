@@ -166,6 +166,7 @@ situations! {
     two_context_elements_are_told
     what_a_vm_carries_is_on_its_disc
     what_is_no_domain_changes_nothing
+    what_editors_and_packages_leave_does_not_count
     without_any_metadata_nothing_happens_whatever_is_broken
     without_our_metadata_nothing_happens
     a_program_that_was_not_run_yet_leaves_the_drive_to_the_helper

@@ -137,6 +137,7 @@ mod tests {
             owner: Owner::Host("/etc".to_owned()),
             facts: facts::from_toml(facts).unwrap(),
             files: files.iter().map(|(p, t)| file(p, t)).collect(),
+            ..Layer::default()
         }
     }
 

@@ -74,7 +74,7 @@ mod tests {
     fn layer(owner: Owner, facts: &str, files: &[(&str, &str)]) -> Layer {
         let file = |text: &str| File { bytes: text.as_bytes().to_vec().into(), mode: 0o444 };
         let files = files.iter().map(|(path, text)| ((*path).to_owned(), file(text))).collect();
-        Layer { owner, facts: facts::from_toml(facts).unwrap(), files }
+        Layer { owner, facts: facts::from_toml(facts).unwrap(), files, ..Layer::default() }
     }
 
     #[test]

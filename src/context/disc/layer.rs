@@ -25,6 +25,8 @@ pub struct Layer {
     pub facts: Facts,
     /// Path in the layer, content and mode. A path that ends in `.j2` is a template.
     pub files: Vec<(String, File)>,
+    /// What lies there and does not count, by its name: an editor's swap file, a package's other version.
+    pub left_over: Vec<String>,
 }
 
 impl Layer {
