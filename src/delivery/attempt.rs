@@ -9,6 +9,7 @@ use super::last_good::LastGood;
 use super::maker::Maker;
 use super::outcome::Outcome;
 use super::phases::Phases;
+use super::schedule::How;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
 use crate::context::domain::drive::Drive;
@@ -32,13 +33,13 @@ pub(crate) struct Attempts<'a> {
 }
 
 impl Attempts<'_> {
-    /// One attempt at `job`; with `force`, a guest that holds our old disc is made to let go. Takes 5 seconds at most when
+    /// One attempt at `job`. Takes 5 seconds at most when
     /// the guest does not answer, and some ten milliseconds when it does.
-    pub(crate) fn attempt(&self, job: &Job, force: bool) -> Outcome {
-        self.try_attempt(job, force).unwrap_or_else(|attempt| attempt)
+    pub(crate) fn attempt(&self, job: &Job, how: How) -> Outcome {
+        self.try_attempt(job, how).unwrap_or_else(|attempt| attempt)
     }
 
-    fn try_attempt(&self, job: &Job, force: bool) -> Result<Outcome, Outcome> {
+    fn try_attempt(&self, job: &Job, how: How) -> Result<Outcome, Outcome> {
         let hopeless = Outcome::hopeless;
         let mut phases = Phases::begin();
         let handle = self.libvirt.domain(&job.uuid)?;
@@ -66,6 +67,12 @@ impl Attempts<'_> {
         if drive.media_change() == MediaChange::Never {
             return none::attempt(self.maker, &config, job, &domain, drive);
         }
+        // libvirt opens the tray, and does not see that the firmware, which resets the drive, closes it: from then on they
+        // disagree, and no medium goes in. Nobody reads the drive yet.
+        let is_booting = how.first && job.reason == Reason::Start;
+        if is_booting && drive.is_empty() && drive.media_change() == MediaChange::EjectAndInsert {
+            return Ok(Outcome::TooEarly);
+        }
         let path = image::path(&config, &domain.uuid);
         let path = path.to_str().context("image_dir is not UTF-8").map_err(hopeless)?;
         phases.end("look");
@@ -78,7 +85,7 @@ impl Attempts<'_> {
         }
         // A disc that somebody else put in is only taken out of a guest's hands when a person asks for it.
         let ours = drive.image().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
-        match change::change(self.host, &handle, drive, path, force && (ours || job.force)) {
+        match change::change(self.host, &handle, drive, path, how.force && (ours || job.force)) {
             Err(Outcome::Failed(message)) => Err(Outcome::Failed(self.after_failure(message, last, &handle, drive))),
             changed => changed.map(|line| done(format!("{line}; before that {phases}, {}", disc.phases))),
         }

@@ -53,7 +53,7 @@ impl Ledger<'_> {
     ) -> Result<()> {
         match action {
             // The workers do it.
-            Action::Attempt { .. } => Ok(()),
+            Action::Attempt(..) => Ok(()),
             Action::Done(job, line) => self.done(&job, &line),
             Action::AtNextStart(job, line) => self.at_next_start(&job, &line),
             // The state stays as well, so that it tells of the disc that is in the drive.

@@ -16,6 +16,8 @@ pub(crate) enum Outcome {
     Held,
     /// The old disc is held, and the guest stands still: it cannot let go.
     HeldPaused,
+    /// The VM has only just been started, and its firmware may be at the drive.
+    TooEarly,
     Busy(String),
     Gone,
     Lost,

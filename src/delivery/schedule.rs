@@ -11,6 +11,9 @@ use crate::context::uuid::Uuid;
 /// Between two attempts at a drive that the guest holds, or a VM that something else works on.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// So long after its start a VM's firmware may still reset an empty drive; it does so within some tens of milliseconds.
+const FIRMWARE: Duration = Duration::from_secs(1);
+
 /// So long the helper stays for a VM whose disc cannot be changed now; its job then waits for the next helper.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -50,13 +53,19 @@ pub(super) enum Presence {
     Unknown(String),
 }
 
+/// How an attempt is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct How {
+    /// A guest that holds its disc is made to let go.
+    pub force: bool,
+    /// Nothing has been tried for this job since its VM was found here.
+    pub first: bool,
+}
+
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Action<J> {
-    /// An attempt, at which a guest that holds its disc is made to let go, or is not.
-    Attempt {
-        job: J,
-        force: bool,
-    },
+    /// An attempt.
+    Attempt(J, How),
     Done(J, String),
     /// The job is done as far as it can be before the VM's next start, restore or arrival; the line says why.
     AtNextStart(J, String),
@@ -79,7 +88,7 @@ pub(super) enum Action<J> {
 impl<J> Action<J> {
     pub(super) fn job(&self) -> &J {
         match self {
-            Action::Attempt { job, .. }
+            Action::Attempt(job, _)
             | Action::Done(job, _)
             | Action::AtNextStart(job, _)
             | Action::Unchanged(job)
@@ -169,11 +178,11 @@ impl<J: Clone + PartialEq> Schedule<J> {
         let grace = self.grace;
         let is_due = |entry: &&mut Entry<J>| matches!(entry.step, Step::From(then) if then <= now);
         let attempt = |entry: &mut Entry<J>| {
-            entry.tried.get_or_insert(now);
+            let first = entry.tried.replace(entry.tried.unwrap_or(now)).is_none();
             entry.step = Step::InWork(now);
             let is_over = |(grace, held)| now.duration_since(held) >= grace;
             let force = entry.order.force || grace.zip(entry.held).is_some_and(is_over);
-            Action::Attempt { job: entry.order.job.clone(), force }
+            Action::Attempt(entry.order.job.clone(), How { force, first })
         };
         self.entries.values_mut().filter(is_due).map(attempt).collect()
     }
@@ -229,6 +238,10 @@ impl<J: Clone + PartialEq> Schedule<J> {
             // The next event, or the next look, tells.
             Outcome::NotYet => {
                 entry.tried = None;
+                None
+            }
+            Outcome::TooEarly => {
+                entry.step = Step::From(now + FIRMWARE);
                 None
             }
             Outcome::Busy(message) => {
@@ -307,7 +320,11 @@ mod tests {
     }
 
     fn attempt(job: &'static str, force: bool) -> Vec<Action<&'static str>> {
-        vec![Action::Attempt { job, force }]
+        vec![Action::Attempt(job, How { force, first: false })]
+    }
+
+    fn first(job: &'static str, force: bool) -> Vec<Action<&'static str>> {
+        vec![Action::Attempt(job, How { force, first: true })]
     }
 
     /// Lets an attempt begin, and end so.
@@ -318,7 +335,7 @@ mod tests {
         outcome: Outcome,
     ) -> Option<Action<&'static str>> {
         schedule.on(now, uuid, Event::Found(Presence::Running));
-        assert!(matches!(schedule.due(now).as_slice(), [Action::Attempt { .. }]), "no attempt is due");
+        assert!(matches!(schedule.due(now).as_slice(), [Action::Attempt(..)]), "no attempt is due");
         schedule.on(now, uuid, Event::Ended("a", outcome))
     }
 
@@ -329,11 +346,18 @@ mod tests {
         assert_eq!(schedule.on(now, &uuid, Event::Found(Presence::Absent { soon: true })), None);
         assert_eq!((schedule.due(now), schedule.to_look_at()), (vec![], vec![uuid.clone()]));
         assert_eq!(schedule.on(now, &uuid, Event::Found(Presence::Running)), None);
-        assert_eq!((schedule.next_attempt(), schedule.due(now)), (Some(now), attempt("a", false)));
+        assert_eq!((schedule.next_attempt(), schedule.due(now)), (Some(now), first("a", false)));
         assert_eq!((schedule.due(now), schedule.to_look_at()), (vec![], vec![]), "a worker is at it");
         let done = Event::Ended("a", Outcome::Done("so".to_owned()));
         assert_eq!(schedule.on(now, &uuid, done), Some(Action::Done("a", "so".to_owned())));
         assert!(schedule.is_empty());
+    }
+
+    #[test]
+    fn what_is_too_early_is_tried_again_after_a_second() {
+        let (mut schedule, uuid, now) = with_job(None);
+        assert_eq!(try_once(&mut schedule, &uuid, now, Outcome::TooEarly), None);
+        assert_eq!((schedule.next_attempt(), schedule.due(now + S)), (Some(now + S), attempt("a", false)));
     }
 
     #[test]
@@ -360,13 +384,13 @@ mod tests {
         let (mut schedule, uuid, now) = with_job(None);
         let newer = || Event::Job(Order { uuid: uuid.clone(), job: "b", force: true, may_come: false });
         schedule.on(now, &uuid, Event::Found(Presence::Running));
-        assert_eq!(schedule.due(now), attempt("a", false));
+        assert_eq!(schedule.due(now), first("a", false));
         schedule.on(now, &uuid, newer());
         assert_eq!(schedule.job(&uuid), Some(&"a"));
         schedule.on(now, &uuid, Event::Ended("a", Outcome::Unchanged));
         schedule.on(now, &uuid, newer());
         schedule.on(now, &uuid, Event::Found(Presence::Running));
-        assert_eq!(schedule.due(now), attempt("b", true));
+        assert_eq!(schedule.due(now), first("b", true));
     }
 
     #[test]

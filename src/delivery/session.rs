@@ -87,9 +87,9 @@ impl<'a> Coordinator<'a> {
             }
         }
         let (host, connection, composers) = (self.ledger.host.clone(), libvirt.clone(), self.composers.clone());
-        let attempt = move |job: &Job, force| {
+        let attempt = move |job: &Job, how| {
             let maker = Maker { host: &host, composers: &composers };
-            Attempts { host: &host, libvirt: &connection, maker }.attempt(job, force)
+            Attempts { host: &host, libvirt: &connection, maker }.attempt(job, how)
         };
         let workers = Workers::start(attempt, &to_us);
         let mut ended = self.coordinate(libvirt, &messages, &workers);
@@ -116,8 +116,8 @@ impl<'a> Coordinator<'a> {
                 next_look = Instant::now() + LOOK;
             }
             for action in self.schedule.due(Instant::now()) {
-                if let Action::Attempt { job, force } = action {
-                    workers.hand_out(job, force);
+                if let Action::Attempt(job, how) = action {
+                    workers.hand_out(job, how);
                 }
             }
             if let Some(job) = self.schedule.stuck(Instant::now()) {

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::outcome::Outcome;
+use super::schedule::How;
 use crate::context::uuid::Uuid;
 use crate::host::vm::job::Job;
 
@@ -25,8 +26,7 @@ pub(super) enum Message {
 
 struct Task {
     job: Job,
-    /// Whether the guest is made to let go of the old disc.
-    force: bool,
+    how: How,
 }
 
 pub(super) struct Workers {
@@ -37,7 +37,7 @@ pub(super) struct Workers {
 impl Workers {
     /// Workers that `attempt` jobs, and tell what came of each.
     pub(super) fn start(
-        attempt: impl Fn(&Job, bool) -> Outcome + Clone + Send + 'static,
+        attempt: impl Fn(&Job, How) -> Outcome + Clone + Send + 'static,
         reports: &Sender<Message>,
     ) -> Workers {
         let (tasks, queue) = channel();
@@ -49,9 +49,9 @@ impl Workers {
         Workers { tasks, threads: (0..WORKERS).map(worker).collect() }
     }
 
-    pub(super) fn hand_out(&self, job: Job, force: bool) {
+    pub(super) fn hand_out(&self, job: Job, how: How) {
         // The workers live as long as this.
-        let _nobody_there = self.tasks.send(Task { job, force });
+        let _nobody_there = self.tasks.send(Task { job, how });
     }
 
     /// Lets the workers end after the attempts that they are at; false when one is still at it after `patience`.
@@ -67,15 +67,15 @@ impl Workers {
 }
 
 /// A worker: attempts until there are no more tasks.
-fn work(attempt: impl Fn(&Job, bool) -> Outcome, queue: &Mutex<Receiver<Task>>, reports: &Sender<Message>) {
+fn work(attempt: impl Fn(&Job, How) -> Outcome, queue: &Mutex<Receiver<Task>>, reports: &Sender<Message>) {
     loop {
         // One worker waits for a task while the others wait for their turn.
         let task = match queue.lock() {
             Ok(queue) => queue.recv(),
             Err(_) => return,
         };
-        let Ok(Task { job, force }) = task else { return };
-        let outcome = catch_unwind(AssertUnwindSafe(|| attempt(&job, force))).unwrap_or_else(|panic| panicked(&*panic));
+        let Ok(Task { job, how }) = task else { return };
+        let outcome = catch_unwind(AssertUnwindSafe(|| attempt(&job, how))).unwrap_or_else(|panic| panicked(&*panic));
         if reports.send(Message::Ended(job, outcome)).is_err() {
             return;
         }
@@ -107,9 +107,10 @@ mod tests {
         };
         let (to_us, messages) = channel();
         let workers = Workers::start(attempt, &to_us);
-        workers.hand_out(job("hangs"), false);
-        (0..2 * WORKERS).for_each(|_| workers.hand_out(job("panics"), false));
-        (0..2 * WORKERS).for_each(|_| workers.hand_out(job("fine"), false));
+        let how = How { force: false, first: true };
+        workers.hand_out(job("hangs"), how);
+        (0..2 * WORKERS).for_each(|_| workers.hand_out(job("panics"), how));
+        (0..2 * WORKERS).for_each(|_| workers.hand_out(job("fine"), how));
         let (mut fine, mut panicked) = (0, 0);
         for _ in 0..4 * WORKERS {
             match messages.recv_timeout(Duration::from_secs(60)).unwrap() {

@@ -62,6 +62,21 @@ fn a_drive_is_found_in_any_state_and_a_guest_in_either() {
 }
 
 #[test]
+fn a_first_disc_into_an_empty_drive_waits_until_the_firmware_is_through_and_no_other_does() {
+    let empty = |name| Vm { medium: None, ..Vm::called(name) };
+    let jobs = [(empty("boots"), "start"), (empty("came"), "migrate"), (Vm::called("full"), "start")];
+    let node = Node::with(&jobs.each_ref().map(|(vm, _)| vm));
+    let noted = now();
+    jobs.iter().for_each(|(vm, reason)| node.note(vm, reason));
+    node.deliver();
+    let waited = jobs.each_ref().map(|(vm, reason)| {
+        assert_eq!(node.progress(vm), told("delivered", reason), "{}", vm.name);
+        node.state(vm)["since"].as_u64().unwrap() >= noted + SECOND
+    });
+    assert_eq!(waited, [true, false, false]);
+}
+
+#[test]
 fn a_job_that_came_while_an_older_one_was_done_is_done_too() {
     let web = Vm::called("web");
     let node = Node::with(&[&web]);

@@ -26,5 +26,14 @@ pub(super) fn change(
         }
         phases.end("eject");
     }
-    Ok(handle.update_device(&with_medium(drive, Some(path)), Scope::Live, false)?)
+    handle.update_device(&with_medium(drive, Some(path)), Scope::Live, false).map_err(|trouble| match trouble {
+        Trouble::Other(message) if message.contains("Tray of device") && message.contains("is not open") => {
+            Outcome::Failed(format!(
+                "libvirt takes the tray of the drive {} for open, and QEMU for closed ({message}); a restart of libvirt's \
+                 daemon, which ends no VM, mends that, and so does a migration",
+                drive.target
+            ))
+        }
+        trouble => trouble.into(),
+    })
 }
