@@ -49,8 +49,7 @@ impl Attempts<'_> {
             Situation::Running | Situation::Paused => {}
         }
         // Not of a VM that has just arrived: libvirt would log our question as an error.
-        let arrived = matches!(job.reason, Reason::Migrate | Reason::Restore);
-        if !arrived && handle.is_worked_on() {
+        if !job.is_arrival() && handle.is_worked_on() {
             return Ok(Outcome::Busy("libvirt has a job on it, such as a migration or a save".to_owned()));
         }
         let config = Config::load(self.host).map_err(hopeless)?;

@@ -16,11 +16,10 @@ use super::outcome::Outcome;
 use super::schedule::{Action, Event, Order, Presence, Schedule};
 use super::workers::{Message, Workers};
 use crate::composer::Composers;
-use crate::context::disc::marker::Reason;
 use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
 use crate::host::config::{Config, ForceAfter};
-use crate::host::vm::job::Job;
+use crate::host::vm::job::{Job, NEVER_CAME};
 use crate::host::vm::state::State;
 use crate::host::vm::sweep::{Absent, sweep};
 use crate::libvirt::connection::Libvirt;
@@ -37,9 +36,6 @@ const PROGRAMS: u32 = 16;
 
 /// So long attempts that have been begun are waited for, once the connection is lost or one of them hangs.
 const COME_BACK: Duration = Duration::from_secs(30);
-
-/// An arrival that has not even begun after so many seconds never will.
-const NEVER_CAME: u64 = 30;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Session {
@@ -149,9 +145,8 @@ impl<'a> Coordinator<'a> {
             if self.ledger.given_up.contains(&job) || job.driver != self.driver {
                 continue;
             }
-            let may_come = matches!(job.reason, Reason::Migrate | Reason::Restore);
             let uuid = job.uuid.clone();
-            let order = Order { uuid: uuid.clone(), force: job.force, may_come, job };
+            let order = Order { uuid: uuid.clone(), force: job.force, may_come: job.is_arrival(), job };
             self.schedule.on(Instant::now(), &uuid, Event::Job(order));
         }
     }

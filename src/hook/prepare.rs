@@ -10,17 +10,10 @@ use crate::context::domain::Domain;
 use crate::context::domain::drive::Drive;
 use crate::host::config::Config;
 use crate::host::vm::image;
-
-/// For so long, in seconds, a job from `migrate` or `restore` explains the `prepare` that follows it in the same
-/// arrival. One that is older is left over from an arrival that never came. Less than the time after which the helper gives
-/// an arrival up: it must find that its job is gone when it removes what it believes to be left over.
-const ARRIVAL: u64 = 25;
+use crate::host::vm::job::ARRIVAL;
 
 pub(super) fn decide<'d>(domain: &'d Domain, config: &Config, look: &impl Look) -> Result<Decision<'d>> {
-    let arriving = look
-        .job()?
-        .filter(|job| matches!(job.reason, Reason::Migrate | Reason::Restore) && job.age() < ARRIVAL)
-        .map(|job| job.reason);
+    let arriving = look.job()?.filter(|job| job.is_arrival() && job.age() < ARRIVAL).map(|job| job.reason);
     // Its disc is made, or cannot be, as its state tells: of a revert there is only the job yet.
     if arriving.is_some() && look.state()?.is_some() && can_open_its_drive(domain, look) {
         return Ok(Decision::default());

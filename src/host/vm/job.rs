@@ -14,6 +14,17 @@ use crate::context::uuid::Uuid;
 use crate::host::clock;
 use crate::host::paths::Host;
 
+/// For so long, in seconds, a job from `migrate` or `restore` explains the `prepare` that follows it in the same
+/// arrival. One that is older is left over from an arrival that never came.
+pub(crate) const ARRIVAL: u64 = 25;
+
+/// An arrival that has not even begun after so many seconds never will.
+pub(crate) const NEVER_CAME: u64 = 30;
+
+// The helper gives an arrival up by removing its job and its disc, unless the job is gone. So a `prepare` that comes so late
+// has to drop the job, and not to leave job and disc as they are: the VM would lose the disc that it is about to open.
+const _: () = assert!(ARRIVAL < NEVER_CAME);
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Job {
     pub uuid: Uuid,
@@ -46,6 +57,11 @@ impl Job {
     /// Of whom and for what its steps are told.
     pub(crate) fn about(&self) -> About<'_> {
         About::unseen(&self.name, self.driver, self.reason)
+    }
+
+    /// Whether it is of a VM that comes with its guest running.
+    pub(crate) fn is_arrival(&self) -> bool {
+        matches!(self.reason, Reason::Migrate | Reason::Restore)
     }
 
     /// How long ago it was noted, in seconds; 0 when the clock was set back.
