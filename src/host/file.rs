@@ -1,6 +1,6 @@
 //! Files: read whole with a limit, written whole or not at all.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -26,6 +26,14 @@ const MAX_OWN: u64 = 16 << 20;
 /// Whether reading failed because there is no such file.
 pub(crate) fn is_missing(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::NotFound)
+}
+
+/// `None` for what is not there.
+pub(crate) fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 /// Opens `path` for reading if it is a regular file; never waits, as opening a pipe would.
@@ -138,14 +146,16 @@ pub(super) fn put(new: NamedTempFile, path: &Path, mode: u32) -> Result<File> {
     put().with_context(|| format!("writing {}", path.display()))
 }
 
+/// What is in a directory, in no order; nothing if it is missing.
+pub(crate) fn entries(dir: &Path) -> Result<Vec<DirEntry>> {
+    let reading = || format!("reading the directory {}", dir.display());
+    let entries = if_there(fs::read_dir(dir)).with_context(reading)?;
+    entries.into_iter().flatten().collect::<io::Result<_>>().with_context(reading)
+}
+
 /// Removes from `dir` what writers left that were killed.
 pub(crate) fn tidy(dir: &Path) -> Result<()> {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        entries => entries.with_context(|| format!("reading the directory {}", dir.display()))?,
-    };
-    for entry in entries {
-        let entry = entry.with_context(|| format!("reading the directory {}", dir.display()))?;
+    for entry in entries(dir)? {
         let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
         if entry.file_name().as_bytes().starts_with(NEW.as_bytes()) && age().is_some_and(|age| age > ABANDONED) {
             remove(&entry.path())?;
@@ -161,10 +171,5 @@ pub(crate) fn replace_text(path: &Path, text: &str) -> Result<()> {
 
 /// Removes a file; one that is not there is as good as removed.
 pub(crate) fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing {}", path.display()))
-        }
-        _ => Ok(()),
-    }
+    if_there(fs::remove_file(path)).map(drop).with_context(|| format!("removing {}", path.display()))
 }

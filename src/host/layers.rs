@@ -3,9 +3,7 @@
 //! Only what root alone can have written is read, and only regular files; symbolic links are followed, since whoever
 //! could make one here is root.
 
-use std::ffi::OsString;
-use std::fs::{self, DirEntry, FileType};
-use std::io::{self, ErrorKind};
+use std::fs::{self, DirEntry};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -39,11 +37,9 @@ pub(crate) fn read(
 pub(crate) fn programs(host: &Host, name: &str, uuid: &Uuid) -> Result<Vec<PathBuf>> {
     let mut programs = Vec::new();
     for dir in dirs(host, name, uuid)? {
-        let facts_dir = dir.join("facts.d");
-        for (name, _) in entries(&facts_dir, left_over::in_list, &mut Vec::new())? {
-            let path = facts_dir.join(name);
-            if parser(&path).is_none() && is_program(&path)? {
-                programs.push(path);
+        for entry in entries(&dir.join("facts.d"), left_over::in_list, &mut Vec::new())? {
+            if parser(&entry.path()).is_none() && is_program(&entry.path())? {
+                programs.push(entry.path());
             }
         }
     }
@@ -73,10 +69,8 @@ impl Reading<'_> {
         if !check_dir(dir)? {
             return Ok(layer);
         }
-        let facts_dir = dir.join("facts.d");
-        for (name, _) in entries(&facts_dir, left_over::in_list, &mut layer.left_over)? {
-            let facts = self.facts(&facts_dir.join(name))?;
-            facts::merge(&mut layer.facts, facts);
+        for entry in entries(&dir.join("facts.d"), left_over::in_list, &mut layer.left_over)? {
+            facts::merge(&mut layer.facts, self.facts(&entry.path())?);
         }
         self.files(&dir.join("context"), &mut Vec::new(), &mut layer)?;
         Ok(layer)
@@ -91,9 +85,10 @@ impl Reading<'_> {
     }
 
     fn files(&mut self, dir: &Path, below: &mut Vec<String>, layer: &mut Layer) -> Result<()> {
-        for (name, mut kind) in entries(dir, left_over::in_content, &mut layer.left_over)? {
-            let path = dir.join(&name);
-            let Ok(name) = name.into_string() else { bail!("{}: its name is not UTF-8", path.display()) };
+        for entry in entries(dir, left_over::in_content, &mut layer.left_over)? {
+            let path = entry.path();
+            let mut kind = entry.file_type().with_context(|| format!("reading the directory {}", dir.display()))?;
+            let Ok(name) = entry.file_name().into_string() else { bail!("{}: its name is not UTF-8", path.display()) };
             if kind.is_symlink() {
                 kind = fs::metadata(&path).with_context(|| format!("reading {}", path.display()))?.file_type();
             }
@@ -142,33 +137,21 @@ fn is_program(path: &Path) -> Result<bool> {
 
 /// Checks that nobody but root can put something into a directory; `false` if it is not there.
 fn check_dir(dir: &Path) -> Result<bool> {
-    match fs::metadata(dir) {
-        Ok(metadata) => file::check_trusted(dir, &metadata).map(|()| true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("looking at {}", dir.display())),
-    }
+    let there = file::if_there(fs::metadata(dir)).with_context(|| format!("looking at {}", dir.display()))?;
+    let Some(metadata) = there else { return Ok(false) };
+    file::check_trusted(dir, &metadata).map(|()| true)
 }
 
-/// The names in a directory that root alone can have written, sorted, with what they are; none if it is missing. Those that do
-/// not count because `is_left_over` are noted in `left_over` instead, as a person finds them.
-fn entries(
-    dir: &Path,
-    is_left_over: fn(&str) -> bool,
-    left_over: &mut Vec<String>,
-) -> Result<Vec<(OsString, FileType)>> {
-    let reading = || format!("reading the directory {}", dir.display());
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.with_context(reading)?,
-    };
+/// What is in a directory that root alone can have written, sorted by name; nothing if it is missing. What does not count
+/// because its name `is_left_over` is noted in `left_over` instead, as a person finds it.
+fn entries(dir: &Path, is_left_over: fn(&str) -> bool, left_over: &mut Vec<String>) -> Result<Vec<DirEntry>> {
+    let mut entries = file::entries(dir)?;
     check_dir(dir)?;
-    let entry = |entry: DirEntry| Ok((entry.file_name(), entry.file_type()?));
-    let mut entries = entries.map(|found| entry(found?)).collect::<io::Result<Vec<_>>>().with_context(reading)?;
-    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-    entries.retain(|(name, _)| {
-        let counts = !is_left_over(&name.to_string_lossy());
+    entries.sort_by_cached_key(DirEntry::file_name);
+    entries.retain(|entry| {
+        let counts = !is_left_over(&entry.file_name().to_string_lossy());
         if !counts {
-            left_over.push(dir.join(name).display().to_string());
+            left_over.push(entry.path().display().to_string());
         }
         counts
     });

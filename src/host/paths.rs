@@ -1,8 +1,8 @@
 //! Where everything lies. Every path hangs from one root, so that all of it runs in a temporary directory.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::file;
 use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
 
@@ -115,10 +115,8 @@ impl Host {
     /// Whether libvirt keeps snapshots of the VM called `name`. Its QEMU driver has a file for each in a directory of that name.
     /// If that cannot be read, there may be some.
     pub(crate) fn has_snapshots(&self, name: &str) -> bool {
-        match std::fs::read_dir(self.root.join("var/lib/libvirt/qemu/snapshot").join(name)) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(error) => error.kind() != ErrorKind::NotFound,
-        }
+        let snapshots = file::entries(&self.root.join("var/lib/libvirt/qemu/snapshot").join(name));
+        !snapshots.is_ok_and(|snapshots| snapshots.is_empty())
     }
 
     pub(crate) fn log_socket(&self) -> PathBuf {

@@ -121,10 +121,8 @@ pub(super) fn publish(config: &Config, new: New) -> Result<Identity> {
 /// Whether the file at `path` holds exactly `image`.
 pub(crate) fn holds(host: &Host, path: &Path, image: &Image) -> Result<bool> {
     let real = host.under_root(path);
-    let there = match fs::File::open(&real) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        there => there.with_context(|| format!("reading {}", real.display()))?,
-    };
+    let there = file::if_there(fs::File::open(&real)).with_context(|| format!("reading {}", real.display()))?;
+    let Some(there) = there else { return Ok(false) };
     let size = there.metadata().with_context(|| format!("looking at {}", real.display()))?.len();
     if size != image.len() {
         return Ok(false);
@@ -158,11 +156,9 @@ pub(super) fn keep(host: &Host, path: &Path) -> Result<Option<Kept>> {
     let kept =
         place.with_file_name([OsStr::new(file::NEW), OsStr::new("last-"), name].into_iter().collect::<OsString>());
     file::remove(&kept)?;
-    match fs::hard_link(&place, &kept) {
-        Ok(()) => Ok(Some(Kept { place, kept })),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("keeping {}", place.display())),
-    }
+    let linked = file::if_there(fs::hard_link(&place, &kept));
+    let linked = linked.with_context(|| format!("keeping {}", place.display()))?;
+    Ok(linked.map(|()| Kept { place, kept }))
 }
 
 impl Kept {

@@ -1,8 +1,7 @@
 //! A record: what is known of one VM, as JSON in a file that is called by its UUID. It is replaced whole; a reader sees the
 //! old one or the new one.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::DirEntry;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -33,7 +32,7 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Found<T>> {
         Ok(text) => Ok(serde_json::from_str(&text).map_or(Found::Damaged, Found::Record)),
         Err(error) if file::is_missing(&error) => Ok(Found::Nothing),
         // What is no file is no reason to leave other VMs without their discs; who writes there next is told of it.
-        Err(_) if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) => Ok(Found::Damaged),
+        Err(_) if path.symlink_metadata().is_ok_and(|there| !there.is_file()) => Ok(Found::Damaged),
         Err(error) => Err(error),
     }
 }
@@ -47,15 +46,6 @@ pub(super) fn write(path: &Path, record: &impl Serialize) -> Result<()> {
 
 /// The VMs that have a record in `dir`; files with other names are not ours to judge.
 pub(super) fn listed(dir: &Path) -> Result<Vec<Uuid>> {
-    let reading = || format!("reading the directory {}", dir.display());
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.with_context(reading)?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let name = entry.with_context(reading)?.file_name();
-        found.extend(name.to_str().and_then(|name| name.strip_suffix(".json")?.parse().ok()));
-    }
-    Ok(found)
+    let uuid = |entry: &DirEntry| entry.file_name().to_str()?.strip_suffix(".json")?.parse().ok();
+    Ok(file::entries(dir)?.iter().filter_map(uuid).collect())
 }
