@@ -111,7 +111,7 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
             "{name}: is running without that drive; it gets its disc when it is shut down and started again"
         )?,
         Some(drive) if drive.is_empty() || drive.image().is_some_and(|path| image::is_called_ours(path, uuid)) => {
-            let job = Job::new(uuid.clone(), name, Reason::Refresh, false).with(live.machine.driver());
+            let job = Job::new(uuid.clone(), name, live.machine.driver(), Reason::Refresh, false);
             drop(handle);
             drop(libvirt);
             return refresh::deliver_and_watch(host, &config, vec![job], out);

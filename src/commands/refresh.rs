@@ -74,8 +74,8 @@ pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> R
         if handle.situation()? == Situation::Gone {
             writeln!(out, "{name}: is not running; its disc is made when it starts")?;
         } else {
-            let job = Job::new(domain.uuid.clone(), &name, Reason::Refresh, options.force);
-            jobs.push(job.with(domain.machine.driver()));
+            let driver = domain.machine.driver();
+            jobs.push(Job::new(domain.uuid.clone(), &name, driver, Reason::Refresh, options.force));
         }
     }
     drop(handles);

@@ -91,9 +91,10 @@ fn panicked(panic: &(dyn Any + Send)) -> Outcome {
 mod tests {
     use super::*;
     use crate::context::disc::marker::Reason;
+    use crate::context::domain::driver::Driver;
 
     fn job(name: &str) -> Job {
-        Job::new("6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap(), name, Reason::Refresh, false)
+        Job::new("6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap(), name, Driver::Qemu, Reason::Refresh, false)
     }
 
     #[test]

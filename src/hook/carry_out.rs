@@ -90,8 +90,8 @@ impl CarryOut<'_> {
             JobStep::Drop => vm.drop_job(),
             // By the VM's own description: a script in hooks/libxl may call us by any name.
             JobStep::Note(reason) => {
-                let job = Job::new(self.domain.uuid.clone(), &self.domain.name, reason, false);
-                vm.note(&job.with(self.domain.machine.driver()))
+                let Domain { name, uuid, machine, .. } = self.domain;
+                vm.note(&Job::new(uuid.clone(), name, machine.driver(), reason, false))
             }
         }
     }

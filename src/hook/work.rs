@@ -148,6 +148,7 @@ impl Look for OnThisHost<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::domain::driver::Driver;
     use crate::hook::decision::{DiscStep, HelperStep, JobStep};
 
     const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
@@ -163,7 +164,7 @@ mod tests {
 
     impl Look for Said {
         fn job(&self) -> Result<Option<Job>> {
-            Ok(self.job.map(|reason| Job::new(UUID.parse().unwrap(), "vm", reason, false)))
+            Ok(self.job.map(|reason| Job::new(UUID.parse().unwrap(), "vm", Driver::Qemu, reason, false)))
         }
 
         fn state(&self) -> Result<Option<State>> {

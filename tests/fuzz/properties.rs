@@ -182,7 +182,7 @@ fn job_files(data: &[u8]) {
     assert!(job.is_newest(&host).expect("it can be read again"));
     vm.done(&job).expect("it can be done");
     assert_eq!(Job::of(&host, &uuid).expect("there is none"), None);
-    let next = Job::new(uuid.clone(), &job.name, Reason::Refresh, job.force);
+    let next = Job::new(uuid.clone(), &job.name, Driver::Qemu, Reason::Refresh, job.force);
     vm.note(&next).expect("the next one is noted");
     assert_eq!(Job::of(&host, &uuid).expect("it can be read").map(|next| next.name), Some(job.name));
 }

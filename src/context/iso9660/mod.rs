@@ -96,8 +96,8 @@ impl Image {
         bytes
     }
 
-    /// What the disc is made of; none is empty.
-    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+    /// What the disc is made of, without the padding; none is empty.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let before =
             std::iter::once(self.head.as_slice()).chain(self.contents.iter().map(|content| content.as_slice()));
         let contents =

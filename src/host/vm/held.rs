@@ -1,38 +1,36 @@
-//! A VM that is held, and a disc of it.
+//! A VM that is held.
 
-use std::path::Path;
+use std::fs::File;
 
 use anyhow::Result;
 
-use super::image::Identity;
-use super::lock::VmLock;
-use crate::context::disc::marker::Edition;
+use super::lock;
 use crate::context::uuid::Uuid;
+use crate::host::file;
 use crate::host::paths::Host;
 
 /// One VM, held: nobody else writes anything of it meanwhile. For moments only, never while waiting for libvirt or a guest.
 #[derive(Debug)]
 pub struct Vm<'h> {
     pub(super) host: &'h Host,
-    pub(super) lock: VmLock,
-}
-
-#[derive(Debug)]
-pub struct Disc<'p> {
-    /// Its number and reason.
-    pub(crate) edition: Edition,
-    /// Where it lies, as the VM's XML names it.
-    pub(crate) path: &'p Path,
-    pub(super) identity: Identity,
+    uuid: Uuid,
+    /// The right to write what there is of the VM on this host.
+    _lock: File,
 }
 
 impl<'h> Vm<'h> {
     /// Waits until nobody else holds the VM.
     pub fn hold(host: &'h Host, uuid: &Uuid) -> Result<Vm<'h>> {
-        Ok(Vm { host, lock: VmLock::wait(host, uuid)? })
+        Ok(Vm { host, uuid: uuid.clone(), _lock: lock::wait(host, &host.lock_file(uuid))? })
     }
 
     pub(crate) fn uuid(&self) -> &Uuid {
-        self.lock.uuid()
+        &self.uuid
+    }
+
+    /// Gives the VM back and removes its lock's file, when nothing of it is left on this host. Whoever waits for the
+    /// removed file notices and takes a new one.
+    pub(super) fn retire(self) -> Result<()> {
+        file::remove(&self.host.lock_file(&self.uuid))
     }
 }

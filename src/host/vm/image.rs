@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{BufReader, Read};
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
+use super::held::Vm;
+use crate::context::disc::marker::Edition;
 use crate::context::domain::image_name;
 use crate::context::iso9660::Image;
 use crate::context::uuid::Uuid;
@@ -19,6 +21,9 @@ use crate::host::paths::Host;
 
 /// Search only: QEMU opens images by name, nobody lists them.
 const DIR_MODE: u32 = 0o711;
+
+/// So many bytes of an image are compared at once.
+const CHUNK: usize = 8192;
 
 /// One file, however it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +48,15 @@ impl Identity {
     fn is(self, there: Identity) -> bool {
         self == Identity { written: self.written.and(there.written), ..there }
     }
+}
+
+#[derive(Debug)]
+pub struct Disc<'p> {
+    /// Its number and reason.
+    pub(crate) edition: Edition,
+    /// Where it lies, as the VM's XML names it.
+    pub(crate) path: &'p Path,
+    pub(super) identity: Identity,
 }
 
 /// Where the VM's image lies on this host, as its XML should name it.
@@ -103,19 +117,22 @@ pub(crate) fn write(image: &Image, file: &mut fs::File) -> Result<()> {
     Ok(file.set_len(image.len())?)
 }
 
-/// Puts a new image in its place. A QEMU that has the old one open keeps it until its medium is changed.
-///
-/// # Errors
-/// When it cannot be put there; the old image is still there then.
-pub(super) fn publish(config: &Config, new: New) -> Result<Identity> {
-    let New { file, place: real } = new;
-    if config.image_owner.or(config.image_group).is_some() {
-        let owned = fchown(file.as_file(), config.image_owner, config.image_group);
-        owned.with_context(|| format!("setting the owner of {}", real.display()))?;
+impl Vm<'_> {
+    /// Puts a new image, which is meant for the place `path`, there. A QEMU that has the old one open keeps it until its medium
+    /// is changed.
+    ///
+    /// # Errors
+    /// When it cannot be put there; the old image is still there then.
+    pub(crate) fn publish<'p>(&self, config: &Config, path: &'p Path, edition: Edition, new: New) -> Result<Disc<'p>> {
+        let New { file, place } = new;
+        if config.image_owner.or(config.image_group).is_some() {
+            let owned = fchown(file.as_file(), config.image_owner, config.image_group);
+            owned.with_context(|| format!("setting the owner of {}", place.display()))?;
+        }
+        let file = file::put(file, &place, config.image_mode)?;
+        let metadata = file.metadata().with_context(|| format!("looking at {}", place.display()))?;
+        Ok(Disc { edition, path, identity: Identity::from(&metadata) })
     }
-    let file = file::put(file, &real, config.image_mode)?;
-    let metadata = file.metadata().with_context(|| format!("looking at {}", real.display()))?;
-    Ok(Identity::from(&metadata))
 }
 
 /// Whether the file at `path` holds exactly `image`.
@@ -127,9 +144,16 @@ pub(crate) fn holds(host: &Host, path: &Path, image: &Image) -> Result<bool> {
     if size != image.len() {
         return Ok(false);
     }
-    let mut comparison = Comparison { there: io::BufReader::new(there), same: true };
-    image.write_to(&mut comparison).with_context(|| format!("comparing {}", real.display()))?;
-    Ok(comparison.same)
+    let mut there = BufReader::new(there);
+    let mut buffer = [0; CHUNK];
+    for chunk in image.pieces().flat_map(|piece| piece.chunks(CHUNK)) {
+        let (read, _) = buffer.split_at_mut(chunk.len());
+        there.read_exact(read).with_context(|| format!("comparing {}", real.display()))?;
+        if read != chunk {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Removes the image at `path` if it is the very file that was made here: on a directory that hosts share, another host
@@ -172,30 +196,5 @@ impl Drop for Kept {
     fn drop(&mut self) {
         // One that stays is tidied up later.
         let _stays = file::remove(&self.kept);
-    }
-}
-
-/// Takes what is written and compares it with what can be read.
-struct Comparison<R> {
-    there: R,
-    same: bool,
-}
-
-impl<R: Read> Write for Comparison<R> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut left = bytes;
-        let mut chunk = [0; 8192];
-        while self.same && !left.is_empty() {
-            let (now, later) = left.split_at(left.len().min(chunk.len()));
-            let (read, _) = chunk.split_at_mut(now.len());
-            self.there.read_exact(read)?;
-            self.same = read == now;
-            left = later;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::process;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::record::{self, Found};
+use super::record;
 use super::state::{About, State};
 use crate::context::disc::marker::Reason;
 use crate::context::domain::driver::Driver;
@@ -44,14 +44,10 @@ pub struct Job {
 }
 
 impl Job {
-    /// A new job, noted now, for a VM of QEMU's driver.
-    pub fn new(uuid: Uuid, name: &str, reason: Reason, force: bool) -> Job {
-        let (noted, driver) = (clock::now().0, Driver::Qemu);
+    /// A new job, noted now.
+    pub fn new(uuid: Uuid, name: &str, driver: Driver, reason: Reason, force: bool) -> Job {
+        let noted = clock::now().0;
         Job { uuid, name: name.to_owned(), reason, force, driver, noted, id: format!("{noted}-{}", process::id()) }
-    }
-
-    pub(crate) fn with(self, driver: Driver) -> Job {
-        Job { driver, ..self }
     }
 
     /// Of whom and for what its steps are told.
@@ -72,23 +68,22 @@ impl Job {
     /// The VM's job. One whose file is damaged is a refresh, so that nothing is lost.
     pub fn of(host: &Host, uuid: &Uuid) -> Result<Option<Job>> {
         Ok(match record::read::<Job>(&host.job_file(uuid))? {
-            Found::Nothing => None,
-            Found::Record(job) if job.uuid == *uuid => Some(job),
-            Found::Record(_) | Found::Damaged => {
+            None => None,
+            Some(Ok(job)) if job.uuid == *uuid => Some(job),
+            Some(_) => {
                 // Its state may still tell who runs the VM.
                 let driver = State::of(host, uuid).ok().flatten().map(|state| state.driver);
-                let refresh = Job::new(uuid.clone(), &uuid.to_string(), Reason::Refresh, false);
-                Some(Job { id: String::new(), noted: 0, ..refresh }.with(driver.unwrap_or_default()))
+                let name = uuid.to_string();
+                let refresh = Job::new(uuid.clone(), &name, driver.unwrap_or_default(), Reason::Refresh, false);
+                Some(Job { id: String::new(), noted: 0, ..refresh })
             }
         })
     }
 
     /// All jobs, oldest first; files with other names are not ours to judge.
     pub fn all(host: &Host) -> Result<Vec<Job>> {
-        let mut jobs = Vec::new();
-        for uuid in record::listed(&host.jobs_dir())? {
-            jobs.extend(Job::of(host, &uuid)?);
-        }
+        let found = record::listed(&host.jobs_dir())?.into_iter().map(|uuid| Job::of(host, &uuid));
+        let mut jobs: Vec<Job> = found.filter_map(Result::transpose).collect::<Result<_>>()?;
         jobs.sort_by(|a, b| (a.noted, &a.uuid).cmp(&(b.noted, &b.uuid)));
         Ok(jobs)
     }

@@ -3,48 +3,26 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use fs2::FileExt;
 use nix::libc::O_NOFOLLOW;
 
-use crate::context::uuid::Uuid;
 use crate::host::file;
 use crate::host::paths::Host;
 
-/// The right to write what there is of one VM on this host; a [`Vm`](super::Vm) has it.
-#[derive(Debug)]
-pub(super) struct VmLock {
-    uuid: Uuid,
-    path: PathBuf,
-    _file: File,
-}
-
-impl VmLock {
-    pub(super) fn wait(host: &Host, uuid: &Uuid) -> Result<VmLock> {
-        let path = host.lock_file(uuid);
-        let file = loop {
-            let file = open(host, &path)?;
-            match FileExt::lock_exclusive(&file) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                locked => locked.with_context(|| format!("locking {}", path.display()))?,
-            }
-            if is_still_at(&file, &path) {
-                break file;
-            }
-        };
-        Ok(VmLock { uuid: uuid.clone(), path, _file: file })
-    }
-
-    pub(super) fn uuid(&self) -> &Uuid {
-        &self.uuid
-    }
-
-    /// Gives the lock back and removes its file, when nothing of the VM is left on this host. Whoever waits for the
-    /// removed file notices and takes a new one.
-    pub(super) fn retire(self) -> Result<()> {
-        file::remove(&self.path)
+/// Waits for the lock on the file at `path`, which is made if it is missing. Dropping the file gives the lock back.
+pub(super) fn wait(host: &Host, path: &Path) -> Result<File> {
+    loop {
+        let file = open(host, path)?;
+        match FileExt::lock_exclusive(&file) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            locked => locked.with_context(|| format!("locking {}", path.display()))?,
+        }
+        if is_still_at(&file, path) {
+            return Ok(file);
+        }
     }
 }
 

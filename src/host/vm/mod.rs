@@ -11,18 +11,15 @@ pub mod state;
 mod steps;
 pub(crate) mod sweep;
 
-pub use self::held::{Disc, Vm};
-
-use std::path::Path;
+pub use self::held::Vm;
+pub use self::image::Disc;
 
 use anyhow::Result;
 
-use self::image::{Kept, New};
+use self::image::Kept;
 use self::job::Job;
-use self::results::Results;
 use self::state::State;
 use crate::context::disc::marker::{Edition, Reason};
-use crate::host::config::Config;
 use crate::host::file;
 
 impl Vm<'_> {
@@ -46,15 +43,6 @@ impl Vm<'_> {
         Ok(state::next_edition(State::known(self.host, self.uuid())?.as_ref(), reason))
     }
 
-    /// Puts a new image, which is meant for the place `path`, there. A QEMU that has the old one open keeps it until its medium
-    /// is changed.
-    ///
-    /// # Errors
-    /// When it cannot be put there; the old image is still there then.
-    pub(crate) fn publish<'p>(&self, config: &Config, path: &'p Path, edition: Edition, new: New) -> Result<Disc<'p>> {
-        Ok(Disc { edition, path, identity: image::publish(config, new)? })
-    }
-
     /// Keeps the newest disc, with what is known of it, while a new one takes its place; `None` when it is not there. Where
     /// the file system has no second names for files there is none either: no reason to leave a guest with an old disc.
     pub(crate) fn keep(&self) -> Result<Option<(Kept, State)>> {
@@ -63,20 +51,18 @@ impl Vm<'_> {
         Ok(kept.map(|kept| (kept, state)))
     }
 
-    pub fn remember(&self, results: &Results) -> Result<()> {
-        results.write(&self.host.facts_file(self.uuid()))
-    }
-
     /// Removes the VM's job, image and state from this host; what programs printed for it is kept for a while, in case it
     /// comes back. An image that is not the one that was made here stays: on a directory that hosts share, it is another
     /// host's.
     pub fn forget(self) -> Result<()> {
         self.drop_job()?;
-        if let Some((path, identity)) = State::known(self.host, self.uuid())?.and_then(State::file) {
+        if let Some((path, identity)) =
+            State::known(self.host, self.uuid())?.and_then(|state| state.image.zip(state.identity))
+        {
             image::remove(self.host, &path, identity)?;
         }
         file::remove(&self.host.state_file(self.uuid()))?;
-        self.lock.retire()
+        self.retire()
     }
 
     /// Removes the VM's job, and leaves its disc: a snapshot or a saved state may name it, and libvirt may look for the file
@@ -94,6 +80,6 @@ impl Vm<'_> {
     pub(crate) fn give_back(self) -> Result<()> {
         let nothing_is_left =
             Job::of(self.host, self.uuid())?.is_none() && State::known(self.host, self.uuid())?.is_none();
-        if nothing_is_left { self.lock.retire() } else { Ok(()) }
+        if nothing_is_left { self.retire() } else { Ok(()) }
     }
 }

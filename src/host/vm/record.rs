@@ -6,33 +6,20 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error};
 
 use crate::context::uuid::Uuid;
 use crate::host::file;
 
-/// What lies where a record should.
-pub(super) enum Found<T> {
-    Nothing,
-    Damaged,
-    Record(T),
-}
-
-impl<T> Found<T> {
-    pub(super) fn whole(self) -> Option<T> {
-        match self {
-            Found::Record(record) => Some(record),
-            Found::Nothing | Found::Damaged => None,
-        }
-    }
-}
-
-pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Found<T>> {
+/// The record at `path`, or what is wrong with one that is damaged; `None` when there is none.
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<serde_json::Result<T>>> {
     match file::read_text(path) {
-        Ok(text) => Ok(serde_json::from_str(&text).map_or(Found::Damaged, Found::Record)),
-        Err(error) if file::is_missing(&error) => Ok(Found::Nothing),
+        Ok(text) => Ok(Some(serde_json::from_str(&text))),
+        Err(error) if file::is_missing(&error) => Ok(None),
         // What is no file is no reason to leave other VMs without their discs; who writes there next is told of it.
-        Err(_) if path.symlink_metadata().is_ok_and(|there| !there.is_file()) => Ok(Found::Damaged),
+        Err(error) if path.symlink_metadata().is_ok_and(|there| !there.is_file()) => {
+            Ok(Some(Err(Error::custom(error))))
+        }
         Err(error) => Err(error),
     }
 }

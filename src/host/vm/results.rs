@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::held::Vm;
 use super::record;
 use crate::context::disc::facts::Facts;
 use crate::context::uuid::Uuid;
@@ -29,15 +30,17 @@ struct Good {
     at: u64,
 }
 
+impl Vm<'_> {
+    /// Writes the results down; there is no file as long as there are none.
+    pub fn remember(&self, results: &Results) -> Result<()> {
+        if results.programs.is_empty() { Ok(()) } else { record::write(&self.host.facts_file(self.uuid()), results) }
+    }
+}
+
 impl Results {
     /// The results for the VM; none if there is no file or it is damaged.
     pub fn of(host: &Host, uuid: &Uuid) -> Result<Results> {
-        Ok(record::read(&host.facts_file(uuid))?.whole().unwrap_or_default())
-    }
-
-    /// Writes the results down; there is no file as long as there are none.
-    pub(super) fn write(&self, path: &Path) -> Result<()> {
-        if self.programs.is_empty() { Ok(()) } else { record::write(path, self) }
+        Ok(record::read(&host.facts_file(uuid))?.and_then(Result::ok).unwrap_or_default())
     }
 
     /// Forgets the results for VMs other than `here` that are older than a day: those VMs have not come back.

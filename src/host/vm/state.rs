@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::held::Disc;
-use super::image::Identity;
+use super::image::{Disc, Identity};
 use super::record;
 use crate::context::disc::marker::{Edition, Generation, Reason};
 use crate::context::domain::driver::Driver;
@@ -110,7 +109,7 @@ impl State {
 
     /// The same, also of a VM that has ended here.
     pub fn known(host: &Host, uuid: &Uuid) -> Result<Option<State>> {
-        Ok(record::read(&host.state_file(uuid))?.whole().filter(|state: &State| state.uuid == *uuid))
+        Ok(record::read(&host.state_file(uuid))?.and_then(Result::ok).filter(|state: &State| state.uuid == *uuid))
     }
 
     /// The states of all VMs that have not ended here, by name.
@@ -120,10 +119,8 @@ impl State {
 
     /// The same, also of VMs that have ended here.
     pub(crate) fn all_known(host: &Host) -> Result<Vec<State>> {
-        let mut states = Vec::new();
-        for uuid in record::listed(&host.state_dir())? {
-            states.extend(State::known(host, &uuid)?);
-        }
+        let known = record::listed(&host.state_dir())?.into_iter().map(|uuid| State::known(host, &uuid));
+        let mut states: Vec<State> = known.filter_map(Result::transpose).collect::<Result<_>>()?;
         states.sort_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
         Ok(states)
     }
@@ -136,11 +133,6 @@ impl State {
     /// How long ago it was written, in seconds; 0 when the clock was set back.
     pub fn age(&self) -> u64 {
         clock::seconds_since(self.since)
-    }
-
-    /// The file of the newest disc, and which one it must be for us to remove it.
-    pub(super) fn file(self) -> Option<(PathBuf, Identity)> {
-        self.image.zip(self.identity)
     }
 
     pub(super) fn new(uuid: &Uuid, about: About) -> State {

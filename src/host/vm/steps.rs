@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::held::{Disc, Vm};
-use super::image::Kept;
+use super::held::Vm;
+use super::image::{Disc, Kept};
 use super::record;
 use super::state::{About, Progress, State};
 use crate::host::clock;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::Result;
 
-use super::Vm;
+use super::held::Vm;
 use super::job::Job;
 use super::results::Results;
 use super::state::State;
@@ -88,6 +88,7 @@ mod tests {
 
     use super::*;
     use crate::context::disc::marker::{Edition, Generation, Reason};
+    use crate::host::vm::image::Disc;
     use crate::host::vm::record;
     use crate::host::vm::state::About;
 
@@ -103,7 +104,7 @@ mod tests {
             file::replace_text(&real, "disc").unwrap();
             let identity = (&real.metadata().unwrap()).into();
             let edition = Edition { generation: Generation(1), reason: Reason::Start };
-            let disc = super::super::Disc { edition, path, identity };
+            let disc = Disc { edition, path, identity };
             Vm::hold(&host, &uuid).unwrap().delivered(about, Some(&disc), "").unwrap();
         };
         for starts in [true, false] {
