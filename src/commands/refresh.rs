@@ -14,7 +14,7 @@ use super::vm;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
 use crate::delivery::attempt::SAME;
-use crate::host::config::{Config, ForceAfter};
+use crate::host::config::Config;
 use crate::host::paths::Host;
 use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
@@ -93,10 +93,7 @@ pub(super) fn deliver_and_watch(host: &Host, config: &Config, jobs: Vec<Job>, ou
         start_helper()?;
     }
     let mut progress = ProgressLine::new();
-    let patience = match config.force_after {
-        ForceAfter::Grace(grace) => grace + WATCH,
-        ForceAfter::Never => WATCH,
-    };
+    let patience = config.force_after.unwrap_or_default() + WATCH;
     let end = Instant::now() + patience + Duration::from_secs(5) * u32::try_from(jobs.len()).unwrap_or(u32::MAX);
     let (mut left, mut code) = (jobs, DONE);
     while !left.is_empty() {

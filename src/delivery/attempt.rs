@@ -5,18 +5,18 @@ use anyhow::Context;
 use super::change;
 use super::change::none;
 use super::change::replug;
-use super::last_good::LastGood;
-use super::maker::Maker;
+use super::last_good::put_back;
+use super::maker::{Maker, UpToDate};
 use super::outcome::Outcome;
 use super::phases::Phases;
-use super::schedule::How;
+use super::schedule::Due;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
 use crate::context::domain::drive::Drive;
 use crate::context::domain::driver::{Device, MediaChange};
 use crate::host::config::Config;
 use crate::host::paths::Host;
-use crate::host::vm::image;
+use crate::host::vm::image::{self, Kept};
 use crate::host::vm::job::Job;
 use crate::host::vm::state::{Progress, State};
 use crate::libvirt::connection::Libvirt;
@@ -33,14 +33,9 @@ pub(crate) struct Attempts<'a> {
 }
 
 impl Attempts<'_> {
-    /// One attempt at `job`. Takes 5 seconds at most when
-    /// the guest does not answer, and some ten milliseconds when it does.
-    pub(crate) fn attempt(&self, job: &Job, how: How) -> Outcome {
-        self.try_attempt(job, how).unwrap_or_else(|attempt| attempt)
-    }
-
-    fn try_attempt(&self, job: &Job, how: How) -> Result<Outcome, Outcome> {
-        let hopeless = Outcome::hopeless;
+    /// One attempt. Takes 5 seconds at most when the guest does not answer, and some ten milliseconds when it does.
+    pub(super) fn attempt(&self, due: &Due<Job>) -> Result<Outcome, Outcome> {
+        let (job, hopeless) = (&due.job, Outcome::hopeless);
         let mut phases = Phases::begin();
         let handle = self.libvirt.domain(&job.uuid)?;
         match handle.situation()? {
@@ -68,34 +63,33 @@ impl Attempts<'_> {
         }
         // libvirt opens the tray, and does not see that the firmware, which resets the drive, closes it: from then on they
         // disagree, and no medium goes in. Nobody reads the drive yet.
-        let is_booting = how.first && job.reason == Reason::Start;
+        let is_booting = due.first && job.reason == Reason::Start;
         if is_booting && drive.is_empty() && drive.media_change() == MediaChange::EjectAndInsert {
             return Ok(Outcome::TooEarly);
         }
         let path = image::path(&config, &domain.uuid);
         let path = path.to_str().context("image_dir is not UTF-8").map_err(hopeless)?;
         phases.end("look");
-        let mut disc = self.maker.bring_up_to_date(&config, job, &domain, (drive, path))?;
-        let last = disc.last.take();
-        let done = |line: String| Outcome::Done([vec![line], disc.warnings.clone()].concat().join("; "));
-        if job.reason == Reason::Refresh && !disc.rebuilt && !job.force && self.has_it(&domain, drive, path) {
-            let nothing_to_say = disc.warnings.is_empty();
-            return Ok(if nothing_to_say { Outcome::Unchanged } else { done(SAME.to_owned()) });
+        let disc = self.maker.bring_up_to_date(&config, job, &domain, (drive, path), &mut phases)?;
+        let UpToDate { rebuilt, last, warnings } = disc;
+        let done = |line: String| Outcome::Done([vec![line], warnings.clone()].concat().join("; "));
+        if job.reason == Reason::Refresh && !rebuilt && !job.force && self.has_it(&domain, drive, path) {
+            return Ok(if warnings.is_empty() { Outcome::Unchanged } else { done(SAME.to_owned()) });
         }
         // A disc that somebody else put in is only taken out of a guest's hands when a person asks for it.
         let ours = drive.image().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
-        match change::change(self.host, &handle, drive, path, how.force && (ours || job.force)) {
+        match change::change(self.host, &handle, drive, path, due.force && (ours || job.force)) {
             Err(Outcome::Failed(message)) => Err(Outcome::Failed(self.after_failure(message, last, &handle, drive))),
-            changed => changed.map(|line| done(format!("{line}; before that {phases}, {}", disc.phases))),
+            changed => changed.map(|line| done(format!("{line}; before that {phases}"))),
         }
     }
 
     /// Puts the last disc back, where there is one; gives what there is to say.
-    fn after_failure(&self, message: String, last: Option<Box<LastGood>>, handle: &Handle, drive: &Drive) -> String {
+    fn after_failure(&self, message: String, last: Option<(Kept, State)>, handle: &Handle, drive: &Drive) -> String {
         // A disk, unlike a drive, that is there has kept what was in it.
         let kept_it = || replug::is_there(handle, drive);
         let last = last.filter(|_| drive.device == Device::Cdrom || !kept_it());
-        match last.map(|last| last.put_back(self.host, handle, drive)) {
+        match last.map(|last| put_back(self.host, handle, drive, last)) {
             None => message,
             Some(Ok(())) => format!("{message}; the last disc is back in the drive {}", drive.target),
             Some(Err(error)) => {

@@ -1,73 +1,58 @@
 //! What is written of a delivery: the VM's state, its job's end, and the line in the log.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::schedule::Action;
-use crate::host::config::ForceAfter;
 use crate::host::log::Log;
 use crate::host::paths::Host;
 use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::State;
+use crate::libvirt::connection::Libvirt;
+use crate::libvirt::saved;
 
 /// What fails when a state cannot be written.
 const NOTING: &str = "recording what became of a disc";
 
 pub(super) struct Ledger<'a> {
     pub host: &'a Host,
-    pub log: &'a mut Log,
+    pub log: Log,
     /// Jobs that stay in the spool for another helper.
-    pub given_up: &'a mut HashSet<Job>,
+    pub given_up: HashSet<Job>,
 }
 
 impl Ledger<'_> {
-    /// Writes down what became of a job. `wanted` tells whether a snapshot or a saved state of a VM that is gone names its
-    /// image. What cannot be written is one VM's trouble: its job is left for another helper.
-    pub(super) fn write(
-        &mut self,
-        action: Action<Job>,
-        force_after: ForceAfter,
-        wanted: impl Fn(&Job, &PathBuf) -> bool,
-    ) {
+    /// Writes down what became of a job. `grace` is how long a guest may hold its disc; `libvirt` is asked whether a snapshot
+    /// or a saved state of a VM that is gone names its image. What cannot be written is one VM's trouble: its job is left for
+    /// another helper.
+    pub(super) fn write(&mut self, action: Action<Job>, grace: Option<Duration>, libvirt: &Libvirt) {
         let job = action.job().clone();
-        if let Err(error) = self.try_write(action, force_after, wanted) {
-            self.trouble(job, &error);
-        }
-    }
-
-    /// What there is of one VM could not be read or written.
-    pub(super) fn trouble(&mut self, job: Job, error: &anyhow::Error) {
-        if !self.given_up.contains(&job) {
+        if let Err(error) = self.try_write(action, grace, libvirt)
+            && !self.given_up.contains(&job)
+        {
             self.give_up(job, &format!("{error:#}"));
         }
     }
 
-    fn try_write(
-        &mut self,
-        action: Action<Job>,
-        force_after: ForceAfter,
-        wanted: impl Fn(&Job, &PathBuf) -> bool,
-    ) -> Result<()> {
+    fn try_write(&mut self, action: Action<Job>, grace: Option<Duration>, libvirt: &Libvirt) -> Result<()> {
         match action {
-            // The workers do it.
-            Action::Attempt(..) => Ok(()),
             Action::Done(job, line) => self.done(&job, &line),
             Action::AtNextStart(job, line) => self.at_next_start(&job, &line),
             // The state stays as well, so that it tells of the disc that is in the drive.
-            Action::Unchanged(job) => Vm::hold(self.host, &job.uuid)?.done(&job),
-            Action::Waits(job, line) => self.of_newest(&job, |vm| vm.waits(job.about(), None, &line)),
+            Action::Unchanged(job) => of_newest(self.host, &job, |vm| vm.drop_job()),
+            Action::Waits(job, line) => self.note(&job, |vm| vm.waits(job.about(), None, &line)),
             Action::Held { job, first } => {
-                let line = held_line(&job.name, force_after);
+                let line = held_line(&job.name, grace);
                 if first {
                     self.log.warning(format_args!("{}: {line}", job.name));
                 }
-                self.of_newest(&job, |vm| vm.waits(job.about(), None, &line))
+                self.note(&job, |vm| vm.waits(job.about(), None, &line))
             }
             Action::Failed(job, message) => {
-                self.of_newest(&job, |vm| vm.failed(job.about(), &message))?;
+                self.note(&job, |vm| vm.failed(job.about(), &message))?;
                 self.give_up(job, &message);
                 Ok(())
             }
@@ -76,7 +61,7 @@ impl Ledger<'_> {
                 self.give_up(job, &message);
                 Ok(())
             }
-            Action::Gone(job) => self.gone(&job, wanted),
+            Action::Gone(job) => self.gone(&job, libvirt),
         }
     }
 
@@ -101,18 +86,15 @@ impl Ledger<'_> {
 
     /// Takes the job out of the spool, with this last step.
     fn end(&self, job: &Job, step: impl FnOnce(&Vm) -> Result<()>) -> Result<()> {
-        let vm = Vm::hold(self.host, &job.uuid)?;
-        if job.is_newest(self.host)? {
+        of_newest(self.host, job, |vm| {
             step(&vm).context(NOTING)?;
-            vm.done(job)?;
-        }
-        Ok(())
+            vm.drop_job()
+        })
     }
 
-    /// Takes a step, unless a newer job has come: what that one has written is not overwritten.
-    fn of_newest(&self, job: &Job, step: impl FnOnce(&Vm) -> Result<()>) -> Result<()> {
-        let vm = Vm::hold(self.host, &job.uuid)?;
-        if job.is_newest(self.host)? { step(&vm).context(NOTING) } else { vm.give_back() }
+    /// Takes a step of a job that stays.
+    fn note(&self, job: &Job, step: impl FnOnce(&Vm) -> Result<()>) -> Result<()> {
+        of_newest(self.host, job, |vm| step(&vm).context(NOTING))
     }
 
     /// An attempt at `job` has not come back, and whoever was to make it is held by something.
@@ -132,34 +114,29 @@ impl Ledger<'_> {
     }
 
     /// The VM does not run here and will not come: nothing is left to do here.
-    fn gone(&mut self, job: &Job, wanted: impl Fn(&Job, &PathBuf) -> bool) -> Result<()> {
+    fn gone(&mut self, job: &Job, libvirt: &Libvirt) -> Result<()> {
         let image = State::known(self.host, &job.uuid)?.and_then(|state| state.image);
-        let wanted = image.is_some_and(|image| wanted(job, &image));
-        let vm = Vm::hold(self.host, &job.uuid)?;
-        if !job.is_newest(self.host)? {
-            return vm.give_back();
+        if image.is_some_and(|image| saved::names(libvirt, &job.uuid, &image)) {
+            return of_newest(self.host, job, |vm| vm.leave());
         }
-        if wanted {
-            return vm.leave();
-        }
-        self.log.info(format_args!("{}: is not running here; its disc is removed", job.name));
-        vm.forget()
+        of_newest(self.host, job, |vm| {
+            self.log.info(format_args!("{}: is not running here; its disc is removed", job.name));
+            vm.forget()
+        })
     }
 }
 
+/// Does something with the VM of a job, unless a newer job has come: what that one has written is not overwritten.
+fn of_newest(host: &Host, job: &Job, then: impl FnOnce(Vm) -> Result<()>) -> Result<()> {
+    let vm = Vm::hold(host, &job.uuid)?;
+    if job.is_newest(host)? { then(vm) } else { vm.give_back() }
+}
+
 /// What there is to say of a guest that does not let go.
-fn held_line(name: &str, force_after: ForceAfter) -> String {
-    match force_after {
-        ForceAfter::Grace(grace) => {
-            format!(
-                "the guest holds the old disc; it is asked again, and after {} s the disc is changed by force",
-                grace.as_secs()
-            )
-        }
-        ForceAfter::Never => {
-            format!(
-                "the guest holds the old disc; it is asked again; \"virt-recontext refresh {name} --force\" does not ask"
-            )
-        }
-    }
+fn held_line(name: &str, grace: Option<Duration>) -> String {
+    let then = match grace {
+        Some(grace) => format!(", and after {} s the disc is changed by force", grace.as_secs()),
+        None => format!("; \"virt-recontext refresh {name} --force\" does not ask"),
+    };
+    format!("the guest holds the old disc; it is asked again{then}")
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::last_good::LastGood;
 use super::outcome::Outcome;
 use super::phases::Phases;
 use crate::composer::{Answer, Composers, Fault, Order};
@@ -18,7 +17,7 @@ use crate::host::gather::gather;
 use crate::host::paths::Host;
 use crate::host::programs::run::Runner;
 use crate::host::vm::Vm;
-use crate::host::vm::image::New;
+use crate::host::vm::image::{Kept, New};
 use crate::host::vm::job::Job;
 use crate::host::vm::state::{About, State, next_edition};
 
@@ -34,19 +33,13 @@ pub(crate) struct Maker<'a> {
 /// What bringing a disc up to date came to.
 pub(super) struct UpToDate {
     pub rebuilt: bool,
-    /// The disc before, where it may be needed.
-    pub last: Option<Box<LastGood>>,
+    pub last: Last,
     /// What went wrong with programs, and what is used instead.
     pub warnings: Vec<String>,
-    pub phases: Phases,
 }
 
-enum Published {
-    /// The new disc lies in its place, after this one where that may be needed.
-    After(Option<Box<LastGood>>),
-    /// Another disc had been made meanwhile; the new one is of no use.
-    InVain,
-}
+/// The disc before the newest, with what was known of it, where it may be needed.
+type Last = Option<(Kept, State)>;
 
 impl Maker<'_> {
     /// Makes the disc anew if its content is not what it would be now.
@@ -56,8 +49,8 @@ impl Maker<'_> {
         job: &Job,
         domain: &Domain,
         (drive, path): (&Drive, &str),
+        phases: &mut Phases,
     ) -> Result<UpToDate, Outcome> {
-        let mut phases = Phases::begin();
         let path = Path::new(path);
         let (mut order, warnings) = self.order(config, domain)?;
         phases.end("gather");
@@ -69,19 +62,19 @@ impl Maker<'_> {
             order.new = Some((edition, Some(new.path().to_owned())));
             if self.compose(&order)? == Answer::Same {
                 phases.end("compare");
-                return Ok(UpToDate { rebuilt: false, last: None, warnings, phases });
+                return Ok(UpToDate { rebuilt: false, last: None, warnings });
             }
             phases.end("build");
             let published = self.publish(config, job, domain, drive, (known, edition, new, path));
-            if let Published::After(last) = published.map_err(Outcome::hopeless)? {
-                phases.end("publish");
-                return Ok(UpToDate { rebuilt: true, last, warnings, phases });
+            if let Some(last) = published.map_err(Outcome::hopeless)? {
+                return Ok(UpToDate { rebuilt: true, last, warnings });
             }
         }
         Err(Outcome::Failed("its disc is made anew all the time, by the hook or by hand".to_owned()))
     }
 
-    /// Puts a new image into its place. Only now is the VM held, for which the hook may wait.
+    /// Puts a new image into its place; `None` when another disc has been made since the VM's state was `known`, and this one is
+    /// of no use. Only now is the VM held, for which the hook may wait.
     fn publish(
         &self,
         config: &Config,
@@ -89,20 +82,20 @@ impl Maker<'_> {
         domain: &Domain,
         drive: &Drive,
         (known, edition, new, path): (Option<State>, Edition, New, &Path),
-    ) -> Result<Published> {
+    ) -> Result<Option<Last>> {
         let vm = Vm::hold(self.host, &domain.uuid)?;
         let newest = |state: Option<State>| state.and_then(|state| state.edition);
         if newest(State::known(self.host, &domain.uuid)?) != newest(known) {
-            return Ok(Published::InVain);
+            return Ok(None);
         }
         let last = match drive.media_change() {
-            MediaChange::Update | MediaChange::DetachAndAttach => LastGood::keep(&vm)?.map(Box::new),
+            MediaChange::Update | MediaChange::DetachAndAttach => vm.keep()?,
             MediaChange::EjectAndInsert | MediaChange::Never => None,
         };
         let disc = vm.publish(config, path, edition, new)?;
         let about = About::running(&domain.name, domain.machine.driver(), job.reason);
         vm.waits(about, Some(&disc), "the disc is made, and is not in its drive yet")?;
-        Ok(Published::After(last))
+        Ok(Some(last))
     }
 
     /// An order for the VM's disc, which says not yet of which edition, and what went wrong with programs. Programs take their

@@ -17,10 +17,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 
 use self::ledger::Ledger;
-use self::session::{Coordinator, Session};
+use self::session::Coordinator;
 use crate::composer::Composers;
 use crate::context::domain::driver::Driver;
 use crate::host::config::Config;
@@ -30,6 +30,7 @@ use crate::host::vm::job::Job;
 use crate::host::vm::lock::HelperLock;
 use crate::host::vm::sweep;
 use crate::libvirt::connection::Libvirt;
+use crate::libvirt::trouble::Trouble;
 
 /// So long the helper tries to reach a daemon that is being restarted.
 const RECONNECT: Duration = Duration::from_secs(120);
@@ -42,60 +43,53 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// # Errors
 /// When the spool cannot be read or libvirt cannot be reached. The jobs stay.
 pub(crate) fn deliver(host: &Host) -> Result<()> {
-    let mut log = Log::open(host);
+    let mut ledger = Ledger { host, log: Log::open(host), given_up: HashSet::new() };
     let composers = Arc::new(Composers::new());
-    // While it is linked, the daemon is called.
-    if let Err(error) = composers.stand_by() {
-        log.warning(format_args!("delivering: {error:#}"));
-    }
-    let mut given_up = HashSet::new();
     loop {
         let Some(lock) = HelperLock::try_now(host)? else { return Ok(()) };
-        let done = drain_all(host, &composers, &mut log, &mut given_up);
+        // While it is linked, the daemon is called.
+        if let Err(error) = composers.stand_by() {
+            ledger.log.warning(format_args!("delivering: {error:#}"));
+        }
+        let done = drain_all(&mut ledger, &composers);
         drop(lock);
         if let Err(error) = done {
-            log.error(format_args!("delivering: {error:#}; the jobs are left for the next helper"));
+            ledger.log.error(format_args!("delivering: {error:#}; the jobs are left for the next helper"));
             return Err(error);
         }
         // A hook that noted a job while we held the lock has started no helper of its own.
-        if Job::all(host)?.iter().all(|job| given_up.contains(job)) {
+        if Job::all(host)?.iter().all(|job| ledger.given_up.contains(job)) {
             return Ok(());
         }
     }
 }
 
 /// Does the jobs of one driver after the other's: few hosts have two, and there one may have to wait for the other.
-fn drain_all(host: &Host, composers: &Arc<Composers>, log: &mut Log, given_up: &mut HashSet<Job>) -> Result<()> {
+fn drain_all(ledger: &mut Ledger, composers: &Arc<Composers>) -> Result<()> {
+    let host = ledger.host;
     let config = Config::load(host)?;
     // Nothing that lies around keeps a VM from its disc.
     if let Err(error) = sweep::tidy(host, &config) {
-        log.warning(format_args!("delivering: {error:#}"));
+        ledger.log.warning(format_args!("delivering: {error:#}"));
     }
     let jobs = Job::all(host)?;
-    let waiting = |driver: &Driver| jobs.iter().any(|job| job.driver == *driver && !given_up.contains(job));
+    let waiting = |driver: &Driver| jobs.iter().any(|job| job.driver == *driver && !ledger.given_up.contains(job));
     let mut drivers: Vec<Driver> = Driver::ALL.into_iter().filter(waiting).collect();
     if drivers.is_empty() {
         // There may still be something to clear away.
         drivers.push(config.driver(host));
     }
     // One that cannot be reached keeps nobody else waiting.
-    let mut drained = |driver| drain(host, composers, &config, driver, log, given_up);
-    let failed = drivers.into_iter().filter_map(|driver| drained(driver).err());
+    let failed = drivers.into_iter().filter_map(|driver| drain(ledger, composers, &config, driver).err());
     let failed: Vec<String> = failed.map(|error| format!("{error:#}")).collect();
     ensure!(failed.is_empty(), failed.join("; "));
     Ok(())
 }
 
 /// Does the jobs of one driver until none is left but those that were given up, through restarts of the daemon.
-fn drain(
-    host: &Host,
-    composers: &Arc<Composers>,
-    config: &Config,
-    driver: Driver,
-    log: &mut Log,
-    given_up: &mut HashSet<Job>,
-) -> Result<()> {
-    let mut coordinator = Coordinator::new(Ledger { host, log, given_up }, composers.clone(), config, driver);
+fn drain(ledger: &mut Ledger, composers: &Arc<Composers>, config: &Config, driver: Driver) -> Result<()> {
+    let host = ledger.host;
+    let mut coordinator = Coordinator::new(ledger, composers.clone(), config, driver);
     let mut lost: Option<Instant> = None;
     loop {
         let libvirt = match (connect(host, config.uri_of(driver)), lost) {
@@ -106,13 +100,12 @@ fn drain(
             }
             (Err(error), _) => return Err(error),
         };
-        match coordinator.session(&Arc::new(libvirt))? {
-            Session::Finished => return Ok(()),
-            Session::Stuck => bail!("an attempt does not end"),
-            Session::Lost => {
+        match coordinator.session(&Arc::new(libvirt)) {
+            Err(error) if matches!(error.downcast_ref(), Some(Trouble::Lost)) => {
                 coordinator.ledger.log.warning("delivering: the connection to libvirt was lost; trying again");
                 lost = Some(Instant::now());
             }
+            ended => return ended,
         }
     }
 }

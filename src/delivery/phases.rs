@@ -25,11 +25,8 @@ impl Phases {
 
 impl fmt::Display for Phases {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, (name, took)) in self.ended.iter().enumerate() {
-            let comma = if number > 0 { ", " } else { "" };
-            write!(f, "{comma}{name} {:.1} ms", took.as_secs_f64() * 1e3)?;
-        }
-        Ok(())
+        let told = self.ended.iter().map(|(name, took)| format!("{name} {:.1} ms", took.as_secs_f64() * 1e3));
+        f.write_str(&told.collect::<Vec<_>>().join(", "))
     }
 }
 

@@ -31,14 +31,6 @@ pub(super) struct Order<J> {
     pub may_come: bool,
 }
 
-#[derive(Debug)]
-pub(super) enum Event<J> {
-    Job(Order<J>),
-    /// The VM was looked at, and is there.
-    Found(Presence),
-    Ended(J, Outcome),
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Presence {
     /// It arrives, or was not looked at.
@@ -53,19 +45,18 @@ pub(super) enum Presence {
     Unknown(String),
 }
 
-/// How an attempt is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct How {
-    /// A guest that holds its disc is made to let go.
+/// An attempt that is due.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Due<J> {
+    pub job: J,
+    /// Whether a guest that holds its disc is made to let go.
     pub force: bool,
-    /// Nothing has been tried for this job since its VM was found here.
+    /// Whether nothing has been tried for this job since its VM was found here.
     pub first: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Action<J> {
-    /// An attempt.
-    Attempt(J, How),
     Done(J, String),
     /// The job is done as far as it can be before the VM's next start, restore or arrival; the line says why.
     AtNextStart(J, String),
@@ -88,8 +79,7 @@ pub(super) enum Action<J> {
 impl<J> Action<J> {
     pub(super) fn job(&self) -> &J {
         match self {
-            Action::Attempt(job, _)
-            | Action::Done(job, _)
+            Action::Done(job, _)
             | Action::AtNextStart(job, _)
             | Action::Unchanged(job)
             | Action::Waits(job, _)
@@ -174,7 +164,7 @@ impl<J: Clone + PartialEq> Schedule<J> {
     }
 
     /// The attempts that are due at `now`.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<Action<J>> {
+    pub(super) fn due(&mut self, now: Instant) -> Vec<Due<J>> {
         let grace = self.grace;
         let is_due = |entry: &&mut Entry<J>| matches!(entry.step, Step::From(then) if then <= now);
         let attempt = |entry: &mut Entry<J>| {
@@ -182,25 +172,13 @@ impl<J: Clone + PartialEq> Schedule<J> {
             entry.step = Step::InWork(now);
             let is_over = |(grace, held)| now.duration_since(held) >= grace;
             let force = entry.order.force || grace.zip(entry.held).is_some_and(is_over);
-            Action::Attempt(entry.order.job.clone(), How { force, first })
+            Due { job: entry.order.job.clone(), force, first }
         };
         self.entries.values_mut().filter(is_due).map(attempt).collect()
     }
 
-    /// What follows from `event`, which happens to the VM `uuid` at `now`.
-    pub(super) fn on(&mut self, now: Instant, uuid: &Uuid, event: Event<J>) -> Option<Action<J>> {
-        match event {
-            Event::Job(order) => {
-                self.take(order);
-                None
-            }
-            Event::Found(presence) => self.found(now, uuid, presence),
-            Event::Ended(job, outcome) => self.ended(now, uuid, job, outcome),
-        }
-    }
-
-    /// A job that is there already, or whose VM a worker is at, is not taken again.
-    fn take(&mut self, order: Order<J>) {
+    /// Takes a job; not one that is there already, or whose VM a worker is at.
+    pub(super) fn take(&mut self, order: Order<J>) {
         let in_work = |entry: &Entry<J>| matches!(entry.step, Step::InWork(_));
         let known = self.entries.get(&order.uuid).is_some_and(|entry| entry.order.job == order.job || in_work(entry));
         if !known {
@@ -209,7 +187,8 @@ impl<J: Clone + PartialEq> Schedule<J> {
         }
     }
 
-    fn found(&mut self, now: Instant, uuid: &Uuid, presence: Presence) -> Option<Action<J>> {
+    /// What follows when the VM `uuid` was looked at.
+    pub(super) fn found(&mut self, now: Instant, uuid: &Uuid, presence: Presence) -> Option<Action<J>> {
         let entry = self.entries.get_mut(uuid).filter(|entry| entry.step == Step::Waiting)?;
         match presence {
             Presence::Arriving => None,
@@ -218,22 +197,25 @@ impl<J: Clone + PartialEq> Schedule<J> {
                 entry.step = Step::From(now);
                 None
             }
-            Presence::Absent { soon } => self.absent(uuid, soon),
+            // One that was to arrive may still come, unless an attempt at it was begun.
+            Presence::Absent { soon } if soon && entry.order.may_come && entry.tried.is_none() => None,
+            Presence::Absent { .. } => self.end(uuid, Action::Gone),
             Presence::Unknown(message) => self.fail(now, uuid, message),
         }
     }
 
-    fn ended(&mut self, now: Instant, uuid: &Uuid, job: J, outcome: Outcome) -> Option<Action<J>> {
+    /// What follows when an attempt at the VM `uuid` has ended.
+    pub(super) fn ended(&mut self, now: Instant, uuid: &Uuid, outcome: Outcome) -> Option<Action<J>> {
         let entry = self.entries.get_mut(uuid)?;
         let begun = replace(&mut entry.step, Step::Waiting);
         entry.held_paused = false;
         let action = match outcome {
-            Outcome::Done(line) => return self.end(uuid, Action::Done(job, line)),
-            Outcome::AtNextStart(line) => return self.end(uuid, Action::AtNextStart(job, line)),
-            Outcome::Unchanged => return self.end(uuid, Action::Unchanged(job)),
+            Outcome::Done(line) => return self.end(uuid, |job| Action::Done(job, line)),
+            Outcome::AtNextStart(line) => return self.end(uuid, |job| Action::AtNextStart(job, line)),
+            Outcome::Unchanged => return self.end(uuid, Action::Unchanged),
             Outcome::Failed(message) => return self.fail(now, uuid, message),
-            Outcome::Hopeless(message) => return self.end(uuid, Action::Failed(job, message)),
-            Outcome::Gone => return self.end(uuid, Action::Gone(job)),
+            Outcome::Hopeless(message) => return self.end(uuid, |job| Action::Failed(job, message)),
+            Outcome::Gone => return self.end(uuid, Action::Gone),
             Outcome::Lost => None,
             // The next event, or the next look, tells.
             Outcome::NotYet => {
@@ -246,7 +228,7 @@ impl<J: Clone + PartialEq> Schedule<J> {
             }
             Outcome::Busy(message) => {
                 entry.step = Step::From(now + PAUSE);
-                Some(Action::Waits(job, format!("something else is working on the VM: {message}")))
+                Some(Action::Waits(entry.order.job.clone(), format!("something else is working on the VM: {message}")))
             }
             Outcome::Held => {
                 let first = entry.held.is_none();
@@ -254,13 +236,13 @@ impl<J: Clone + PartialEq> Schedule<J> {
                     entry.held.get_or_insert(begun);
                 }
                 entry.step = Step::From(now + PAUSE);
-                Some(Action::Held { job, first })
+                Some(Action::Held { job: entry.order.job.clone(), first })
             }
             Outcome::HeldPaused => {
                 entry.held_paused = true;
                 entry.held = None;
                 let line = "the VM is paused and holds the old disc; the disc is changed when the VM runs again";
-                Some(Action::Waits(job, line.to_owned()))
+                Some(Action::Waits(entry.order.job.clone(), line.to_owned()))
             }
         };
         // What one that is given up now waits for was written before.
@@ -271,35 +253,21 @@ impl<J: Clone + PartialEq> Schedule<J> {
     fn fail(&mut self, now: Instant, uuid: &Uuid, message: String) -> Option<Action<J>> {
         let entry = self.entries.get_mut(uuid)?;
         entry.failures += 1;
-        let job = entry.order.job.clone();
         if entry.failures >= TRIES {
-            return self.end(uuid, Action::Failed(job, message));
+            return self.end(uuid, |job| Action::Failed(job, message));
         }
         entry.step = Step::From(now + PAUSE * 2_u32.pow(entry.failures));
-        Some(Action::Waits(job, format!("trying again after: {message}")))
+        Some(Action::Waits(entry.order.job.clone(), format!("trying again after: {message}")))
     }
 
     /// Gives up a job that could not be done for a long time.
     fn lose_patience(&mut self, now: Instant, uuid: &Uuid) -> Option<Action<J>> {
-        let entry = self.entries.get(uuid)?;
-        let is_late = entry.tried.is_some_and(|tried| now.duration_since(tried) >= PATIENCE);
-        let job = entry.order.job.clone();
-        if is_late { self.end(uuid, Action::Late(job)) } else { None }
+        let tried = self.entries.get(uuid)?.tried?;
+        if now.duration_since(tried) >= PATIENCE { self.end(uuid, Action::Late) } else { None }
     }
 
-    /// The VM does not run here. One that was to arrive may still come, unless an attempt at it was begun.
-    fn absent(&mut self, uuid: &Uuid, soon: bool) -> Option<Action<J>> {
-        let entry = self.entries.get_mut(uuid)?;
-        if entry.order.may_come && entry.tried.is_none() && soon {
-            entry.step = Step::Waiting;
-            return None;
-        }
-        let job = entry.order.job.clone();
-        self.end(uuid, Action::Gone(job))
-    }
-
-    fn end(&mut self, uuid: &Uuid, action: Action<J>) -> Option<Action<J>> {
-        self.entries.remove(uuid).map(|_| action)
+    fn end(&mut self, uuid: &Uuid, action: impl FnOnce(J) -> Action<J>) -> Option<Action<J>> {
+        self.entries.remove(uuid).map(|entry| action(entry.order.job))
     }
 }
 
@@ -315,16 +283,16 @@ mod tests {
         let mut schedule = Schedule::new(grace, 100 * S);
         let now = Instant::now();
         let order = Order { uuid: uuid.clone(), job: "a", force: false, may_come: true };
-        assert_eq!(schedule.on(now, &uuid, Event::Job(order)), None);
+        schedule.take(order);
         (schedule, uuid, now)
     }
 
-    fn attempt(job: &'static str, force: bool) -> Vec<Action<&'static str>> {
-        vec![Action::Attempt(job, How { force, first: false })]
+    fn attempt(job: &'static str, force: bool) -> Vec<Due<&'static str>> {
+        vec![Due { job, force, first: false }]
     }
 
-    fn first(job: &'static str, force: bool) -> Vec<Action<&'static str>> {
-        vec![Action::Attempt(job, How { force, first: true })]
+    fn first(job: &'static str, force: bool) -> Vec<Due<&'static str>> {
+        vec![Due { job, force, first: true }]
     }
 
     /// Lets an attempt begin, and end so.
@@ -334,22 +302,22 @@ mod tests {
         now: Instant,
         outcome: Outcome,
     ) -> Option<Action<&'static str>> {
-        schedule.on(now, uuid, Event::Found(Presence::Running));
-        assert!(matches!(schedule.due(now).as_slice(), [Action::Attempt(..)]), "no attempt is due");
-        schedule.on(now, uuid, Event::Ended("a", outcome))
+        schedule.found(now, uuid, Presence::Running);
+        assert!(matches!(schedule.due(now).as_slice(), [Due { .. }]), "no attempt is due");
+        schedule.ended(now, uuid, outcome)
     }
 
     #[test]
     fn a_vm_is_tried_when_it_is_here_and_not_before() {
         let (mut schedule, uuid, now) = with_job(None);
-        assert_eq!(schedule.on(now, &uuid, Event::Found(Presence::Arriving)), None);
-        assert_eq!(schedule.on(now, &uuid, Event::Found(Presence::Absent { soon: true })), None);
+        assert_eq!(schedule.found(now, &uuid, Presence::Arriving), None);
+        assert_eq!(schedule.found(now, &uuid, Presence::Absent { soon: true }), None);
         assert_eq!((schedule.due(now), schedule.to_look_at()), (vec![], vec![uuid.clone()]));
-        assert_eq!(schedule.on(now, &uuid, Event::Found(Presence::Running)), None);
+        assert_eq!(schedule.found(now, &uuid, Presence::Running), None);
         assert_eq!((schedule.next_attempt(), schedule.due(now)), (Some(now), first("a", false)));
         assert_eq!((schedule.due(now), schedule.to_look_at()), (vec![], vec![]), "a worker is at it");
-        let done = Event::Ended("a", Outcome::Done("so".to_owned()));
-        assert_eq!(schedule.on(now, &uuid, done), Some(Action::Done("a", "so".to_owned())));
+        let done = Outcome::Done("so".to_owned());
+        assert_eq!(schedule.ended(now, &uuid, done), Some(Action::Done("a", "so".to_owned())));
         assert!(schedule.is_empty());
     }
 
@@ -364,7 +332,7 @@ mod tests {
     fn an_attempt_that_does_not_come_back_is_known_and_waiting_is_none() {
         let (mut schedule, uuid, now) = with_job(None);
         assert_eq!(schedule.stuck(now + 500 * S), None, "nobody is at it");
-        schedule.on(now, &uuid, Event::Found(Presence::Running));
+        schedule.found(now, &uuid, Presence::Running);
         schedule.due(now + S);
         assert_eq!((schedule.stuck(now + 100 * S), schedule.stuck(now + 101 * S)), (None, Some(&"a")));
     }
@@ -372,24 +340,24 @@ mod tests {
     #[test]
     fn a_vm_that_does_not_come_is_given_up_when_its_job_is_old_or_was_begun() {
         let (mut schedule, uuid, now) = with_job(None);
-        assert_eq!(schedule.on(now, &uuid, Event::Found(Presence::Absent { soon: false })), Some(Action::Gone("a")));
+        assert_eq!(schedule.found(now, &uuid, Presence::Absent { soon: false }), Some(Action::Gone("a")));
         let (mut schedule, uuid, now) = with_job(None);
-        schedule.on(now, &uuid, Event::Found(Presence::Running));
+        schedule.found(now, &uuid, Presence::Running);
         schedule.due(now);
-        assert_eq!(schedule.on(now, &uuid, Event::Ended("a", Outcome::Gone)), Some(Action::Gone("a")));
+        assert_eq!(schedule.ended(now, &uuid, Outcome::Gone), Some(Action::Gone("a")));
     }
 
     #[test]
     fn a_newer_job_takes_the_place_of_an_older_one_unless_a_worker_is_at_it() {
         let (mut schedule, uuid, now) = with_job(None);
-        let newer = || Event::Job(Order { uuid: uuid.clone(), job: "b", force: true, may_come: false });
-        schedule.on(now, &uuid, Event::Found(Presence::Running));
+        let newer = || Order { uuid: uuid.clone(), job: "b", force: true, may_come: false };
+        schedule.found(now, &uuid, Presence::Running);
         assert_eq!(schedule.due(now), first("a", false));
-        schedule.on(now, &uuid, newer());
+        schedule.take(newer());
         assert_eq!(schedule.job(&uuid), Some(&"a"));
-        schedule.on(now, &uuid, Event::Ended("a", Outcome::Unchanged));
-        schedule.on(now, &uuid, newer());
-        schedule.on(now, &uuid, Event::Found(Presence::Running));
+        schedule.ended(now, &uuid, Outcome::Unchanged);
+        schedule.take(newer());
+        schedule.found(now, &uuid, Presence::Running);
         assert_eq!(schedule.due(now), first("b", true));
     }
 
@@ -413,10 +381,10 @@ mod tests {
         let (mut schedule, uuid, begin) = with_job(Some(3 * S));
         try_once(&mut schedule, &uuid, begin, Outcome::Held);
         assert_eq!(schedule.due(begin + 2 * S), attempt("a", false));
-        schedule.on(begin + 2 * S, &uuid, Event::Ended("a", Outcome::HeldPaused));
-        assert_eq!(schedule.on(begin + 4 * S, &uuid, Event::Found(Presence::Paused)), None);
+        schedule.ended(begin + 2 * S, &uuid, Outcome::HeldPaused);
+        assert_eq!(schedule.found(begin + 4 * S, &uuid, Presence::Paused), None);
         assert_eq!(schedule.due(begin + 4 * S), [], "nobody could answer");
-        schedule.on(begin + 9 * S, &uuid, Event::Found(Presence::Running));
+        schedule.found(begin + 9 * S, &uuid, Presence::Running);
         assert_eq!(schedule.due(begin + 9 * S), attempt("a", false));
     }
 
@@ -446,7 +414,7 @@ mod tests {
     #[test]
     fn what_was_at_work_when_the_connection_was_lost_is_looked_at_again() {
         let (mut schedule, uuid, now) = with_job(None);
-        schedule.on(now, &uuid, Event::Found(Presence::Running));
+        schedule.found(now, &uuid, Presence::Running);
         schedule.due(now);
         schedule.begin_again();
         assert_eq!(schedule.to_look_at(), [uuid]);

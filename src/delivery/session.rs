@@ -7,18 +7,18 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 
 use super::attempt::Attempts;
 use super::ledger::Ledger;
 use super::maker::Maker;
 use super::outcome::Outcome;
-use super::schedule::{Action, Event, Order, Presence, Schedule};
+use super::schedule::{Action, Due, Order, Presence, Schedule};
 use super::workers::{Message, Workers};
 use crate::composer::Composers;
 use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
-use crate::host::config::{Config, ForceAfter};
+use crate::host::config::Config;
 use crate::host::vm::job::{Job, NEVER_CAME};
 use crate::host::vm::state::State;
 use crate::host::vm::sweep::{Absent, sweep};
@@ -37,44 +37,37 @@ const PROGRAMS: u32 = 16;
 /// So long attempts that have been begun are waited for, once the connection is lost or one of them hangs.
 const COME_BACK: Duration = Duration::from_secs(30);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Session {
-    Finished,
-    Lost,
-    /// An attempt has not come back: what this process is held by, another one may not be.
-    Stuck,
-}
-
 /// All jobs of this helper for the VMs of one driver, through all its connections.
-pub(super) struct Coordinator<'a> {
-    pub(super) ledger: Ledger<'a>,
+pub(super) struct Coordinator<'l, 'h> {
+    pub(super) ledger: &'l mut Ledger<'h>,
     composers: Arc<Composers>,
     driver: Driver,
-    /// How long a guest may hold its old disc; follows the configuration.
-    force_after: ForceAfter,
     schedule: Schedule<Job>,
 }
 
-impl<'a> Coordinator<'a> {
+impl<'l, 'h> Coordinator<'l, 'h> {
     pub(super) fn new(
-        ledger: Ledger<'a>,
+        ledger: &'l mut Ledger<'h>,
         composers: Arc<Composers>,
         config: &Config,
         driver: Driver,
-    ) -> Coordinator<'a> {
-        let force_after = config.force_after;
+    ) -> Coordinator<'l, 'h> {
         let longest = ATTEMPT + PROGRAMS * config.limits.program_time;
-        Coordinator { ledger, composers, driver, force_after, schedule: Schedule::new(force_after.grace(), longest) }
+        Coordinator { ledger, composers, driver, schedule: Schedule::new(config.force_after, longest) }
     }
 
-    /// Works with one connection until every job is done or given up, or the connection is lost.
-    pub(super) fn session(&mut self, libvirt: &Arc<Libvirt>) -> Result<Session> {
+    /// Works with one connection until every job is done or given up.
+    ///
+    /// # Errors
+    /// [`Trouble::Lost`] when the connection is lost; the next one goes on from here. When an attempt does not come back:
+    /// what this process is held by, another one may not be.
+    pub(super) fn session(&mut self, libvirt: &Arc<Libvirt>) -> Result<()> {
         let (to_us, messages) = channel();
         // Register for events first and look second, so that nothing happens in between unseen.
         let happened = to_us.clone();
         match libvirt.watch(move |uuid| drop(happened.send(Message::Happened(uuid)))) {
             Ok(()) => {}
-            Err(Trouble::Lost) => return Ok(Session::Lost),
+            Err(Trouble::Lost) => return Err(Trouble::Lost.into()),
             Err(trouble) => {
                 self.ledger.log.warning(format_args!(
                     "delivering: libvirt gives no events, so it is asked every {} s: {trouble}",
@@ -83,57 +76,48 @@ impl<'a> Coordinator<'a> {
             }
         }
         let (host, connection, composers) = (self.ledger.host.clone(), libvirt.clone(), self.composers.clone());
-        let attempt = move |job: &Job, how| {
+        let attempt = move |due: &Due<Job>| {
             let maker = Maker { host: &host, composers: &composers };
-            Attempts { host: &host, libvirt: &connection, maker }.attempt(job, how)
+            Attempts { host: &host, libvirt: &connection, maker }.attempt(due).unwrap_or_else(|outcome| outcome)
         };
         let workers = Workers::start(attempt, &to_us);
-        let mut ended = self.coordinate(libvirt, &messages, &workers);
-        if !workers.end(COME_BACK) {
-            ended = ended.map(|_| Session::Stuck);
-        }
+        let ended = self.coordinate(libvirt, &messages, &workers);
+        ensure!(workers.end(COME_BACK), "an attempt does not end");
         // What the workers ended after the connection was lost counts as well.
         while let Ok(message) = messages.try_recv() {
-            if let Message::Ended(job, outcome) = message {
-                self.ended(libvirt, job, outcome);
+            if let Message::Ended(uuid, outcome) = message {
+                self.ended(libvirt, &uuid, outcome);
             }
         }
         self.schedule.begin_again();
         ended
     }
 
-    fn coordinate(&mut self, libvirt: &Libvirt, messages: &Receiver<Message>, workers: &Workers) -> Result<Session> {
+    fn coordinate(&mut self, libvirt: &Libvirt, messages: &Receiver<Message>, workers: &Workers) -> Result<()> {
         let mut next_look = Instant::now();
         loop {
             if Instant::now() >= next_look {
-                if self.look_at_all(libvirt)? == Session::Lost {
-                    return Ok(Session::Lost);
-                }
+                self.look_at_all(libvirt)?;
                 next_look = Instant::now() + LOOK;
             }
-            for action in self.schedule.due(Instant::now()) {
-                if let Action::Attempt(job, how) = action {
-                    workers.hand_out(job, how);
-                }
-            }
+            self.schedule.due(Instant::now()).into_iter().for_each(|due| workers.hand_out(due));
             if let Some(job) = self.schedule.stuck(Instant::now()) {
                 self.ledger.stuck(job);
-                return Ok(Session::Stuck);
+                bail!("an attempt does not end");
             }
             if self.schedule.is_empty() {
-                self.sweep(libvirt)?;
-                return Ok(Session::Finished);
+                return self.sweep(libvirt);
             }
             let wake = self.schedule.next_attempt().map_or(next_look, |next| next.min(next_look));
             match messages.recv_timeout(wake.saturating_duration_since(Instant::now())) {
                 Ok(Message::Happened(uuid)) => {
                     self.take_newest(&uuid);
-                    if self.schedule.to_look_at().contains(&uuid) && self.look(&uuid, libvirt)? == Session::Lost {
-                        return Ok(Session::Lost);
+                    if self.schedule.to_look_at().contains(&uuid) {
+                        self.look(&uuid, libvirt)?;
                     }
                 }
-                Ok(Message::Ended(_, Outcome::Lost)) => return Ok(Session::Lost),
-                Ok(Message::Ended(job, outcome)) => self.ended(libvirt, job, outcome),
+                Ok(Message::Ended(_, Outcome::Lost)) => return Err(Trouble::Lost.into()),
+                Ok(Message::Ended(uuid, outcome)) => self.ended(libvirt, &uuid, outcome),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
         }
@@ -145,9 +129,7 @@ impl<'a> Coordinator<'a> {
             if self.ledger.given_up.contains(&job) || job.driver != self.driver {
                 continue;
             }
-            let uuid = job.uuid.clone();
-            let order = Order { uuid: uuid.clone(), force: job.force, may_come: job.is_arrival(), job };
-            self.schedule.on(Instant::now(), &uuid, Event::Job(order));
+            self.schedule.take(Order { uuid: job.uuid.clone(), force: job.force, may_come: job.is_arrival(), job });
         }
     }
 
@@ -158,32 +140,28 @@ impl<'a> Coordinator<'a> {
     }
 
     /// Looks at the spool, the configuration and every VM, in case an event was missed.
-    fn look_at_all(&mut self, libvirt: &Libvirt) -> Result<Session> {
+    fn look_at_all(&mut self, libvirt: &Libvirt) -> Result<()> {
         // A configuration that is broken now is told by the attempts.
-        self.force_after = Config::load(self.ledger.host).map_or(self.force_after, |config| config.force_after);
-        self.schedule.grace = self.force_after.grace();
-        self.take(Job::all(self.ledger.host)?);
-        for uuid in self.schedule.to_look_at() {
-            if self.look(&uuid, libvirt)? == Session::Lost {
-                return Ok(Session::Lost);
-            }
+        if let Ok(config) = Config::load(self.ledger.host) {
+            self.schedule.grace = config.force_after;
         }
-        Ok(Session::Finished)
+        self.take(Job::all(self.ledger.host)?);
+        self.schedule.to_look_at().iter().try_for_each(|uuid| self.look(uuid, libvirt))
     }
 
     /// Looks where a VM is, whose job waits for that.
-    fn look(&mut self, uuid: &Uuid, libvirt: &Libvirt) -> Result<Session> {
+    fn look(&mut self, uuid: &Uuid, libvirt: &Libvirt) -> Result<()> {
         let presence = match libvirt.domain(uuid).and_then(|domain| domain.situation()) {
             Ok(Situation::Arriving) => Presence::Arriving,
             Ok(Situation::Running) => Presence::Running,
             Ok(Situation::Paused) => Presence::Paused,
             Ok(Situation::Gone) | Err(Trouble::Gone) => Presence::Absent { soon: self.may_come_soon(uuid) },
-            Err(Trouble::Lost) => return Ok(Session::Lost),
+            Err(Trouble::Lost) => return Err(Trouble::Lost.into()),
             Err(trouble) => Presence::Unknown(trouble.to_string()),
         };
-        let action = self.schedule.on(Instant::now(), uuid, Event::Found(presence));
+        let action = self.schedule.found(Instant::now(), uuid, presence);
         self.write(libvirt, action);
-        Ok(Session::Finished)
+        Ok(())
     }
 
     /// Whether a VM that is not here may still come, unless the hook was told that it will not.
@@ -192,17 +170,16 @@ impl<'a> Coordinator<'a> {
         self.schedule.job(uuid).is_some_and(|job| job.age() < NEVER_CAME && is_newest(job))
     }
 
-    fn ended(&mut self, libvirt: &Libvirt, job: Job, outcome: Outcome) {
-        let uuid = job.uuid.clone();
-        let action = self.schedule.on(Instant::now(), &uuid, Event::Ended(job, outcome));
+    fn ended(&mut self, libvirt: &Libvirt, uuid: &Uuid, outcome: Outcome) {
+        let action = self.schedule.ended(Instant::now(), uuid, outcome);
         self.write(libvirt, action);
         // A newer job may have come meanwhile; it starts anew.
-        self.take_newest(&uuid);
+        self.take_newest(uuid);
     }
 
     fn write(&mut self, libvirt: &Libvirt, action: Option<Action<Job>>) {
         if let Some(action) = action {
-            self.ledger.write(action, self.force_after, |job, image| saved::names(libvirt, &job.uuid, image));
+            self.ledger.write(action, self.schedule.grace, libvirt);
         }
     }
 
@@ -217,7 +194,7 @@ impl<'a> Coordinator<'a> {
             let wanted = || state.image.as_deref().is_some_and(|image| saved::names(libvirt, &state.uuid, image));
             is_gone.then(|| if wanted() { Absent::Wanted } else { Absent::Gone })
         };
-        let Ledger { host, log, .. } = &mut self.ledger;
+        let Ledger { host, log, .. } = &mut *self.ledger;
         sweep(host, self.driver, running, look, |state, removed| match removed {
             Ok(()) => log.info(format_args!("{}: is no longer running here; its disc is removed", state.name)),
             Err(error) => log.warning(format_args!("{}: is no longer running here: {error:#}", state.name)),

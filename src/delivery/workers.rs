@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::outcome::Outcome;
-use super::schedule::How;
+use super::schedule::Due;
 use crate::context::uuid::Uuid;
 use crate::host::vm::job::Job;
 
@@ -21,23 +21,18 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 pub(super) enum Message {
     Happened(Uuid),
-    Ended(Job, Outcome),
-}
-
-struct Task {
-    job: Job,
-    how: How,
+    Ended(Uuid, Outcome),
 }
 
 pub(super) struct Workers {
-    tasks: Sender<Task>,
+    tasks: Sender<Due<Job>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Workers {
     /// Workers that `attempt` jobs, and tell what came of each.
     pub(super) fn start(
-        attempt: impl Fn(&Job, How) -> Outcome + Clone + Send + 'static,
+        attempt: impl Fn(&Due<Job>) -> Outcome + Clone + Send + 'static,
         reports: &Sender<Message>,
     ) -> Workers {
         let (tasks, queue) = channel();
@@ -49,9 +44,9 @@ impl Workers {
         Workers { tasks, threads: (0..WORKERS).map(worker).collect() }
     }
 
-    pub(super) fn hand_out(&self, job: Job, how: How) {
+    pub(super) fn hand_out(&self, due: Due<Job>) {
         // The workers live as long as this.
-        let _nobody_there = self.tasks.send(Task { job, how });
+        let _nobody_there = self.tasks.send(due);
     }
 
     /// Lets the workers end after the attempts that they are at; false when one is still at it after `patience`.
@@ -67,16 +62,13 @@ impl Workers {
 }
 
 /// A worker: attempts until there are no more tasks.
-fn work(attempt: impl Fn(&Job, How) -> Outcome, queue: &Mutex<Receiver<Task>>, reports: &Sender<Message>) {
+fn work(attempt: impl Fn(&Due<Job>) -> Outcome, queue: &Mutex<Receiver<Due<Job>>>, reports: &Sender<Message>) {
     loop {
         // One worker waits for a task while the others wait for their turn.
-        let task = match queue.lock() {
-            Ok(queue) => queue.recv(),
-            Err(_) => return,
-        };
-        let Ok(Task { job, how }) = task else { return };
-        let outcome = catch_unwind(AssertUnwindSafe(|| attempt(&job, how))).unwrap_or_else(|panic| panicked(&*panic));
-        if reports.send(Message::Ended(job, outcome)).is_err() {
+        let task = queue.lock().ok().and_then(|queue| queue.recv().ok());
+        let Some(due) = task else { return };
+        let outcome = catch_unwind(AssertUnwindSafe(|| attempt(&due))).unwrap_or_else(|panic| panicked(&*panic));
+        if reports.send(Message::Ended(due.job.uuid, outcome)).is_err() {
             return;
         }
     }
@@ -93,30 +85,29 @@ mod tests {
     use crate::context::disc::marker::Reason;
     use crate::context::domain::driver::Driver;
 
-    fn job(name: &str) -> Job {
-        Job::new("6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap(), name, Driver::Qemu, Reason::Refresh, false)
-    }
-
     #[test]
     fn an_attempt_that_panics_or_hangs_is_one_jobs_trouble() {
+        let job = |name: &str| {
+            let uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
+            Due { job: Job::new(uuid, name, Driver::Qemu, Reason::Refresh, false), force: false, first: true }
+        };
         let (hold, held) = channel::<()>();
         let held = Arc::new(Mutex::new(held));
-        let attempt = move |job: &Job, _| match job.name.as_str() {
+        let attempt = move |due: &Due<Job>| match due.job.name.as_str() {
             "panics" => panic!("index out of bounds"),
             "hangs" => Outcome::Busy(format!("{:?}", held.lock().unwrap().recv())),
             _ => Outcome::Unchanged,
         };
         let (to_us, messages) = channel();
         let workers = Workers::start(attempt, &to_us);
-        let how = How { force: false, first: true };
-        workers.hand_out(job("hangs"), how);
-        (0..2 * WORKERS).for_each(|_| workers.hand_out(job("panics"), how));
-        (0..2 * WORKERS).for_each(|_| workers.hand_out(job("fine"), how));
+        workers.hand_out(job("hangs"));
+        (0..2 * WORKERS).for_each(|_| workers.hand_out(job("panics")));
+        (0..2 * WORKERS).for_each(|_| workers.hand_out(job("fine")));
         let (mut fine, mut panicked) = (0, 0);
         for _ in 0..4 * WORKERS {
             match messages.recv_timeout(Duration::from_secs(60)).unwrap() {
-                Message::Ended(job, Outcome::Unchanged) if job.name == "fine" => fine += 1,
-                Message::Ended(job, Outcome::Hopeless(message)) if job.name == "panics" => {
+                Message::Ended(_, Outcome::Unchanged) => fine += 1,
+                Message::Ended(_, Outcome::Hopeless(message)) => {
                     assert!(message.contains("index out of bounds"), "{message}");
                     panicked += 1;
                 }

@@ -28,38 +28,29 @@ pub struct Config {
     pub(crate) format: Format,
     /// What guests may know of this host's identity.
     pub(crate) expose_host: ExposeHost,
-    /// When a guest that does not let go of the old disc is made to.
-    pub(crate) force_after: ForceAfter,
+    /// For how long a guest that does not let go of the old disc is asked before it is made to. `None` is for ever: the
+    /// new disc waits.
+    #[serde(deserialize_with = "time_or_never")]
+    pub(crate) force_after: Option<Duration>,
     /// What happens to the VM when its disc cannot be made.
     pub(crate) on_error: OnError,
     pub(crate) limits: Limits,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ExposeHost {
-    #[default]
     Name,
     /// A pseudonym that stays the same: guests can tell hosts apart, and do not learn their names.
     Hash,
     None,
 }
 
-/// When a guest that does not let go of the old disc is made to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ForceAfter {
-    /// After it has been asked for so long.
-    Grace(Duration),
-    /// Never: the new disc waits.
-    Never,
-}
-
 /// What happens to a VM whose disc cannot be made when it starts, arrives or is restored.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OnError {
     /// It goes on, with its old disc or none.
-    #[default]
     Continue,
     /// It is refused; when it arrives, it stays where it was.
     Refuse,
@@ -96,7 +87,7 @@ impl Default for Config {
             image_mode: 0o600,
             format: Format::Files,
             expose_host: ExposeHost::Name,
-            force_after: ForceAfter::Grace(Duration::from_secs(15)),
+            force_after: Some(Duration::from_secs(15)),
             on_error: OnError::Continue,
             limits: Limits::default(),
         }
@@ -147,7 +138,10 @@ impl Config {
 
     fn parse(text: &str) -> Result<Config> {
         let config: Config = toml::from_str(text).map_err(|error| toml_fault::told(&error, text))?;
-        config.check()?;
+        let Config { image_dir: dir, image_mode: mode, .. } = &config;
+        ensure!(dir.is_absolute() && dir.to_str().is_some(), "image_dir = {dir:?} is not an absolute path");
+        ensure!(dir.components().count() > 2, "image_dir = {dir:?} must be a directory of its own");
+        ensure!(*mode <= 0o777, "image_mode = 0o{mode:o} is not a file mode such as 0o640");
         Ok(config)
     }
 
@@ -165,46 +159,24 @@ impl Config {
             None => Driver::Qemu,
         }
     }
-
-    fn check(&self) -> Result<()> {
-        let dir = &self.image_dir;
-        ensure!(dir.is_absolute() && dir.to_str().is_some(), "image_dir = {dir:?} is not an absolute path");
-        ensure!(dir.components().count() > 2, "image_dir = {dir:?} must be a directory of its own");
-        ensure!(self.image_mode <= 0o777, "image_mode = 0o{:o} is not a file mode such as 0o640", self.image_mode);
-        Ok(())
-    }
 }
 
-impl ForceAfter {
-    /// The time that a guest is given; for ever if there is none.
-    pub(crate) fn grace(self) -> Option<Duration> {
-        match self {
-            ForceAfter::Grace(grace) => Some(grace),
-            ForceAfter::Never => None,
-        }
+fn time_or_never<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text == "never" {
+        return Ok(None);
     }
+    let wrong = || format!("{text:?} is neither a time such as \"15s\", \"2m\" or \"1h\", nor \"never\"");
+    seconds(&text).map(Some).ok_or_else(|| D::Error::custom(wrong()))
 }
-
-impl<'de> Deserialize<'de> for ForceAfter {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ForceAfter, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text == "never" {
-            return Ok(ForceAfter::Never);
-        }
-        let seconds = number_with_unit(&text, &TIMES);
-        let seconds = seconds.ok_or_else(|| {
-            D::Error::custom(format!("{text:?} is neither a time such as \"15s\", \"2m\" or \"1h\", nor \"never\""))
-        })?;
-        Ok(ForceAfter::Grace(Duration::from_secs(seconds)))
-    }
-}
-
-const TIMES: [(&str, u64); 3] = [("s", 1), ("m", 60), ("h", 3600)];
 
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let seconds = number_with_unit(&text, &TIMES);
-    seconds.map(Duration::from_secs).ok_or_else(|| D::Error::custom(format!("{text:?} is not a time such as \"10s\"")))
+    seconds(&text).ok_or_else(|| D::Error::custom(format!("{text:?} is not a time such as \"10s\"")))
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    number_with_unit(text, &[("s", 1), ("m", 60), ("h", 3600)]).map(Duration::from_secs)
 }
 
 fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
@@ -297,8 +269,8 @@ mod tests {
     #[test]
     fn times_and_sizes_have_units() {
         let config = parse("force_after = '2m'\n[limits]\ndisc_size = '1 GiB'").unwrap();
-        assert_eq!(config.force_after, ForceAfter::Grace(Duration::from_secs(120)));
+        assert_eq!(config.force_after, Some(Duration::from_secs(120)));
         assert_eq!(config.limits.disc_size, 1 << 30);
-        assert_eq!(parse("force_after = 'never'").unwrap().force_after, ForceAfter::Never);
+        assert_eq!(parse("force_after = 'never'").unwrap().force_after, None);
     }
 }

@@ -7,8 +7,8 @@ use super::config::{Config, ExposeHost};
 use super::file;
 use super::paths::Host;
 
-/// Hexadecimal digits of a pseudonym.
-const DIGITS: usize = 16;
+/// Bytes of a pseudonym, each in two hexadecimal digits.
+const BYTES: usize = 8;
 
 /// The host's identity as guests see it; `None` if they see none.
 ///
@@ -23,8 +23,7 @@ pub(crate) fn shown(host: &Host, config: &Config) -> Result<Option<String>> {
             let machine = file::read_text(&host.machine_id_file())
                 .context("expose_host = \"hash\" needs a machine id; systemd-machine-id-setup makes one")?;
             let hash = Sha256::new().chain_update("virt-recontext host ").chain_update(machine.trim()).finalize();
-            let digits = hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-            Ok(Some(digits.chars().take(DIGITS).collect()))
+            Ok(Some(hash.iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect()))
         }
     }
 }

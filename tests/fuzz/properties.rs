@@ -180,7 +180,7 @@ fn job_files(data: &[u8]) {
     let _any_age = job.age();
     let vm = Vm::hold(&host, &uuid).expect("the lock");
     assert!(job.is_newest(&host).expect("it can be read again"));
-    vm.done(&job).expect("it can be done");
+    vm.drop_job().expect("it can be done");
     assert_eq!(Job::of(&host, &uuid).expect("there is none"), None);
     let next = Job::new(uuid.clone(), &job.name, Driver::Qemu, Reason::Refresh, job.force);
     vm.note(&next).expect("the next one is noted");

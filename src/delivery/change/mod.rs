@@ -7,8 +7,6 @@ pub(super) mod replug;
 pub(super) mod update;
 mod xenstore;
 
-use anyhow::anyhow;
-
 use crate::context::domain::Domain;
 use crate::context::domain::drive::Drive;
 use crate::context::domain::driver::MediaChange;
@@ -31,10 +29,8 @@ pub(super) fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str, fo
         MediaChange::Update => update::insert(handle, drive, path)?,
         MediaChange::DetachAndAttach => more = replug::change(host, handle, drive, path)?,
         MediaChange::Never => {
-            return Err(Outcome::Failed(format!(
-                "no disc can be put into the drive {} while the VM runs",
-                drive.target
-            )));
+            let target = &drive.target;
+            return Err(Outcome::Failed(format!("no disc can be put into the drive {target} while the VM runs")));
         }
     }
     phases.end("insert");
@@ -49,7 +45,9 @@ fn check(handle: &Handle, drive: &Drive, path: &str) -> Result<(), Outcome> {
     let xml = handle.xml(Scope::Live)?;
     let domain = Domain::read(&xml).map_err(|error| Outcome::Failed(format!("{error:#}")))?;
     let now = domain.drives.iter().find(|now| now.target == drive.target).and_then(Drive::path);
-    let holds = now.unwrap_or("no file");
-    let wrong = || anyhow!("after the media change the drive {} holds {holds}, not {path}", drive.target);
-    if now == Some(path) { Ok(()) } else { Err(Outcome::Failed(wrong().to_string())) }
+    if now == Some(path) {
+        return Ok(());
+    }
+    let (target, holds) = (&drive.target, now.unwrap_or("no file"));
+    Err(Outcome::Failed(format!("after the media change the drive {target} holds {holds}, not {path}")))
 }

@@ -22,7 +22,8 @@ const CONNECTED: &str = "4";
 pub(super) fn is_connected(host: &Host, id: u32, target: &str) -> Result<bool> {
     let number = number(target).with_context(|| format!("{target} is not the name of a Xen disk"))?;
     let path = format!("/local/domain/0/backend/vbd/{id}/{number}/state");
-    Ok(read(host, &path)? == CONNECTED)
+    let state = read(host, &path).with_context(|| format!("asking xenstore for {path}"))?;
+    Ok(state == CONNECTED)
 }
 
 /// The number by which Xen knows a disk, such as 51744 for xvdc.
@@ -38,26 +39,24 @@ fn number(target: &str) -> Option<u32> {
 }
 
 fn read(host: &Host, path: &str) -> Result<String> {
-    let asking = || format!("asking xenstore for {path}");
     let device = host.under_root(Path::new("/dev/xen/xenbus"));
-    let mut store = OpenOptions::new().read(true).write(true).open(&device).with_context(asking)?;
+    let mut store = OpenOptions::new().read(true).write(true).open(device)?;
     let name = [path.as_bytes(), b"\0"].concat();
-    let length = u32::try_from(name.len()).with_context(asking)?;
+    let length = u32::try_from(name.len())?;
     // Kind, number of the question, number of the transaction, and length of what follows.
     let header = [READ, 1, 0, length].map(u32::to_ne_bytes).concat();
-    store.write_all(&[header, name].concat()).with_context(asking)?;
+    store.write_all(&[header, name].concat())?;
     let mut word = || {
         let mut bytes = [0; 4];
         store.read_exact(&mut bytes).map(|()| u32::from_ne_bytes(bytes))
     };
-    let answer = [word(), word(), word(), word()];
-    let [kind, _, _, length] = answer;
-    let length = usize::try_from(length.with_context(asking)?).with_context(asking)?;
-    ensure!(length <= MAX_VALUE, "{}: the value has {length} bytes, more than {MAX_VALUE}", asking());
+    let [kind, _, _, length] = [word()?, word()?, word()?, word()?];
+    let length = usize::try_from(length)?;
+    ensure!(length <= MAX_VALUE, "the value has {length} bytes, more than {MAX_VALUE}");
     let mut value = vec![0; length];
-    store.read_exact(&mut value).with_context(asking)?;
+    store.read_exact(&mut value)?;
     let value = String::from_utf8_lossy(&value).trim_end_matches('\0').to_owned();
-    ensure!(kind.with_context(asking)? == READ, "{}: {value}", asking());
+    ensure!(kind == READ, "{value}");
     Ok(value)
 }
 

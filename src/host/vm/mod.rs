@@ -28,13 +28,8 @@ impl Vm<'_> {
         record::write(&self.host.job_file(self.uuid()), job)
     }
 
-    /// Takes `job` out of the spool, unless a newer one has taken its place.
-    pub fn done(&self, job: &Job) -> Result<()> {
-        if job.is_newest(self.host)? { self.drop_job() } else { Ok(()) }
-    }
-
     /// Takes whatever job the VM has out of the spool.
-    pub(crate) fn drop_job(&self) -> Result<()> {
+    pub fn drop_job(&self) -> Result<()> {
         file::remove(&self.host.job_file(self.uuid()))
     }
 
