@@ -7,7 +7,7 @@ use crate::context::domain::Domain;
 use crate::host::config::Config;
 use crate::host::vm::image;
 
-pub(super) fn decide<'d>(domain: &'d Domain, config: &Config, reason: Reason) -> Decision<'d> {
+pub(super) fn decide<'d>(config: &Config, domain: &'d Domain, reason: Reason) -> Decision<'d> {
     match domain.request_and_drive() {
         Err(error) => Decision {
             disc: DiscStep::Fail { reason, because: format!("{error:#}") },
@@ -24,6 +24,7 @@ pub(super) fn decide<'d>(domain: &'d Domain, config: &Config, reason: Reason) ->
 }
 
 /// What is to be done under a configuration that is broken: a job is noted all the same, for when that is fixed.
-pub(super) fn without_configuration<'d>(because: String, reason: Reason) -> Decision<'d> {
+pub(super) fn without_configuration<'d>(error: &anyhow::Error, reason: Reason) -> Decision<'d> {
+    let because = format!("{error:#}");
     Decision { job: JobStep::Note(reason), disc: DiscStep::Fail { reason, because }, ..Decision::default() }
 }

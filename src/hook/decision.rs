@@ -1,15 +1,11 @@
 //! What the hook decides to do about a VM: a value, which is carried out later (`carry_out`). Each operation decides in a file
 //! of its own.
 
-use std::path::{Path, PathBuf};
-
-use anyhow::Result;
+use std::path::PathBuf;
 
 use crate::context::disc::marker::Reason;
 use crate::context::domain::drive::Drive;
 use crate::context::domain::request::Request;
-use crate::host::vm::job::Job;
-use crate::host::vm::state::State;
 
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Decision<'d> {
@@ -59,15 +55,4 @@ pub(super) enum HelperStep {
     Now,
     /// When libvirtd has its answer, if a job waits then.
     Afterwards,
-}
-
-/// What of this host a decision goes by; each is looked at when it is needed.
-pub(super) trait Look {
-    fn job(&self) -> Result<Option<Job>>;
-    fn state(&self) -> Result<Option<State>>;
-    fn is_there(&self, path: &Path) -> bool;
-    /// The name of another VM whose disc lies at `path`.
-    fn other_at(&self, path: &Path) -> Result<Option<String>>;
-    /// Whether libvirt keeps snapshots of the VM.
-    fn has_snapshots(&self) -> bool;
 }

@@ -1,7 +1,9 @@
 //! `stopped` and `release`: the VM has ended here, and nothing can be held up any more.
 
-use super::decision::{Decision, DiscStep, HelperStep, JobStep, Look};
+use super::decision::{Decision, DiscStep, HelperStep, JobStep};
 use crate::context::disc::marker::Reason;
+use crate::context::domain::Domain;
+use crate::host::paths::Host;
 
 /// What is to be done when its guest has ended.
 pub(super) fn stopped<'d>() -> Decision<'d> {
@@ -10,8 +12,8 @@ pub(super) fn stopped<'d>() -> Decision<'d> {
 
 /// What is to be done when it is gone from here for good. A revert to a snapshot looks for the disc before it calls us, so
 /// that stays while there is one.
-pub(super) fn release<'d>(look: &impl Look) -> Decision<'d> {
-    if look.has_snapshots() { leave() } else { Decision { disc: DiscStep::Forget, ..Decision::default() } }
+pub(super) fn release<'d>(host: &Host, domain: &Domain) -> Decision<'d> {
+    if host.has_snapshots(&domain.name) { leave() } else { Decision { disc: DiscStep::Forget, ..Decision::default() } }
 }
 
 /// What is to be done when nothing says that it will not come back.

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
-use crate::context::disc::marker::Reason;
 use crate::context::domain::driver::Driver;
 
 /// An operation of libvirt's hooks that we act on.
@@ -46,7 +45,6 @@ pub(crate) struct Row {
     pub(crate) needs_config: bool,
     /// Whether the VM is held while it is decided what to do.
     pub(crate) holds: bool,
-    pub(crate) reason: Option<Reason>,
     /// What lets the VM go on without its disc.
     pub(crate) fallback: Fallback,
 }
@@ -61,8 +59,6 @@ pub(crate) enum Fallback {
     MayBeMissing,
 }
 
-const ALL: &[Driver] = &Driver::ALL;
-
 /// At the calls during which libvirtd holds the domain's lock: whoever asks it for its list of VMs waits as well.
 const LOCKED: Duration = Duration::from_secs(4);
 
@@ -75,13 +71,12 @@ const GONE: &[&str] = &["migrated", "destroyed", "shutdown", "crashed", "failed"
 /// What most rows have in common: they write what there is of the VM, and make no disc.
 const COMMON: Row = Row {
     words: ("", "", &[]),
-    drivers: ALL,
+    drivers: &Driver::ALL,
     operation: Operation::Stopped,
     deadline: LOCKED,
     may_refuse: false,
     needs_config: false,
     holds: true,
-    reason: None,
     fallback: Fallback::Nothing,
 };
 
@@ -93,7 +88,6 @@ static CALLS: [Row; 10] = [
         operation: Operation::Prepare,
         may_refuse: true,
         needs_config: true,
-        reason: Some(Reason::Start),
         fallback: Fallback::EmptyDisc,
         ..COMMON
     },
@@ -103,7 +97,6 @@ static CALLS: [Row; 10] = [
         deadline: UNLISTED,
         may_refuse: true,
         needs_config: true,
-        reason: Some(Reason::Migrate),
         fallback: Fallback::MayBeMissing,
         ..COMMON
     },
@@ -114,25 +107,16 @@ static CALLS: [Row; 10] = [
         deadline: UNLISTED,
         may_refuse: true,
         needs_config: true,
-        reason: Some(Reason::Restore),
         fallback: Fallback::MayBeMissing,
         ..COMMON
     },
-    Row {
-        words: ("started", "begin", &[]),
-        operation: Operation::Started,
-        needs_config: true,
-        holds: false,
-        reason: Some(Reason::Start),
-        ..COMMON
-    },
+    Row { words: ("started", "begin", &[]), operation: Operation::Started, needs_config: true, holds: false, ..COMMON },
     Row { words: ("reconnect", "begin", &[]), operation: Operation::Reconnect, holds: false, ..COMMON },
     Row { words: ("stopped", "end", &[]), operation: Operation::Stopped, ..COMMON },
     Row {
         words: ("release", "end", &["from snapshot"]),
         drivers: &[Driver::Qemu],
         operation: Operation::Revert,
-        reason: Some(Reason::Restore),
         ..COMMON
     },
     Row { words: ("release", "end", GONE), drivers: &[Driver::Qemu], operation: Operation::Release, ..COMMON },

@@ -4,21 +4,24 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::decision::{Decision, DiscStep, HelperStep, JobStep, Look};
+use super::decision::{Decision, DiscStep, HelperStep, JobStep};
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
 use crate::context::domain::drive::Drive;
+use crate::host::paths::Host;
+use crate::host::vm::image;
+use crate::host::vm::job::Job;
 use crate::host::vm::state::{Progress, State};
 
 /// What is to be done when it has started, or its memory is there.
-pub(super) fn started<'d>(domain: &'d Domain, look: &impl Look) -> Result<Decision<'d>> {
-    if look.job()?.is_some() {
+pub(super) fn started<'d>(host: &Host, domain: &'d Domain) -> Result<Decision<'d>> {
+    if Job::of(host, &domain.uuid)?.is_some() {
         return Ok(Decision { helper: HelperStep::Now, ..Decision::default() });
     }
     // A faulty request or an unfit drive was told at `prepare`.
     let Ok((_, drive)) = domain.request_and_drive() else { return Ok(Decision::default()) };
-    let state = look.state()?;
-    if state.as_ref().is_some_and(|state| is_delivered(state, drive, look)) {
+    let state = State::of(host, &domain.uuid)?;
+    if state.as_ref().is_some_and(|state| is_delivered(host, state, drive)) {
         return Ok(Decision::default());
     }
     // Why there is no disc says more than that there is none.
@@ -32,13 +35,13 @@ pub(super) fn started<'d>(domain: &'d Domain, look: &impl Look) -> Result<Decisi
 }
 
 /// What is to be done when libvirt's daemon was restarted.
-pub(super) fn reconnect<'d>(look: &impl Look) -> Result<Decision<'d>> {
-    let helper = if look.job()?.is_some() { HelperStep::Now } else { HelperStep::No };
+pub(super) fn reconnect<'d>(host: &Host, domain: &Domain) -> Result<Decision<'d>> {
+    let helper = if Job::of(host, &domain.uuid)?.is_some() { HelperStep::Now } else { HelperStep::No };
     Ok(Decision { helper, ..Decision::default() })
 }
 
 /// Whether the drive holds the disc that was made for this start.
-fn is_delivered(state: &State, drive: &Drive, look: &impl Look) -> bool {
-    let image = state.image.as_deref().filter(|image| look.is_there(image));
+fn is_delivered(host: &Host, state: &State, drive: &Drive) -> bool {
+    let image = state.image.as_deref().filter(|image| image::exists(host, image));
     state.progress == Progress::Delivered && image.is_some() && drive.path().map(Path::new) == image
 }

@@ -2,12 +2,11 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
 
 use anyhow::Result;
 
 use super::carry_out::{Afterwards, CarryOut, is_only_early, is_refused};
-use super::decision::{Decision, Look};
+use super::decision::Decision;
 use super::operation::{HookCall, Operation};
 use super::reply::{Reply, policy};
 use super::supervise::MEMORY;
@@ -18,9 +17,9 @@ use crate::host::child::limit_memory;
 use crate::host::config::{Config, OnError};
 use crate::host::log::Log;
 use crate::host::paths::Host;
+use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::State;
-use crate::host::vm::{Vm, image};
 
 /// Does the work of `call` and writes the reply to `out`. Every failure ends in the log, and in a reply with which the
 /// VM goes on, unless the administrator wants a refusal.
@@ -28,10 +27,7 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     let mut log = Log::open(host);
     let mut afterwards = Afterwards::default();
     let read = if call.operation.row().needs_config { Config::load(host) } else { Ok(Config::default()) };
-    let (config, broken) = match read {
-        Ok(config) => (config, None),
-        Err(error) => (Config::default(), Some(error)),
-    };
+    let (config, broken) = read.map_or_else(|error| (Config::default(), Some(error)), |config| (config, None));
     // What the parent does if the work does not come to its end. That the VM is to go on need not be told: it does, and to
     // wake the parent costs both of us time.
     let policy_written = config.on_error == OnError::Refuse && out.write_all(&policy(config.on_error)).is_ok();
@@ -83,10 +79,13 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
 /// Decides what to do about a VM that takes part, and does it.
 fn handle(to_do: &CarryOut, broken: Option<anyhow::Error>, afterwards: &mut Afterwards) -> Result<Reply> {
     let CarryOut { host, config, operation, domain } = *to_do;
-    let row = operation.row();
-    let without = match (broken, row.reason) {
-        (None, _) => None,
-        (Some(error), Some(reason @ (Reason::Migrate | Reason::Restore))) => Some((error, reason)),
+    let (decision, held) = match (broken, operation) {
+        (None, _) => {
+            let held = operation.row().holds.then(|| Vm::hold(host, &domain.uuid)).transpose()?;
+            (decide(operation, host, config, domain)?, held)
+        }
+        (Some(error), Operation::Migrate) => (arrive::without_configuration(&error, Reason::Migrate), None),
+        (Some(error), Operation::Restore) => (arrive::without_configuration(&error, Reason::Restore), None),
         (Some(error), _) => {
             if operation == Operation::Prepare && State::known(host, &domain.uuid)?.is_some_and(|state| state.left) {
                 Vm::hold(host, &domain.uuid)?.is_back()?;
@@ -94,64 +93,37 @@ fn handle(to_do: &CarryOut, broken: Option<anyhow::Error>, afterwards: &mut Afte
             return Err(error);
         }
     };
-    let held = if row.holds { Some(Vm::hold(host, &domain.uuid)?) } else { None };
-    let decision = match without {
-        Some((error, reason)) => arrive::without_configuration(format!("{error:#}"), reason),
-        None => decide(operation, domain, config, &OnThisHost { host, domain })?,
-    };
     to_do.carry_out(decision, held, afterwards)
 }
 
-fn decide<'d>(operation: Operation, domain: &'d Domain, config: &Config, look: &impl Look) -> Result<Decision<'d>> {
+fn decide<'d>(operation: Operation, host: &Host, config: &Config, domain: &'d Domain) -> Result<Decision<'d>> {
     match operation {
-        Operation::Prepare => prepare::decide(domain, config, look),
-        Operation::Migrate => Ok(arrive::decide(domain, config, Reason::Migrate)),
-        Operation::Restore => Ok(arrive::decide(domain, config, Reason::Restore)),
-        Operation::Started => started::started(domain, look),
-        Operation::Reconnect => started::reconnect(look),
+        Operation::Prepare => prepare::decide(host, config, domain),
+        Operation::Migrate => Ok(arrive::decide(config, domain, Reason::Migrate)),
+        Operation::Restore => Ok(arrive::decide(config, domain, Reason::Restore)),
+        Operation::Started => started::started(host, domain),
+        Operation::Reconnect => started::reconnect(host, domain),
         Operation::Stopped => Ok(gone::stopped()),
-        Operation::Release => Ok(gone::release(look)),
+        Operation::Release => Ok(gone::release(host, domain)),
         Operation::Leave => Ok(gone::leave()),
         Operation::Revert => Ok(gone::revert()),
     }
 }
 
-/// What there is of a VM on this host.
-struct OnThisHost<'a> {
-    host: &'a Host,
-    domain: &'a Domain<'a>,
-}
-
-impl Look for OnThisHost<'_> {
-    fn job(&self) -> Result<Option<Job>> {
-        Job::of(self.host, &self.domain.uuid)
-    }
-
-    fn state(&self) -> Result<Option<State>> {
-        State::of(self.host, &self.domain.uuid)
-    }
-
-    fn is_there(&self, path: &Path) -> bool {
-        image::exists(self.host, path)
-    }
-
-    fn other_at(&self, path: &Path) -> Result<Option<String>> {
-        let is_there = |other: &State| other.uuid != self.domain.uuid && other.image.as_deref() == Some(path);
-        Ok(State::all(self.host)?.into_iter().find(is_there).map(|other| other.name))
-    }
-
-    fn has_snapshots(&self) -> bool {
-        self.host.has_snapshots(&self.domain.name)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use tempfile::{TempDir, tempdir};
+
     use super::*;
     use crate::context::domain::driver::Driver;
+    use crate::context::uuid::Uuid;
     use crate::hook::decision::{DiscStep, HelperStep, JobStep};
 
     const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
+    const OTHER: &str = "11111111-2222-4333-8444-555555555555";
 
     /// A host of which a test says what there is.
     #[derive(Default)]
@@ -162,31 +134,39 @@ mod tests {
         snapshots: bool,
     }
 
-    impl Look for Said {
-        fn job(&self) -> Result<Option<Job>> {
-            Ok(self.job.map(|reason| Job::new(UUID.parse().unwrap(), "vm", Driver::Qemu, reason, false)))
-        }
-
-        fn state(&self) -> Result<Option<State>> {
-            Ok(self.state.map(|progress| {
+    impl Said {
+        /// A host on which there is that, and another VM's disc in `shared.iso`.
+        fn host(&self) -> (TempDir, Host) {
+            let root = tempdir().unwrap();
+            let host = Host::new(root.path().to_owned(), "host".to_owned());
+            let write = |path: &Path, text: &str| {
+                let path = host.under_root(path);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            };
+            let state = |uuid: &str, name: &str, progress: &str, image: &str| {
                 let state = format!(
-                    "{{\"uuid\":\"{UUID}\",\"name\":\"vm\",\"progress\":\"{progress}\",\"since\":1,\"reason\":\"start\",\
-                     \"message\":\"\",\"image\":\"/var/lib/libvirt/recontext/{UUID}.iso\"}}"
+                    "{{\"uuid\":\"{uuid}\",\"name\":\"{name}\",\"progress\":\"{progress}\",\"since\":1,\"reason\":\"start\",\
+                     \"message\":\"\",\"image\":\"/var/lib/libvirt/recontext/{image}.iso\"}}"
                 );
-                serde_json::from_str(&state).unwrap()
-            }))
-        }
-
-        fn is_there(&self, _: &Path) -> bool {
-            self.image
-        }
-
-        fn other_at(&self, path: &Path) -> Result<Option<String>> {
-            Ok(path.ends_with("shared.iso").then(|| "other".to_owned()))
-        }
-
-        fn has_snapshots(&self) -> bool {
-            self.snapshots
+                write(&host.seen_inside(&host.state_file(&uuid.parse().unwrap())), &state);
+            };
+            let uuid: Uuid = UUID.parse().unwrap();
+            if let Some(reason) = self.job {
+                let job = Job::new(uuid.clone(), "vm", Driver::Qemu, reason, false);
+                write(&host.seen_inside(&host.job_file(&uuid)), &serde_json::to_string(&job).unwrap());
+            }
+            if let Some(progress) = self.state {
+                state(UUID, "vm", progress, UUID);
+            }
+            state(OTHER, "other", "delivered", "shared");
+            if self.image {
+                write(Path::new(&format!("/var/lib/libvirt/recontext/{UUID}.iso")), "disc");
+            }
+            if self.snapshots {
+                write(Path::new("/var/lib/libvirt/qemu/snapshot/vm/one.xml"), "<domainsnapshot/>");
+            }
+            (root, host)
         }
     }
 
@@ -198,7 +178,8 @@ mod tests {
              <target dev='sda' bus='sata'/></disk></devices></domain>"
         );
         let domain = Domain::read(&xml).unwrap();
-        let Decision { job, disc, answer, helper } = decide(operation, &domain, &Config::default(), &said).unwrap();
+        let (_root, host) = said.host();
+        let Decision { job, disc, answer, helper } = decide(operation, &host, &Config::default(), &domain).unwrap();
         let job = match job {
             JobStep::Keep => "keep".to_owned(),
             JobStep::Drop => "drop".to_owned(),
@@ -279,7 +260,8 @@ mod tests {
              </metadata></domain>"
         );
         let domain = Domain::read(&xml).unwrap();
-        let decision = decide(Operation::Migrate, &domain, &Config::default(), &Said::default()).unwrap();
+        let (_root, host) = Said::default().host();
+        let decision = decide(Operation::Migrate, &host, &Config::default(), &domain).unwrap();
         assert_eq!((decision.job, decision.answer), (JobStep::Keep, None));
         assert!(matches!(decision.disc, DiscStep::Fail { reason: Reason::Migrate, .. }), "{:?}", decision.disc);
     }

@@ -21,9 +21,8 @@ pub(crate) const ARRIVAL: u64 = 25;
 /// An arrival that has not even begun after so many seconds never will.
 pub(crate) const NEVER_CAME: u64 = 30;
 
-// A `prepare` that takes the disc of its arrival for made leaves the job as it is, so it must not come when the helper may
-// have given that arrival up: the VM would start with a disc that is being removed. A later one drops the job, and the helper
-// finds that it is gone when it removes what it believes to be left over.
+// The helper gives an arrival up by removing its job and its disc, unless the job is gone. So a `prepare` that comes so late
+// has to drop the job, and not to leave job and disc as they are: the VM would lose the disc that it is about to open.
 const _: () = assert!(ARRIVAL < NEVER_CAME);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
