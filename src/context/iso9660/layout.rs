@@ -23,11 +23,7 @@ const DESCRIPTORS: u64 = 3;
 /// One tree and where it is.
 struct Tree<'a> {
     directories: Vec<Directory<'a>>,
-    table_bytes: u64,
-    little_table: u64,
-    big_table: u64,
-    /// The first block of the root, and so of all directories.
-    first: u64,
+    roots: Roots,
 }
 
 /// Where the things begin that records point to, and the date that all have.
@@ -55,12 +51,12 @@ pub fn head(
         next - blocks
     };
     for tree in [&mut primary, &mut joliet] {
-        tree.little_table = take(blocks(tree.table_bytes));
-        tree.big_table = take(blocks(tree.table_bytes));
+        tree.roots.little_path_table = take(blocks(tree.roots.path_table_bytes));
+        tree.roots.big_path_table = take(blocks(tree.roots.path_table_bytes));
     }
-    primary.first = take(primary.blocks());
+    primary.roots.directory = take(primary.blocks());
     let long_names_at = take(blocks(long_names.bytes().len() as u64));
-    joliet.first = take(joliet.blocks());
+    joliet.roots.directory = take(joliet.blocks());
     let contents = take(content_blocks);
 
     let len = (next * BLOCK as u64).next_multiple_of(SIZE_STEP);
@@ -73,8 +69,8 @@ pub fn head(
     let targets = Targets { long_names: long_names_at, contents, date };
     let mut out = Vec::with_capacity(head_len as usize);
     let volume = Volume { label, date, blocks: volume_blocks };
-    volume.write_primary(&mut out, primary.roots());
-    volume.write_joliet(&mut out, joliet.roots());
+    volume.write_primary(&mut out, primary.roots);
+    volume.write_joliet(&mut out, joliet.roots);
     write_terminator(&mut out);
     primary.write_path_tables(&mut out);
     joliet.write_path_tables(&mut out);
@@ -87,27 +83,18 @@ pub fn head(
 
 impl<'a> Tree<'a> {
     fn new(directories: Vec<Directory<'a>>) -> Self {
-        let table_bytes = path_table::size(&directories);
-        Tree { directories, table_bytes, little_table: 0, big_table: 0, first: 0 }
+        let path_table_bytes = path_table::size(&directories);
+        let directory_bytes = directories.first().map_or(0, |root| root.here.bytes());
+        Tree { directories, roots: Roots { path_table_bytes, directory_bytes, ..Roots::default() } }
     }
 
     fn blocks(&self) -> u64 {
         self.directories.iter().map(|directory| directory.here.blocks).sum()
     }
 
-    fn roots(&self) -> Roots {
-        Roots {
-            path_table_bytes: self.table_bytes,
-            little_path_table: self.little_table,
-            big_path_table: self.big_table,
-            directory: self.first,
-            directory_bytes: self.directories.first().map_or(0, |root| root.here.bytes()),
-        }
-    }
-
     fn write_path_tables(&self, out: &mut Vec<u8>) {
         for order in [Order::Little, Order::Big] {
-            path_table::write(out, &self.directories, self.first, order);
+            path_table::write(out, &self.directories, self.roots.directory, order);
             finish_block(out);
         }
     }
@@ -139,8 +126,13 @@ impl<'a> Tree<'a> {
         system_use: SystemUse<'_>,
         Targets { long_names, date, .. }: Targets,
     ) {
-        let record =
-            Record { identifier, block: self.first + place.block, bytes: place.bytes(), is_directory: true, date };
+        let record = Record {
+            identifier,
+            block: self.roots.directory + place.block,
+            bytes: place.bytes(),
+            is_directory: true,
+            date,
+        };
         let attributes = Attributes::directory(place.links, date);
         record.write(out, system_use.len(), |out| system_use.write(out, attributes, long_names));
     }

@@ -87,12 +87,9 @@ impl Image {
 
     /// The whole disc, padding included.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![0; self.len as usize];
-        let mut rest = bytes.as_mut_slice();
-        for piece in self.pieces() {
-            // Cannot fail: there are as many bytes as the disc has.
-            let _ = rest.write_all(piece);
-        }
+        let mut bytes = Vec::with_capacity(self.len as usize);
+        self.pieces().for_each(|piece| bytes.extend_from_slice(piece));
+        bytes.resize(self.len as usize, 0);
         bytes
     }
 

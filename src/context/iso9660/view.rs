@@ -1,6 +1,6 @@
 //! The two trees of a disc: what they call things, how they order them, and what Rock Ridge adds.
 
-use super::distinct::distinct;
+use super::distinct::{ShortName, Wanted, distinct};
 use super::entry::{Entry, Sibling};
 use super::joliet_name::JolietName;
 use super::primary_name::PrimaryName;
@@ -42,26 +42,31 @@ impl View<'_> {
 }
 
 fn primary<'a>(siblings: Vec<Sibling<'a>>, long_names: &mut ContinuationArea) -> Vec<Entry<'a>> {
-    let wanted = siblings.iter().map(|sibling| PrimaryName::wanted(sibling.name, sibling.kind()));
-    let names = distinct(wanted.collect());
-    let mut named: Vec<_> = names.into_iter().zip(siblings).collect();
-    named.sort_by(|(a, _), (b, _)| a.cmp(b));
     let entry = |(name, sibling): (PrimaryName, Sibling<'a>)| {
         let identifier = name.identifier(sibling.kind());
         let name = Name::place(sibling.name, identifier.len(), long_names);
         Entry { identifier, system_use: SystemUse::Named(name), what: sibling.what }
     };
+    let named = named(siblings, |sibling| PrimaryName::wanted(sibling.name, sibling.kind()));
     named.into_iter().map(entry).collect()
 }
 
 fn joliet<'a>(siblings: Vec<Sibling<'a>>) -> Vec<Entry<'a>> {
-    let names = distinct(siblings.iter().map(|sibling| JolietName::wanted(sibling.name)).collect());
-    let mut named: Vec<_> = names.into_iter().zip(siblings).collect();
-    named.sort_by(|(a, _), (b, _)| a.cmp(b));
     let entry = |(name, sibling): (JolietName, Sibling<'a>)| Entry {
         identifier: name.identifier(),
         system_use: SystemUse::Nothing,
         what: sibling.what,
     };
-    named.into_iter().map(entry).collect()
+    named(siblings, |sibling| JolietName::wanted(sibling.name)).into_iter().map(entry).collect()
+}
+
+/// Each of `siblings` with the name that it gets, in the order of these.
+fn named<'a, N: ShortName>(
+    siblings: Vec<Sibling<'a>>,
+    wanted: impl Fn(&Sibling<'a>) -> Wanted<N>,
+) -> Vec<(N, Sibling<'a>)> {
+    let names = distinct(siblings.iter().map(wanted).collect());
+    let mut named: Vec<_> = names.into_iter().zip(siblings).collect();
+    named.sort_by(|(a, _), (b, _)| a.cmp(b));
+    named
 }

@@ -4,7 +4,7 @@ use super::block::filler;
 use super::date::VolumeDate;
 use super::field::{Charset, block_number, both16, both32, byte_count, text};
 use super::label::Label;
-use super::record::Record;
+use super::record::{Record, SELF};
 
 const STANDARD: &[u8] = b"CD001";
 const VERSION: u8 = 1;
@@ -18,7 +18,7 @@ const MAKER: &str = "VIRT-RECONTEXT";
 const NO_DATE: &[u8] = b"0000000000000000\0";
 
 /// Where one tree is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Roots {
     /// Bytes of each path table.
     pub path_table_bytes: u64,
@@ -26,7 +26,7 @@ pub struct Roots {
     pub little_path_table: u64,
     /// First block of the big-endian path table.
     pub big_path_table: u64,
-    /// First block of the root directory.
+    /// First block of the root directory, and so of all directories.
     pub directory: u64,
     /// Bytes of the root directory.
     pub directory_bytes: u64,
@@ -72,11 +72,8 @@ impl Volume<'_> {
         out.extend([block_number(roots.little_path_table).to_le_bytes(), [0; 4]].as_flattened());
         out.extend([block_number(roots.big_path_table).to_be_bytes(), [0; 4]].as_flattened());
         let Roots { directory: block, directory_bytes: bytes, .. } = roots;
-        Record { identifier: &[super::record::SELF], block, bytes, is_directory: true, date: self.date }.write(
-            out,
-            0,
-            |_| (),
-        );
+        let root = Record { identifier: &[SELF], block, bytes, is_directory: true, date: self.date };
+        root.write(out, 0, |_| ());
         text(out, 128, "", charset); // volume set
         text(out, 128, "", charset); // publisher
         text(out, 128, MAKER, charset); // preparer
