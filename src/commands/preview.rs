@@ -86,7 +86,7 @@ pub(super) fn layers<'a>(
     for left_over in layers.layers.iter().flat_map(|layer| &layer.left_over) {
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {left_over} does not count, by its name");
     }
-    for warning in programs.warnings() {
+    for warning in programs.warnings {
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {warning}");
     }
     Ok(layers)

@@ -104,10 +104,11 @@ impl Maker<'_> {
         let gathered = || {
             let mut programs = Runner::new(self.host, &domain.name, &domain.uuid, &config.limits)?;
             let gathered = gather(self.host, domain, &mut programs);
-            programs.remember(&Vm::hold(self.host, &domain.uuid)?)?;
-            gathered.map(|()| programs.end())
+            // For the hook.
+            Vm::hold(self.host, &domain.uuid)?.remember(&programs.results)?;
+            gathered.map(|()| programs)
         };
-        let (results, warnings) = gathered().map_err(Outcome::hopeless)?;
+        let Runner { results, warnings, .. } = gathered().map_err(Outcome::hopeless)?;
         Ok((Order::of(domain, results), warnings))
     }
 

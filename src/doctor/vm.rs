@@ -261,7 +261,7 @@ impl Look<'_> {
 fn compose(look: &Look, domain: &Domain) -> Result<Vec<String>> {
     let mut programs = Runner::new(look.host, &domain.name, &domain.uuid, &look.config.limits)?;
     gather(look.host, domain, &mut programs)?;
-    let (results, warnings) = programs.end();
+    let Runner { results, warnings, .. } = programs;
     let order = Order { new: Some((first_edition(), None)), ..Order::of(domain, results) };
     match look.composers.compose(&order) {
         Ok(Answer::Impossible(message)) | Err(Fault::Order(message) | Fault::Composer(message)) => bail!(message),

@@ -1,9 +1,8 @@
 //! Starts the helper so that it keeps nothing of libvirtd: a session of its own, and none of our descriptors. libvirtd
 //! reads our pipes until their end, so one that the helper kept would hold up the VM.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{OFlag, open};
@@ -13,6 +12,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, setsid};
 
 use crate::host::child::limit_memory;
+use crate::host::file;
 use crate::host::log::Log;
 use crate::host::paths::{Host, ROOT_VARIABLE};
 use crate::host::vm::lock::HelperLock;
@@ -23,11 +23,7 @@ use crate::host::vm::lock::HelperLock;
 pub(super) fn start_helper(host: &Host) -> Result<()> {
     let helper = host.helper();
     let metadata = helper.metadata().with_context(|| format!("looking for the helper {}", helper.display()))?;
-    ensure!(
-        metadata.is_file() && metadata.permissions().mode() & 0o111 != 0,
-        "{} is not an executable file",
-        helper.display()
-    );
+    ensure!(file::is_executable(&metadata), "{} is not an executable file", helper.display());
     // Given back at once: the helper takes it.
     if HelperLock::try_now(host)?.is_none() {
         return Ok(());
@@ -36,8 +32,7 @@ pub(super) fn start_helper(host: &Host) -> Result<()> {
     let args = [path.clone(), c"deliver".to_owned()];
     let mut environment = vec![c"PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned(), c"LC_ALL=C".to_owned()];
     if let Some(root) = std::env::var_os(ROOT_VARIABLE) {
-        environment
-            .push(CString::new([OsStr::new(ROOT_VARIABLE), OsStr::new("="), &root].map(OsStr::as_bytes).concat())?);
+        environment.push(CString::new([ROOT_VARIABLE.as_bytes(), b"=", root.as_bytes()].concat())?);
     }
     // SAFETY: this process has one thread, so the child finds every lock and the heap in a usable state.
     match unsafe { fork() }.context("starting the helper")? {

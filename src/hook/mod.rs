@@ -46,14 +46,13 @@ pub fn run(program: &OsStr, args: impl Iterator<Item = OsString>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     // Most calls end before the child is made.
-    let Some(call) = HookCall::parse(Driver::of_hook(program), args.into_iter()) else { return ExitCode::SUCCESS };
+    let Some(call) = HookCall::parse(Driver::of_hook(program), &args) else { return ExitCode::SUCCESS };
     // An unprivileged daemon (qemu:///session) runs the same hook directory; its VMs are not ours.
     if !geteuid().is_root() {
         return ExitCode::SUCCESS;
     }
     let end = Instant::now() + call.operation.row().deadline;
     let Some(xml) = stdin::read(end) else { return ExitCode::SUCCESS };
-    let Ok(xml) = String::from_utf8(xml) else { return ExitCode::SUCCESS };
     // Not by memchr: it asks the processor what it can, and in a VM each of those questions costs microseconds.
     if !xml.contains(NAMESPACE) {
         return ExitCode::SUCCESS;

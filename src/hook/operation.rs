@@ -134,9 +134,8 @@ pub struct HookCall {
 impl HookCall {
     /// Reads the arguments of the hook of `driver`, `NAME OPERATION SUB-OPERATION EXTRA`; `None` for calls that do not
     /// concern us.
-    pub fn parse(driver: Driver, args: impl Iterator<Item = OsString>) -> Option<HookCall> {
-        let args: Vec<OsString> = args.take(4).collect();
-        let [name, operation, sub_operation, more @ ..] = args.as_slice() else { return None };
+    pub fn parse(driver: Driver, args: &[OsString]) -> Option<HookCall> {
+        let [name, operation, sub_operation, more @ ..] = args else { return None };
         let is_it = |Row { words: (first, second, third), drivers, .. }: &&Row| {
             let fits = third.is_empty() || more.first().is_some_and(|word| third.iter().any(|third| word == third));
             operation == first && sub_operation == second && fits && drivers.contains(&driver)
@@ -167,7 +166,8 @@ mod tests {
     }
 
     fn parse_of(driver: Driver, line: &str) -> Option<Operation> {
-        HookCall::parse(driver, line.split(' ').map(OsString::from)).map(|call| call.operation)
+        let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        HookCall::parse(driver, &args).map(|call| call.operation)
     }
 
     #[test]
@@ -178,10 +178,7 @@ mod tests {
             assert_eq!(parse(&format!("vm release end{word}")), Some(Operation::Leave), "{word}");
         }
         let reverted = ["vm", "release", "end", "from snapshot"].map(OsString::from);
-        assert_eq!(
-            HookCall::parse(Driver::Qemu, reverted.into_iter()).map(|call| call.operation),
-            Some(Operation::Revert)
-        );
+        assert_eq!(HookCall::parse(Driver::Qemu, &reverted).map(|call| call.operation), Some(Operation::Revert));
         for line in
             ["vm start begin -", "vm stopped begin -", "vm migrate end -", "vm attach begin -", "vm migrate", "vm", ""]
         {

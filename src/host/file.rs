@@ -99,6 +99,11 @@ pub(crate) fn check_trusted(path: &Path, metadata: &fs::Metadata) -> Result<()> 
     Ok(())
 }
 
+/// Whether it is a file that somebody may execute.
+pub(crate) fn is_executable(metadata: &fs::Metadata) -> bool {
+    metadata.is_file() && metadata.mode() & 0o111 != 0
+}
+
 /// Makes a directory and those above it; one that is there stays as it is.
 pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<()> {
     if path.is_dir() {

@@ -4,7 +4,6 @@
 //! could make one here is root.
 
 use std::fs::{self, DirEntry};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -132,7 +131,7 @@ fn parser(path: &Path) -> Option<fn(&str) -> Result<Facts>> {
 fn is_program(path: &Path) -> Result<bool> {
     let metadata = fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
     file::check_trusted(path, &metadata)?;
-    Ok(metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    Ok(file::is_executable(&metadata))
 }
 
 /// Checks that nobody but root can put something into a directory; `false` if it is not there.

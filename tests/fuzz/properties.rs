@@ -61,9 +61,10 @@ pub fn called(name: &str) -> impl Fn(&[u8]) {
 /// another medium in one drive, and no path that is made of it lies outside the image directory.
 fn hook_input(data: &[u8]) {
     let (line, xml) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(0));
+    let arguments = line.split(|byte| *byte == b' ').map(|argument| OsString::from_vec(argument.to_vec()));
+    let arguments: Vec<OsString> = arguments.collect();
     for driver in Driver::ALL {
-        let arguments = line.split(|byte| *byte == b' ').map(|argument| OsString::from_vec(argument.to_vec()));
-        if let Some(call) = HookCall::parse(driver, arguments) {
+        if let Some(call) = HookCall::parse(driver, &arguments) {
             assert!(!call.operation.to_string().is_empty());
         }
     }

@@ -226,9 +226,8 @@ fn the_manual_has_every_call_that_the_hook_acts_on() {
     let operations = ["prepare", "start", "started", "stopped", "release", "migrate", "restore", "reconnect", "attach"];
     let calls = operations.iter().flat_map(|operation| ["begin", "end"].map(|sub| format!("{operation} {sub}")));
     let acts = |call: &String| {
-        let line = format!("vm {call} -");
-        let by = |driver| HookCall::parse(driver, line.split(' ').map(OsString::from)).is_some();
-        Driver::ALL.into_iter().any(by)
+        let line: Vec<OsString> = format!("vm {call} -").split(' ').map(OsString::from).collect();
+        Driver::ALL.into_iter().any(|driver| HookCall::parse(driver, &line).is_some())
     };
     let acted_on: Vec<String> = calls.filter(acts).collect();
     assert_eq!(documented, acted_on.iter().map(String::as_str).collect());

@@ -126,13 +126,8 @@ impl<'a> Tree<'a> {
         system_use: SystemUse<'_>,
         Targets { long_names, date, .. }: Targets,
     ) {
-        let record = Record {
-            identifier,
-            block: self.roots.directory + place.block,
-            bytes: place.bytes(),
-            is_directory: true,
-            date,
-        };
+        let block = self.roots.directory + place.block;
+        let record = Record { identifier, block, bytes: place.bytes(), is_directory: true, date };
         let attributes = Attributes::directory(place.links, date);
         record.write(out, system_use.len(), |out| system_use.write(out, attributes, long_names));
     }

@@ -14,7 +14,6 @@ use crate::host::child::listen::Heard;
 use crate::host::child::program;
 use crate::host::config::Limits;
 use crate::host::paths::Host;
-use crate::host::vm::Vm;
 use crate::host::vm::results::Results;
 
 /// How much of a failing program's complaint is kept, in bytes.
@@ -25,28 +24,15 @@ pub(crate) struct Runner<'a> {
     name: &'a str,
     uuid: &'a Uuid,
     limits: &'a Limits,
-    results: Results,
-    warnings: Vec<String>,
+    /// The last good results.
+    pub(crate) results: Results,
+    /// What went wrong, and what is used instead.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl<'a> Runner<'a> {
     pub(crate) fn new(host: &'a Host, name: &'a str, uuid: &'a Uuid, limits: &'a Limits) -> Result<Runner<'a>> {
         Ok(Runner { name, uuid, limits, results: Results::of(host, uuid)?, warnings: Vec::new() })
-    }
-
-    /// Writes the results down for the hook, as those of `vm`.
-    pub(crate) fn remember(&self, vm: &Vm) -> Result<()> {
-        vm.remember(&self.results)
-    }
-
-    /// The last good results, and what went wrong.
-    pub(crate) fn end(self) -> (Results, Vec<String>) {
-        (self.results, self.warnings)
-    }
-
-    /// What went wrong, and what is used instead.
-    pub(crate) fn warnings(&self) -> &[String] {
-        &self.warnings
     }
 
     fn run(&self, program: &Path) -> Result<Facts> {
