@@ -22,7 +22,6 @@ const TRIES: u32 = 4;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Order<J> {
-    pub uuid: Uuid,
     /// Which one it is: a newer one of the same VM is another.
     pub job: J,
     /// Whether a guest that does not let go is made to at once.
@@ -133,8 +132,7 @@ impl<J: Clone + PartialEq> Schedule<J> {
 
     /// The VMs that have to be looked at, for what they wait for may have come.
     pub(super) fn to_look_at(&self) -> Vec<Uuid> {
-        let waits = |entry: &&Entry<J>| entry.step == Step::Waiting;
-        self.entries.values().filter(waits).map(|entry| entry.order.uuid.clone()).collect()
+        self.entries.iter().filter(|(_, entry)| entry.step == Step::Waiting).map(|(uuid, _)| uuid.clone()).collect()
     }
 
     pub(super) fn job(&self, uuid: &Uuid) -> Option<&J> {
@@ -142,10 +140,7 @@ impl<J: Clone + PartialEq> Schedule<J> {
     }
 
     pub(super) fn next_attempt(&self) -> Option<Instant> {
-        let from = |entry: &Entry<J>| match entry.step {
-            Step::From(then) => Some(then),
-            Step::Waiting | Step::InWork(_) => None,
-        };
+        let from = |entry: &Entry<J>| if let Step::From(then) = entry.step { Some(then) } else { None };
         self.entries.values().filter_map(from).min()
     }
 
@@ -177,13 +172,13 @@ impl<J: Clone + PartialEq> Schedule<J> {
         self.entries.values_mut().filter(is_due).map(attempt).collect()
     }
 
-    /// Takes a job; not one that is there already, or whose VM a worker is at.
-    pub(super) fn take(&mut self, order: Order<J>) {
+    /// Takes a job of the VM `uuid`; not one that is there already, nor while a worker is at the VM.
+    pub(super) fn take(&mut self, uuid: &Uuid, order: Order<J>) {
         let in_work = |entry: &Entry<J>| matches!(entry.step, Step::InWork(_));
-        let known = self.entries.get(&order.uuid).is_some_and(|entry| entry.order.job == order.job || in_work(entry));
+        let known = self.entries.get(uuid).is_some_and(|entry| entry.order.job == order.job || in_work(entry));
         if !known {
-            let entry = Entry { step: Step::Waiting, tried: None, held: None, held_paused: false, failures: 0, order };
-            self.entries.insert(entry.order.uuid.clone(), entry);
+            let entry = Entry { order, step: Step::Waiting, tried: None, held: None, held_paused: false, failures: 0 };
+            self.entries.insert(uuid.clone(), entry);
         }
     }
 
@@ -282,8 +277,7 @@ mod tests {
         let uuid: Uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
         let mut schedule = Schedule::new(grace, 100 * S);
         let now = Instant::now();
-        let order = Order { uuid: uuid.clone(), job: "a", force: false, may_come: true };
-        schedule.take(order);
+        schedule.take(&uuid, Order { job: "a", force: false, may_come: true });
         (schedule, uuid, now)
     }
 
@@ -350,13 +344,13 @@ mod tests {
     #[test]
     fn a_newer_job_takes_the_place_of_an_older_one_unless_a_worker_is_at_it() {
         let (mut schedule, uuid, now) = with_job(None);
-        let newer = || Order { uuid: uuid.clone(), job: "b", force: true, may_come: false };
+        let newer = || Order { job: "b", force: true, may_come: false };
         schedule.found(now, &uuid, Presence::Running);
         assert_eq!(schedule.due(now), first("a", false));
-        schedule.take(newer());
+        schedule.take(&uuid, newer());
         assert_eq!(schedule.job(&uuid), Some(&"a"));
         schedule.ended(now, &uuid, Outcome::Unchanged);
-        schedule.take(newer());
+        schedule.take(&uuid, newer());
         schedule.found(now, &uuid, Presence::Running);
         assert_eq!(schedule.due(now), first("b", true));
     }

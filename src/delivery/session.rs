@@ -129,7 +129,8 @@ impl<'l, 'h> Coordinator<'l, 'h> {
             if self.ledger.given_up.contains(&job) || job.driver != self.driver {
                 continue;
             }
-            self.schedule.take(Order { uuid: job.uuid.clone(), force: job.force, may_come: job.is_arrival(), job });
+            let uuid = job.uuid.clone();
+            self.schedule.take(&uuid, Order { force: job.force, may_come: job.is_arrival(), job });
         }
     }
 

@@ -3,7 +3,6 @@
 //! In this order: system area, descriptors, path tables, primary directories, continuation area, Joliet directories,
 //! contents. The continuation area must follow the primary directories directly (see `ContinuationArea`).
 
-use super::SIZE_STEP;
 use super::block::{BLOCK, SYSTEM_AREA, blocks, filler};
 use super::contents::Leaf;
 use super::date::VolumeDate;
@@ -16,6 +15,9 @@ use super::rock_ridge::{Attributes, ContinuationArea, SystemUse};
 use super::unrepresentable::Unrepresentable;
 use super::view::View;
 use super::volume_descriptor::{Roots, Volume, write_terminator};
+
+/// Sizes are multiples of this, so that small changes of content seldom change the size of the disc.
+const SIZE_STEP: u64 = 1 << 20;
 
 /// Primary, Joliet, terminator.
 const DESCRIPTORS: u64 = 3;

@@ -41,8 +41,6 @@ use self::label::Label;
 use self::unrepresentable::Unrepresentable;
 use crate::context::disc::files::Files;
 
-/// Sizes are multiples of this, so that small changes of content seldom change the size of the disc.
-const SIZE_STEP: u64 = 1 << 20;
 /// Most pieces in one write; Linux takes no more.
 const PIECES: usize = 1024;
 
