@@ -132,7 +132,8 @@ impl<J: Clone + PartialEq> Schedule<J> {
 
     /// The VMs that have to be looked at, for what they wait for may have come.
     pub(super) fn to_look_at(&self) -> Vec<Uuid> {
-        self.entries.iter().filter(|(_, entry)| entry.step == Step::Waiting).map(|(uuid, _)| uuid.clone()).collect()
+        let waiting = self.entries.iter().filter(|(_, entry)| entry.step == Step::Waiting);
+        waiting.map(|(uuid, _)| uuid.clone()).collect()
     }
 
     pub(super) fn job(&self, uuid: &Uuid) -> Option<&J> {
@@ -173,12 +174,12 @@ impl<J: Clone + PartialEq> Schedule<J> {
     }
 
     /// Takes a job of the VM `uuid`; not one that is there already, nor while a worker is at the VM.
-    pub(super) fn take(&mut self, uuid: &Uuid, order: Order<J>) {
+    pub(super) fn take(&mut self, uuid: Uuid, order: Order<J>) {
         let in_work = |entry: &Entry<J>| matches!(entry.step, Step::InWork(_));
-        let known = self.entries.get(uuid).is_some_and(|entry| entry.order.job == order.job || in_work(entry));
+        let known = self.entries.get(&uuid).is_some_and(|entry| entry.order.job == order.job || in_work(entry));
         if !known {
             let entry = Entry { order, step: Step::Waiting, tried: None, held: None, held_paused: false, failures: 0 };
-            self.entries.insert(uuid.clone(), entry);
+            self.entries.insert(uuid, entry);
         }
     }
 
@@ -277,7 +278,7 @@ mod tests {
         let uuid: Uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
         let mut schedule = Schedule::new(grace, 100 * S);
         let now = Instant::now();
-        schedule.take(&uuid, Order { job: "a", force: false, may_come: true });
+        schedule.take(uuid.clone(), Order { job: "a", force: false, may_come: true });
         (schedule, uuid, now)
     }
 
@@ -347,10 +348,10 @@ mod tests {
         let newer = || Order { job: "b", force: true, may_come: false };
         schedule.found(now, &uuid, Presence::Running);
         assert_eq!(schedule.due(now), first("a", false));
-        schedule.take(&uuid, newer());
+        schedule.take(uuid.clone(), newer());
         assert_eq!(schedule.job(&uuid), Some(&"a"));
         schedule.ended(now, &uuid, Outcome::Unchanged);
-        schedule.take(&uuid, newer());
+        schedule.take(uuid.clone(), newer());
         schedule.found(now, &uuid, Presence::Running);
         assert_eq!(schedule.due(now), first("b", true));
     }

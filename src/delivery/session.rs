@@ -129,8 +129,7 @@ impl<'l, 'h> Coordinator<'l, 'h> {
             if self.ledger.given_up.contains(&job) || job.driver != self.driver {
                 continue;
             }
-            let uuid = job.uuid.clone();
-            self.schedule.take(&uuid, Order { force: job.force, may_come: job.is_arrival(), job });
+            self.schedule.take(job.uuid.clone(), Order { force: job.force, may_come: job.is_arrival(), job });
         }
     }
 

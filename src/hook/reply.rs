@@ -50,7 +50,7 @@ impl Reply {
     /// What the child said; or, when it did not come to its end, how it broke off.
     pub(super) fn of(said: Result<Vec<u8>, Broke>, call: &HookCall) -> Result<Reply, String> {
         match said {
-            Ok(said) => Reply::decode(said).ok_or_else(|| "the child process ended without a reply".to_owned()),
+            Ok(said) => Reply::decode(&said).ok_or_else(|| "the child process ended without a reply".to_owned()),
             Err(Broke { said, how }) if said.first() == Some(&WANTS_REFUSAL) && call.operation.row().may_refuse => {
                 Ok(Reply::Refuse(format!("making the context disc: {how}")))
             }
@@ -75,11 +75,9 @@ impl Reply {
         }
     }
 
-    fn decode(mut said: Vec<u8>) -> Option<Reply> {
-        let (kind, text) = parts(&said)?;
-        let head = said.len() - text.len();
-        said.drain(..head);
-        let text = String::from_utf8(said).ok()?;
+    fn decode(said: &[u8]) -> Option<Reply> {
+        let (kind, text) = parts(said)?;
+        let text = String::from_utf8(text.to_vec()).ok()?;
         match kind {
             NOTHING => Some(Reply::Nothing),
             ANSWER => Some(Reply::Answer(text)),
@@ -110,8 +108,8 @@ mod tests {
             for len in 0..said.len() {
                 assert!(!is_whole(&said[..len]), "a part is a whole");
             }
-            assert_eq!(Reply::decode(said), Some(reply));
+            assert_eq!(Reply::decode(&said), Some(reply));
         }
-        assert_eq!(Reply::decode(b".x\0\0\0\0\0\0\0\0".to_vec()), None);
+        assert_eq!(Reply::decode(b".x\0\0\0\0\0\0\0\0"), None);
     }
 }

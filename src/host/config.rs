@@ -128,11 +128,8 @@ impl Config {
     /// what is allowed.
     pub(crate) fn load(host: &Host) -> Result<Config> {
         let path = host.config_file();
-        let text = match file::read_trusted_text(&path) {
-            Ok(text) => text,
-            Err(error) if file::is_missing(&error) => return Ok(Config::default()),
-            Err(error) => return Err(error),
-        };
+        let text = file::if_there(file::read_trusted_text(&path))?;
+        let Some(text) = text else { return Ok(Config::default()) };
         Config::parse(&text).with_context(|| format!("reading {}", path.display()))
     }
 

@@ -23,15 +23,11 @@ const ABANDONED: Duration = Duration::from_secs(60);
 /// Largest file of our own that is read, in bytes: several programs' facts are together in one.
 const MAX_OWN: u64 = 16 << 20;
 
-/// Whether reading failed because there is no such file.
-pub(crate) fn is_missing(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::NotFound)
-}
-
 /// `None` for what is not there.
-pub(crate) fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
-    match found {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+pub(crate) fn if_there<T>(found: Result<T, impl Into<anyhow::Error>>) -> Result<Option<T>> {
+    let is_missing = |error: &io::Error| error.kind() == ErrorKind::NotFound;
+    match found.map_err(Into::into) {
+        Err(error) if error.downcast_ref().is_some_and(is_missing) => Ok(None),
         found => found.map(Some),
     }
 }

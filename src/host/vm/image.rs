@@ -172,17 +172,16 @@ pub(crate) struct Kept {
     kept: PathBuf,
 }
 
-/// Keeps the image at `path` under a second name while a new one takes its place; `None` when there is none. The name is
-/// that of a file that is being written: should we be killed, it is tidied up as such.
-pub(super) fn keep(host: &Host, path: &Path) -> Result<Option<Kept>> {
+/// Keeps the image at `path` under a second name while a new one takes its place; `None` when there is none, or it cannot
+/// have one. The name is that of a file that is being written: should we be killed, it is tidied up as such.
+pub(super) fn keep(host: &Host, path: &Path) -> Option<Kept> {
     let place = host.under_root(path);
     let name = place.file_name().unwrap_or_default();
     let kept =
         place.with_file_name([OsStr::new(file::NEW), OsStr::new("last-"), name].into_iter().collect::<OsString>());
-    file::remove(&kept)?;
-    let linked = file::if_there(fs::hard_link(&place, &kept));
-    let linked = linked.with_context(|| format!("keeping {}", place.display()))?;
-    Ok(linked.map(|()| Kept { place, kept }))
+    file::remove(&kept).ok()?;
+    fs::hard_link(&place, &kept).ok()?;
+    Some(Kept { place, kept })
 }
 
 impl Kept {

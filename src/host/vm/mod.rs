@@ -42,7 +42,7 @@ impl Vm<'_> {
     /// the file system has no second names for files there is none either: no reason to leave a guest with an old disc.
     pub(crate) fn keep(&self) -> Result<Option<(Kept, State)>> {
         let Some(state) = State::of(self.host, self.uuid())? else { return Ok(None) };
-        let kept = state.image.as_deref().and_then(|path| image::keep(self.host, path).ok().flatten());
+        let kept = state.image.as_deref().and_then(|path| image::keep(self.host, path));
         Ok(kept.map(|kept| (kept, state)))
     }
 

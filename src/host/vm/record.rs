@@ -13,14 +13,12 @@ use crate::host::file;
 
 /// The record at `path`, or what is wrong with one that is damaged; `None` when there is none.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<serde_json::Result<T>>> {
-    match file::read_text(path) {
-        Ok(text) => Ok(Some(serde_json::from_str(&text))),
-        Err(error) if file::is_missing(&error) => Ok(None),
+    match file::if_there(file::read_text(path)) {
         // What is no file is no reason to leave other VMs without their discs; who writes there next is told of it.
         Err(error) if path.symlink_metadata().is_ok_and(|there| !there.is_file()) => {
             Ok(Some(Err(Error::custom(error))))
         }
-        Err(error) => Err(error),
+        read => Ok(read?.map(|text| serde_json::from_str(&text))),
     }
 }
 
