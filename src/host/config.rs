@@ -128,8 +128,7 @@ impl Config {
     /// what is allowed.
     pub(crate) fn load(host: &Host) -> Result<Config> {
         let path = host.config_file();
-        let text = file::if_there(file::read_trusted_text(&path))?;
-        let Some(text) = text else { return Ok(Config::default()) };
+        let Some(text) = file::if_there(file::read_trusted_text(&path))? else { return Ok(Config::default()) };
         Config::parse(&text).with_context(|| format!("reading {}", path.display()))
     }
 

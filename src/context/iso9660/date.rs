@@ -11,44 +11,28 @@ const DAY_2156_01_01: u64 = 67_935;
 ///
 /// blkid makes the volume's UUID of it, so discs with different dates are different to udev.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VolumeDate {
-    year: u16,
-    month: u8,
-    day: u8,
-    hour: u8,
-    minute: u8,
-    second: u8,
-    centi: u8,
-}
+pub struct VolumeDate(Moment);
 
 impl VolumeDate {
     /// The date this many centiseconds after 1970-01-01; from 2156 on, the last centisecond of 2155.
     pub fn from_unix_centis(centis: u64) -> Self {
-        let moment = Moment(centis.min(DAY_2156_01_01 * CENTIS_PER_DAY - 1));
-        let (year, month, day) = moment.date();
-        let (hour, minute, second, centi) = moment.time();
-        // The year has four digits, and all others two.
-        VolumeDate {
-            year: year as u16,
-            month: month as u8,
-            day: day as u8,
-            hour: hour as u8,
-            minute: minute as u8,
-            second: second as u8,
-            centi: centi as u8,
-        }
+        VolumeDate(Moment(centis.min(DAY_2156_01_01 * CENTIS_PER_DAY - 1)))
     }
 
     /// As volume descriptors hold it (ECMA-119, 8.4.26.1): 16 digits and the offset from UTC.
     pub fn in_descriptor(self) -> Vec<u8> {
-        let VolumeDate { year, month, day, hour, minute, second, centi } = self;
+        let (year, month, day) = self.0.date();
+        let (hour, minute, second, centi) = self.0.time();
         format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}{centi:02}\0").into_bytes()
     }
 
     /// As directory records and Rock Ridge hold it (ECMA-119, 9.1.5): without centiseconds. The last byte is the offset
     /// from UTC.
     pub fn in_record(self) -> [u8; 7] {
-        [(self.year - 1900) as u8, self.month, self.day, self.hour, self.minute, self.second, 0]
+        let (year, month, day) = self.0.date();
+        let (hour, minute, second, _) = self.0.time();
+        // No year is later than 2155, and all others have two digits.
+        [year - 1900, month, day, hour, minute, second, 0].map(|number| number as u8)
     }
 }
 

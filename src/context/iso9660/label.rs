@@ -15,17 +15,12 @@ pub struct Label(String);
 
 /// A text that cannot be a volume label.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadLabel {
-    label: String,
-}
+pub struct BadLabel(String);
 
 impl fmt::Display for BadLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} cannot be a disc's label: use 1 to {MAX} characters of A-Z, a-z, 0-9, \"_\" and \"-\"",
-            self.label
-        )
+        let BadLabel(label) = self;
+        write!(f, "{label:?} cannot be a disc's label: use 1 to {MAX} characters of A-Z, a-z, 0-9, \"_\" and \"-\"")
     }
 }
 
@@ -39,7 +34,7 @@ impl FromStr for Label {
         if (1..=MAX).contains(&label.len()) && label.bytes().all(allowed) {
             Ok(Label(label.to_owned()))
         } else {
-            Err(BadLabel { label: label.to_owned() })
+            Err(BadLabel(label.to_owned()))
         }
     }
 }
