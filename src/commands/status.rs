@@ -54,8 +54,9 @@ pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Res
     }
     for line in lines {
         let generation = line.generation.map_or("-".to_owned(), |generation| generation.to_string());
-        let (state, reason) = (word(line.state), line.reason.as_str());
-        writeln!(out, "{}: {state} ({reason}, disc {generation}, {}): {}", line.name, line.since, line.message)?;
+        let Line { name, state, reason, since, message, .. } = line;
+        let state = word(state);
+        writeln!(out, "{name}: {state} ({reason}, disc {generation}, {since}): {message}")?;
     }
     Ok(DONE)
 }

@@ -69,7 +69,7 @@ impl Ledger<'_> {
         let edition = State::of(self.host, &job.uuid)?.and_then(|state| state.edition);
         self.end(job, |vm| vm.delivered(job.about(), None, line))?;
         let generation = edition.map(|edition| edition.generation.0).unwrap_or_default();
-        self.log.info(format_args!("{}: {}: disc {generation}: {line}", job.name, job.reason.as_str()));
+        self.log.info(format_args!("{}: {}: disc {generation}: {line}", job.name, job.reason));
         Ok(())
     }
 
@@ -79,7 +79,7 @@ impl Ledger<'_> {
         let logged = State::of(self.host, &job.uuid)?.is_some_and(is_logged);
         self.end(job, |vm| vm.waits_until_next_start(job.about(), line))?;
         if !logged {
-            self.log.info(format_args!("{}: {}: {line}", job.name, job.reason.as_str()));
+            self.log.info(format_args!("{}: {}: {line}", job.name, job.reason));
         }
         Ok(())
     }

@@ -249,7 +249,7 @@ impl Look<'_> {
         }
         match State::of(self.host, &self.vm.uuid) {
             Ok(Some(state)) if state.progress == Progress::Delivered => {
-                let (reason, since) = (state.reason.as_str(), Moment(state.since));
+                let (reason, since) = (state.reason, Moment(state.since));
                 format!("its disc is in the drive {target}, delivered ({reason}, {since})")
             }
             _ => format!("its new disc is on its way into the drive {target}"),

@@ -183,11 +183,11 @@ mod tests {
         let job = match job {
             JobStep::Keep => "keep".to_owned(),
             JobStep::Drop => "drop".to_owned(),
-            JobStep::Note(reason) => format!("note {}", reason.as_str()),
+            JobStep::Note(reason) => format!("note {reason}"),
         };
         let disc = match disc {
-            DiscStep::Make { place, reason, .. } => format!("make {} for {}", place.display(), reason.as_str()),
-            DiscStep::Fail { reason, because } => format!("none for {}: {because}", reason.as_str()),
+            DiscStep::Make { place, reason, .. } => format!("make {} for {reason}", place.display()),
+            DiscStep::Fail { reason, because } => format!("none for {reason}: {because}"),
             other => format!("{other:?}"),
         };
         let answer = answer.map_or(String::new(), |drive| format!(", answer {}", drive.target));

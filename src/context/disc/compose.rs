@@ -3,48 +3,19 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use serde::Serialize;
+use minijinja::{context, value::Serde};
 
 use super::budget::{Budget, Limits};
 use super::facts::{self, Facts};
 use super::files::{File, Files, Origin};
 use super::formats;
 use super::layer::Layer;
-use super::marker::{MARKER, Occasion, marker};
+use super::marker::{Edition, MARKER, Occasion, marker};
 use super::path::DiscPath;
 use super::template::Templates;
-use crate::context::moment::Moment;
-use crate::context::uuid::Uuid;
 
 /// The end of a template's name, left out on the disc.
 const TEMPLATE: &str = ".j2";
-
-#[derive(Serialize)]
-struct Values<'a> {
-    facts: &'a Facts,
-    host: Host<'a>,
-    domain: Domain<'a>,
-    event: Event,
-}
-
-#[derive(Serialize)]
-struct Host<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Domain<'a> {
-    name: &'a str,
-    uuid: &'a Uuid,
-}
-
-#[derive(Serialize)]
-struct Event {
-    reason: &'static str,
-    generation: u64,
-    time: Moment,
-}
 
 /// The files of one disc from `layers`, in their order.
 ///
@@ -61,21 +32,23 @@ pub fn compose(layers: &[Layer], occasion: &Occasion, limits: Limits) -> Result<
     let sources = sources(layers)?;
     // With the marker.
     budget.check_files(sources.len() + 1)?;
-    let values = Values {
-        facts: &facts,
-        host: Host { name: occasion.host },
-        domain: Domain { name: occasion.name, uuid: occasion.uuid },
-        event: Event {
-            reason: occasion.edition.reason.as_str(),
-            generation: occasion.edition.generation.0,
-            time: occasion.edition.generation.moment(),
+    let Edition { generation, reason } = occasion.edition;
+    let values = context! {
+        facts => Serde(&facts),
+        // Without a name where guests may know none: a template that uses it fails.
+        host => occasion.host.map_or(context! {}, |name| context! { name }),
+        domain => context! { name => occasion.name, uuid => occasion.uuid.to_string() },
+        // A template may show a whole table, so the order counts.
+        event => context! {
+            reason => reason.to_string(),
+            generation => generation.0,
+            time => generation.moment().to_string(),
         },
     };
-    let mut templates = Templates::new(&values)?;
+    let mut templates = Templates::new(values)?;
     let marker_path: DiscPath = MARKER.parse()?;
     let mut files = Files::default();
-    for (path, Source { layer, name, file, origin }) in sources {
-        let place = layer.place_of(name);
+    for (path, (place, file, origin)) in sources {
         ensure!(path != marker_path, "{place} cannot be on the disc: /{MARKER} is made by virt-recontext itself");
         let bytes = match origin.template {
             true => templates.render(&place, &file.bytes, &mut budget)?.into(),
@@ -90,28 +63,21 @@ pub fn compose(layers: &[Layer], occasion: &Occasion, limits: Limits) -> Result<
     Ok(files)
 }
 
-/// A file as its layer has it.
-struct Source<'l> {
-    layer: &'l Layer,
-    name: &'l str,
-    file: &'l File,
-    origin: Origin,
-}
-
-/// For each path on the disc the file that wins. Two files of one layer may not want the same path.
-fn sources(layers: &[Layer]) -> Result<BTreeMap<DiscPath, Source<'_>>> {
-    let mut sources: BTreeMap<DiscPath, Source> = BTreeMap::new();
+/// For each path on the disc the file that wins, with how a person finds it. Two files of one layer may not want the same
+/// path.
+fn sources(layers: &[Layer]) -> Result<BTreeMap<DiscPath, (String, &File, Origin)>> {
+    let mut sources: BTreeMap<DiscPath, (String, &File, Origin)> = BTreeMap::new();
     for (number, layer) in (1..).zip(layers) {
         for (name, file) in &layer.files {
-            let place = || layer.place_of(name);
+            let place = layer.place_of(name);
             let template = name.strip_suffix(TEMPLATE);
-            let path: DiscPath = template.unwrap_or(name).parse().with_context(place)?;
-            let mut layers = sources.remove(&path).map_or(Vec::new(), |hidden| hidden.origin.layers);
+            let path: DiscPath = template.unwrap_or(name).parse().with_context(|| place.clone())?;
+            let mut layers = sources.remove(&path).map_or(Vec::new(), |(_, _, hidden)| hidden.layers);
             let new = layers.last() != Some(&number);
-            ensure!(new, "{} is not the only file of its layer that makes /{path}; keep one", place());
+            ensure!(new, "{place} is not the only file of its layer that makes /{path}; keep one");
             layers.push(number);
             let origin = Origin { layers, template: template.is_some(), merged: false };
-            sources.insert(path, Source { layer, name, file, origin });
+            sources.insert(path, (place, file, origin));
         }
     }
     Ok(sources)
@@ -122,7 +88,7 @@ mod tests {
     use super::*;
     use crate::context::disc::format::Format;
     use crate::context::disc::layer::Owner;
-    use crate::context::disc::marker::{Edition, Generation, Reason};
+    use crate::context::disc::marker::{Generation, Reason};
     use crate::context::domain::request::Request;
 
     const LIMITS: Limits =

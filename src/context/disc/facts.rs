@@ -14,8 +14,7 @@ const MAX_DEPTH: usize = 100;
 
 /// Fails when the text is not TOML, with the line, or holds a number that JSON lacks.
 pub(crate) fn from_toml(text: &str) -> Result<Facts> {
-    let table: toml::Table = text.parse().map_err(|fault| toml_fault::told(&fault, text))?;
-    table.into_iter().map(|(name, value)| Ok((name, json(value)?))).collect()
+    table(text.parse::<toml::Table>().map_err(|fault| toml_fault::told(&fault, text))?)
 }
 
 /// Facts in JSON, which is one object.
@@ -66,6 +65,11 @@ pub(crate) fn set(facts: &mut Facts, name: &str, value: &str) -> Result<()> {
     Ok(())
 }
 
+/// The same facts in JSON.
+fn table(facts: toml::Table) -> Result<Facts> {
+    facts.into_iter().map(|(name, value)| Ok((name, json(value)?))).collect()
+}
+
 /// The same value in JSON; dates and times become text.
 fn json(value: toml::Value) -> Result<Value> {
     Ok(match value {
@@ -77,9 +81,7 @@ fn json(value: toml::Value) -> Result<Value> {
         toml::Value::Boolean(yes) => Value::Bool(yes),
         toml::Value::Datetime(moment) => Value::String(moment.to_string()),
         toml::Value::Array(values) => Value::Array(values.into_iter().map(json).collect::<Result<_>>()?),
-        toml::Value::Table(table) => {
-            Value::Object(table.into_iter().map(|(name, value)| Ok((name, json(value)?))).collect::<Result<_>>()?)
-        }
+        toml::Value::Table(facts) => Value::Object(table(facts)?),
     })
 }
 

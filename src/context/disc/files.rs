@@ -71,12 +71,6 @@ impl Files {
         Ok(())
     }
 
-    /// Puts an empty file at `path` unless a layer has given one there.
-    pub(crate) fn make_empty_if_missing(&mut self, path: &str) -> Result<()> {
-        let there = self.get(&path.parse()?).is_some();
-        if there { Ok(()) } else { self.make(path, |_| Ok(Vec::new())) }
-    }
-
     /// The file at `path`.
     pub fn get(&self, path: &DiscPath) -> Option<&File> {
         self.files.get(path).map(|(file, _)| file)

@@ -1,5 +1,7 @@
 //! For whom, why and when a disc is made, and `/recontext.json`, which says so on the disc itself.
 
+use std::fmt;
+
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
@@ -43,15 +45,10 @@ pub enum Reason {
     Refresh,
 }
 
-impl Reason {
-    /// The word for it, as on the disc.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Reason::Start => "start",
-            Reason::Migrate => "migrate",
-            Reason::Restore => "restore",
-            Reason::Refresh => "refresh",
-        }
+impl fmt::Display for Reason {
+    /// The word for it that is on the disc.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 

@@ -8,9 +8,7 @@ use std::str;
 
 use anyhow::{Context, Result, anyhow};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
-use serde::Serialize;
 
 use super::budget::Budget;
 
@@ -22,13 +20,13 @@ pub(super) struct Templates {
 
 impl Templates {
     /// Templates that see `values`.
-    pub(super) fn new(values: &impl Serialize) -> Result<Templates> {
+    pub(super) fn new(values: Value) -> Result<Templates> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         // The files are configuration in any syntax, so nothing is right to escape; templates may use |tojson.
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build()?);
-        Ok(Templates { environment, values: Value::from(Serde(values)) })
+        Ok(Templates { environment, values })
     }
 
     /// What the template `source` gives within the `budget`; `name` is for errors.
@@ -59,13 +57,14 @@ impl Templates {
 mod tests {
     use super::*;
     use crate::context::disc::budget::Limits;
+    use minijinja::value::Serde;
     use serde_json::json;
 
     fn render(source: &str) -> Result<String> {
         let limits =
             Limits { bytes: 0, files: 0, disc_steps: 1_000_000, template_steps: 100_000, template_output: 1 << 20 };
         let values = json!({"facts": {"port": 9100, "hosts": ["a", "b"], "quote": "<\"'&>"}});
-        let mut templates = Templates::new(&values)?;
+        let mut templates = Templates::new(Value::from(Serde(values)))?;
         templates
             .render("x.j2", source.as_bytes(), &mut Budget::new(limits))
             .map(|bytes| String::from_utf8(bytes).unwrap())

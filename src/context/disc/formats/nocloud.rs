@@ -25,18 +25,17 @@ const SEED_FROM: &str = "seedfrom";
 
 pub(super) fn complete(disc: &mut Files, domain: &Uuid, facts: &Facts) -> Result<()> {
     disc.make(META_DATA, |given| meta_data(given, domain, facts))?;
-    disc.make_empty_if_missing(USER_DATA)
+    let given = disc.get(&USER_DATA.parse()?).is_some();
+    if given { Ok(()) } else { disc.make(USER_DATA, |_| Ok(Vec::new())) }
 }
 
 fn meta_data(given: Option<&[u8]>, domain: &Uuid, facts: &Facts) -> Result<Vec<u8>> {
-    ensure!(
-        !facts.contains_key(INSTANCE_ID),
-        "the fact {INSTANCE_ID:?} cannot be: in meta-data that is the domain's UUID, on every host"
-    );
-    ensure!(
-        !facts.contains_key(SEED_FROM),
-        "the fact {SEED_FROM:?} cannot be: in meta-data it makes cloud-init read another place than this disc"
-    );
+    for (name, why) in [
+        (INSTANCE_ID, "that is the domain's UUID, on every host"),
+        (SEED_FROM, "it makes cloud-init read another place than this disc"),
+    ] {
+        ensure!(!facts.contains_key(name), "the fact {name:?} cannot be: in meta-data {why}");
+    }
     let given = given.unwrap_or_default();
     let mut all = facts.clone();
     if given.trim_ascii().is_empty() || given.trim_ascii_start().starts_with(b"{") {

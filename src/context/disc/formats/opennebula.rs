@@ -71,13 +71,7 @@ fn variables(facts: &Facts) -> Result<BTreeMap<String, String>> {
 }
 
 fn variable(fact: &str) -> Result<String> {
-    let name: String = fact
-        .chars()
-        .map(|c| match c {
-            '.' | '-' => '_',
-            other => other.to_ascii_uppercase(),
-        })
-        .collect();
+    let name = fact.replace(['.', '-'], "_").to_ascii_uppercase();
     let first = name.chars().next().unwrap_or('0');
     ensure!(
         !first.is_ascii_digit() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'),
