@@ -9,13 +9,12 @@ use super::exit::{DONE, WAITING};
 use super::vm;
 use crate::context::domain::Domain;
 use crate::context::domain::disk_xml::with_medium;
-use crate::context::domain::drive::Drive;
 use crate::context::domain::driver::{Device, MediaChange};
 use crate::context::domain::new_drive;
 use crate::host::config::Config;
 use crate::host::paths::Host;
+use crate::host::vm::Vm;
 use crate::host::vm::state::State;
-use crate::host::vm::{Vm, image};
 use crate::libvirt::domain::Scope;
 use crate::libvirt::saved;
 use crate::libvirt::trouble::Trouble;
@@ -36,24 +35,22 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
     let live = vm::runs(&handle)?.then(|| vm::current_xml(&handle)).transpose()?;
     let defined = handle.is_persistent()?.then(|| handle.xml(Scope::Config)).transpose()?;
     let name = handle.name()?;
+    let live = live.as_deref().map(Domain::read).transpose()?;
+    let defined = defined.as_deref().map(Domain::read).transpose()?;
 
-    for (scope, xml) in [(Scope::Config, &defined), (Scope::Live, &live)] {
-        let Some(xml) = xml else { continue };
-        if Domain::read(xml)?.takes_part() {
+    for (scope, domain) in [(Scope::Config, &defined), (Scope::Live, &live)] {
+        if domain.as_ref().is_some_and(Domain::takes_part) {
             handle.set_request(None, &[scope]).context("removing the VM's metadata")?;
         }
     }
-    if let Some(xml) = &defined {
-        let domain = Domain::read(xml)?;
-        for drive in ours(&domain) {
-            if drive.device == Device::Disk {
-                handle
-                    .remove_device(&with_medium(drive, None), Scope::Config)
-                    .context("removing the disk's definition")?;
-                continue;
-            }
-            if let Some(disk) = new_drive::emptied(&domain, &drive.target)? {
+    if let Some(domain) = &defined {
+        for drive in domain.drives_with_disc() {
+            if drive.device == Device::Cdrom {
+                let disk = new_drive::emptied(domain, drive)?;
                 handle.update_device(&disk, Scope::Config, false).context("emptying the drive in the definition")?;
+            } else {
+                let disk = with_medium(drive, None);
+                handle.remove_device(&disk, Scope::Config).context("removing the disk's definition")?;
             }
         }
     }
@@ -62,33 +59,26 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
     let wanted = image.is_some_and(|image| saved::names(&libvirt, &uuid, &image));
     // While the guest has it, the disc stays; the sweep removes it later.
     Vm::hold(host, &uuid)?.leave()?;
-    if let Some(xml) = &live {
-        let domain = Domain::read(xml)?;
-        for drive in ours(&domain) {
-            if drive.media_change() == MediaChange::Never {
-                let target = &drive.target;
+    for drive in live.iter().flat_map(Domain::drives_with_disc) {
+        let (target, empty) = (&drive.target, with_medium(drive, None));
+        if drive.media_change() == MediaChange::Never {
+            writeln!(out, "{name}: no longer takes part; its disc in {target} cannot be taken out before it stops")?;
+            return Ok(DONE);
+        }
+        let taken_out = match drive.device {
+            Device::Cdrom => handle.update_device(&empty, Scope::Live, false),
+            Device::Disk => handle.remove_device(&empty, Scope::Live),
+        };
+        match taken_out {
+            Ok(()) | Err(Trouble::Gone) => {}
+            Err(Trouble::Refused(_)) => {
                 writeln!(
                     out,
-                    "{name}: no longer takes part; its disc in {target} cannot be taken out before it stops"
+                    "{name}: no longer takes part; its guest holds the disc in {target} and keeps it until it stops"
                 )?;
-                return Ok(DONE);
+                return Ok(WAITING);
             }
-            let taken_out = match drive.device {
-                Device::Cdrom => handle.update_device(&with_medium(drive, None), Scope::Live, false),
-                Device::Disk => handle.remove_device(&with_medium(drive, None), Scope::Live),
-            };
-            match taken_out {
-                Ok(()) | Err(Trouble::Gone) => {}
-                Err(Trouble::Refused(_)) => {
-                    writeln!(
-                        out,
-                        "{name}: no longer takes part; its guest holds the disc in {} and keeps it until it stops",
-                        drive.target
-                    )?;
-                    return Ok(WAITING);
-                }
-                Err(trouble) => return Err(trouble).context("taking the disc out of its drive"),
-            }
+            Err(trouble) => return Err(trouble).context("taking the disc out of its drive"),
         }
     }
     if !wanted {
@@ -98,9 +88,4 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
     }
     writeln!(out, "{name}: no longer takes part")?;
     Ok(DONE)
-}
-
-fn ours<'d>(domain: &'d Domain) -> impl Iterator<Item = &'d Drive> {
-    let holds = |drive: &&Drive| drive.image().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
-    domain.drives.iter().filter(holds)
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use anyhow::{Result, bail};
 
 use super::driver::{Device, Driver, Machine, MediaChange};
+use super::file_name;
 use super::xml::{Attribute, Element};
 
 /// A CD-ROM drive, with the places that an edit needs.
@@ -119,17 +120,13 @@ impl Drive {
     pub fn check(&self) -> Result<()> {
         let buses = self.machine.buses();
         if !buses.contains(&self.bus.as_str()) {
-            let fit = match buses.split_last() {
-                Some((last, others)) => format!("{} or {last}", others.join(", ")),
-                None => String::new(),
+            let [best, second, last] = buses;
+            let fit = format!("{best}, {second} or {last}");
+            let on = match (self.machine.driver(), self.bus.as_str()) {
+                (Driver::Qemu, "usb") => "the usb bus, where QEMU cannot change a medium".to_owned(),
+                (_, other) => format!("the bus {other:?}"),
             };
-            match (self.machine.driver(), self.bus.as_str()) {
-                (Driver::Qemu, "usb") => bail!(
-                    "the drive {} is on the usb bus, where QEMU cannot change a medium; use a drive on {fit}",
-                    self.target
-                ),
-                (_, other) => bail!("the drive {} is on the bus {other:?}; use a drive on {fit}", self.target),
-            }
+            bail!("the drive {} is on {on}; use a drive on {fit}", self.target);
         }
         match &self.obstacle {
             Some(what) => bail!("the drive {} cannot take an image file: {what}", self.target),
@@ -149,7 +146,7 @@ pub(super) const HOTPLUG: &str = "phy";
 /// Whether it is a disk that was made for a context, so that it can be taken away from the guest and given back.
 fn is_disk_of_context(disk: &Element, machine: Machine, image: &str) -> bool {
     let value = |element: &str, name: &str| disk.child(element).and_then(|element| element.value(name));
-    let holds_image = value("source", "file").is_some_and(|path| path.rsplit('/').next() == Some(image));
+    let holds_image = value("source", "file").is_some_and(|path| file_name(path) == image);
     machine == Machine::XenPv
         && holds_image
         && disk.child("readonly").is_some()
@@ -171,12 +168,11 @@ pub(super) struct Overlay {
 
 /// The overlay in the drive: it is called as the disc is but for its end, and has nothing else below it.
 fn overlay(disk: &Element, image: &str) -> Option<Overlay> {
-    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-    let stem = |path: &str| name(path).rsplit_once('.').map(|(stem, _)| stem.to_owned());
+    let stem = |path: &str| file_name(path).rsplit_once('.').map(|(stem, _)| stem.to_owned());
     let format = disk.child("driver")?.attribute("type").filter(|format| format.value == "qcow2")?;
     let over = disk.child("source")?.value("file")?;
     let below = disk.child("backingStore")?;
-    let disc = below.child("source")?.value("file").filter(|disc| name(disc) == image)?;
+    let disc = below.child("source")?.value("file").filter(|disc| file_name(disc) == image)?;
     let is_last = below.child("backingStore").is_none_or(|store| store.children.is_empty());
     let is_overlay = stem(over) == stem(disc) && is_last;
     is_overlay.then(|| Overlay { disc: disc.to_owned(), format: format.span.clone(), below: below.span.clone() })

@@ -126,13 +126,13 @@ impl Machine {
     }
 
     /// The buses on which a drive can have our disc, and change it if any can: the first is the best.
-    pub(super) fn buses(self) -> &'static [&'static str] {
+    pub(super) fn buses(self) -> [&'static str; 3] {
         match self {
-            Machine::Qemu => &["sata", "scsi", "ide"],
+            Machine::Qemu => ["sata", "scsi", "ide"],
             // libxl goes by the drive's name and puts every one of them on IDE.
-            Machine::XenHvm => &["ide", "scsi", "xen"],
+            Machine::XenHvm => ["ide", "scsi", "xen"],
             // Whatever the bus is called, it is Xen's.
-            Machine::XenPv => &["xen", "ide", "scsi"],
+            Machine::XenPv => ["xen", "ide", "scsi"],
         }
     }
 }

@@ -99,6 +99,12 @@ impl<'x> Domain<'x> {
         Ok((request, drive))
     }
 
+    /// Its drives in which the guest reads a context disc of this VM.
+    pub fn drives_with_disc(&self) -> impl Iterator<Item = &Drive> {
+        let image = image_name(&self.uuid);
+        self.drives.iter().filter(move |drive| drive.image().is_some_and(|path| file_name(path) == image))
+    }
+
     /// The drive for the context disc: the one that the request names. If it names none, the drive that holds a
     /// context disc of this VM, or else its only CD-ROM drive if that is empty: a disc that somebody else put into a
     /// drive is never taken for ours.
@@ -106,26 +112,26 @@ impl<'x> Domain<'x> {
     /// # Errors
     /// When there is no such drive.
     pub fn drive(&self, request: &Request) -> Result<&Drive> {
+        let name = &self.name;
         if let Some(target) = &request.target {
             let found = self.drives.iter().find(|drive| drive.target == *target);
             return found.with_context(|| {
-                format!(
-                    "the domain has no CD-ROM drive {target}; \"virt-recontext enable {}\" adds or chooses one",
-                    self.name
-                )
+                format!("the domain has no CD-ROM drive {target}; \"virt-recontext enable {name}\" adds or chooses one")
             });
         }
-        let image = image_name(&self.uuid);
-        let holds_image =
-            |drive: &&Drive| drive.image().is_some_and(|path| path.rsplit('/').next() == Some(image.as_str()));
-        if let Some(drive) = self.drives.iter().find(holds_image) {
+        if let Some(drive) = self.drives_with_disc().next() {
             return Ok(drive);
         }
         match self.drives.as_slice() {
             [only] if only.is_empty() => Ok(only),
-            _ => bail!("no drive is named for the context disc; \"virt-recontext enable {}\" chooses one", self.name),
+            _ => bail!("no drive is named for the context disc; \"virt-recontext enable {name}\" chooses one"),
         }
     }
+}
+
+/// The file name in a path.
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
 }
 
 /// The file name of a VM's image, on every host.
@@ -134,12 +140,12 @@ pub fn image_name(uuid: &Uuid) -> String {
 }
 
 /// The elements that say something about us; everything else in a domain is not kept.
-fn wanted(path: &[&str], namespace: &str, name: &str) -> bool {
-    match path {
+fn wanted(around: &[Element], namespace: &str, name: &str) -> bool {
+    match around {
         [_] => namespace.is_empty() && matches!(name, "name" | "uuid" | "os" | "metadata" | "devices"),
-        [_, "os"] => name == "type",
-        [_, "devices"] => name == "disk",
-        [_, "metadata"] => namespace == NAMESPACE,
+        [_, os] if os.name == "os" => name == "type",
+        [_, devices] if devices.name == "devices" => name == "disk",
+        [_, metadata] if metadata.name == "metadata" => namespace == NAMESPACE,
         _ => true,
     }
 }

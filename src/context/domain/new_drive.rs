@@ -1,11 +1,10 @@
 //! The CD-ROM drive for the context disc in a persistent definition: chosen among those that are there, or a new one.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::Domain;
 use super::disk_xml;
-use super::drive::Drive;
-use super::drive::HOTPLUG;
+use super::drive::{Drive, HOTPLUG};
 use super::driver::{Device, Machine};
 use super::rewrite;
 
@@ -43,7 +42,7 @@ pub fn plan(domain: &Domain, target: Option<&str>, device: Device, path: &str) -
     );
     let chosen = match target {
         Some(target) => domain.drives.iter().find(|drive| drive.target == target),
-        None => fit(domain, device, path),
+        None => fit(domain, device),
     };
     let other = chosen.filter(|drive| as_disk && drive.device != Device::Disk);
     ensure!(other.is_none(), "{} is a CD-ROM drive; name another target for the disk", target.unwrap_or_default());
@@ -53,48 +52,36 @@ pub fn plan(domain: &Domain, target: Option<&str>, device: Device, path: &str) -
             Some(edited) => Plan::Change(drive.target.clone(), disk_element(&edited, &drive.target)?),
         });
     }
-    if let Some(target) = target {
-        ensure!(
-            !domain.targets.iter().any(|other| other == target),
-            "{target} is a disk of another kind, not a CD-ROM drive"
-        );
+    if let Some(taken) = domain.targets.iter().find(|other| Some(other.as_str()) == target) {
+        bail!("{taken} is a disk of another kind, not a CD-ROM drive");
     }
     let bus = bus(domain, target);
-    let target = match target {
-        Some(target) => target.to_owned(),
-        None => free_name(domain, bus)?,
-    };
+    let target = target.map_or_else(|| free_name(domain, bus), |target| Ok(target.to_owned()))?;
     let backend = if as_disk { HOTPLUG } else { "qemu" };
     let disk = disk_xml::of(device, backend, Some(path), (&target, bus));
     Ok(Plan::Add(target, disk))
 }
 
-/// The `<disk>` of the drive called `target`, without its medium; `None` when there is no such drive.
+/// The `<disk>` of the drive without its medium.
 ///
 /// # Errors
 /// When the domain's XML cannot be read again.
-pub fn emptied(domain: &Domain, target: &str) -> Result<Option<String>> {
-    let Some(drive) = domain.drives.iter().find(|drive| drive.target == target) else { return Ok(None) };
-    let edited = rewrite::without_disc(domain, drive)?;
-    disk_element(&edited, target).map(Some)
+pub fn emptied(domain: &Domain, drive: &Drive) -> Result<String> {
+    disk_element(&rewrite::without_disc(domain, drive)?, &drive.target)
 }
 
 /// A drive that can take the disc and holds nobody else's.
-fn fit<'d>(domain: &'d Domain, device: Device, path: &str) -> Option<&'d Drive> {
-    let name = path.rsplit('/').next();
-    let wanted = move |drive: &&Drive| device == Device::Cdrom || drive.device == device;
-    let usable = || domain.drives.iter().filter(wanted).filter(|drive| drive.check().is_ok());
-    let ours = |drive: &&Drive| drive.image().is_some_and(|path| path.rsplit('/').next() == name);
-    usable().find(ours).or_else(|| usable().find(|drive| drive.is_empty()))
+fn fit<'d>(domain: &'d Domain, device: Device) -> Option<&'d Drive> {
+    let usable = |drive: &&Drive| (device == Device::Cdrom || drive.device == device) && drive.check().is_ok();
+    let empty = || domain.drives.iter().filter(|drive| drive.is_empty()).find(usable);
+    domain.drives_with_disc().find(usable).or_else(empty)
 }
 
 fn disk_element(xml: &str, target: &str) -> Result<String> {
     let domain = Domain::read(xml)?;
     let drive = domain.drives.iter().find(|drive| drive.target == target);
-    match drive.and_then(|drive| xml.get(drive.span.clone())) {
-        Some(disk) => Ok(disk.to_owned()),
-        None => bail!("the drive {target} is not in the edited XML"),
-    }
+    let disk = drive.and_then(|drive| xml.get(drive.span.clone()));
+    disk.map(str::to_owned).with_context(|| format!("the drive {target} is not in the edited XML"))
 }
 
 /// The bus for a new drive: for QEMU ide on the old PC, sata on q35, scsi where there is neither; for Xen what the name
@@ -122,19 +109,11 @@ fn free_name(domain: &Domain, bus: &str) -> Result<String> {
         (_, "xen") => ("xvd", ALPHABET),
         _ => ("sd", ALPHABET),
     };
-    let is_free = |letter: &char| match domain.machine {
-        // To libxl hda and xvda are the same disk.
-        Machine::XenHvm => {
-            let ends =
-                |name: &String| name.strip_prefix("hd").or(name.strip_prefix("xvd")) == Some(&letter.to_string());
-            !domain.targets.iter().any(ends)
-        }
-        Machine::Qemu | Machine::XenPv => !domain.targets.contains(&format!("{prefix}{letter}")),
-    };
-    match letters.chars().find(is_free) {
-        Some(letter) => Ok(format!("{prefix}{letter}")),
-        None => bail!("every name for a drive on the {bus} bus is taken; name one with --target"),
-    }
+    // To libxl hda and xvda are the same disk.
+    let same = if domain.machine == Machine::XenHvm { ["hd", "xvd"] } else { [prefix; 2] };
+    let is_free = |letter: &char| same.iter().all(|prefix| !domain.targets.contains(&format!("{prefix}{letter}")));
+    let free = letters.chars().find(is_free).map(|letter| format!("{prefix}{letter}"));
+    free.with_context(|| format!("every name for a drive on the {bus} bus is taken; name one with --target"))
 }
 
 const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyz";

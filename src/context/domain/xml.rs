@@ -44,8 +44,6 @@ pub struct Element {
     pub text: String,
     /// From its `<` to behind its last `>`.
     pub span: Range<usize>,
-    /// From its `<` to behind the `>` of its opening (or only) tag.
-    pub tag: Range<usize>,
 }
 
 impl Element {
@@ -70,19 +68,19 @@ impl Element {
     }
 }
 
-/// Reads the document in `text`, keeping those elements for which `keep` says so; it is asked with the names of the
-/// elements around, from the root down, and the element's namespace and name. What lies in an element that is not kept is
-/// not kept.
+/// Reads the document in `text`, keeping those elements for which `keep` says so; it is asked with the elements around, from
+/// the root down, and the element's namespace and name. What lies in an element that is not kept is not kept.
 ///
 /// # Errors
 /// When `text` is not one complete element, or what is kept of it is not well-formed, has a document type, or nests deeper
 /// than 256 elements.
-pub fn read(text: &str, keep: impl Fn(&[&str], &str, &str) -> bool) -> Result<Element> {
+pub fn read(text: &str, keep: impl Fn(&[Element], &str, &str) -> bool) -> Result<Element> {
     let mut reader = NsReader::from_str(text);
     reader.config_mut().check_end_names = true;
-    // The elements whose end has not come yet, and their names with prefixes.
+    // `<a/>` is told as `<a></a>` is.
+    reader.config_mut().expand_empty_elements = true;
+    // The elements whose end has not come yet.
     let mut open: Vec<Element> = Vec::new();
-    let mut path: Vec<&str> = Vec::new();
     let mut root = None;
     loop {
         let start = position(reader.buffer_position())?;
@@ -93,27 +91,23 @@ pub fn read(text: &str, keep: impl Fn(&[&str], &str, &str) -> bool) -> Result<El
             Event::Start(tag) => {
                 ensure!(root.is_none(), "the XML goes on after its root element, at byte {start}");
                 ensure!(open.len() < MAX_DEPTH, "the XML nests deeper than {MAX_DEPTH} elements, at byte {start}");
-                match element(text, &tag, namespace(reader.resolver(), &tag, start)?, start..end, &path, &keep)? {
-                    Some(element) => {
-                        open.push(element);
-                        path.push(name(text, &tag, start)?);
-                    }
-                    None => {
-                        reader.read_to_end(tag.name()).with_context(fault)?;
-                    }
-                }
-            }
-            Event::Empty(tag) => {
-                ensure!(root.is_none(), "the XML goes on after its root element, at byte {start}");
                 let namespace = namespace(reader.resolver(), &tag, start)?;
-                if let Some(only) = element(text, &tag, namespace, start..end, &path, &keep)? {
-                    close(only, end, &mut open, &mut root);
+                let name = tag.local_name().into_inner();
+                if open.is_empty() || keep(&open, namespace, name) {
+                    let attributes = attributes(text, &tag, start)?;
+                    let (name, namespace) = (name.to_owned(), namespace.to_owned());
+                    open.push(Element { name, namespace, attributes, span: start..end, ..Element::default() });
+                } else {
+                    reader.read_to_end(tag.name()).with_context(fault)?;
                 }
             }
             Event::End(_) => {
-                let last = open.pop().with_context(|| format!("an end tag too many at byte {start}"))?;
-                path.pop();
-                close(last, end, &mut open, &mut root);
+                let mut done = open.pop().with_context(|| format!("an end tag too many at byte {start}"))?;
+                done.span.end = end;
+                match open.last_mut() {
+                    None => root = Some(done),
+                    Some(parent) => parent.children.push(done),
+                }
             }
             Event::Text(piece) => add_text(&mut open, &piece.xml10_content(), start)?,
             Event::CData(piece) => add_text(&mut open, &piece.xml10_content(), start)?,
@@ -127,18 +121,12 @@ pub fn read(text: &str, keep: impl Fn(&[&str], &str, &str) -> bool) -> Result<El
                 }
             },
             Event::DocType(_) => bail!("the XML has a document type; libvirt writes none"),
-            Event::Decl(_) | Event::PI(_) | Event::Comment(_) => {}
+            Event::Decl(_) | Event::PI(_) | Event::Comment(_) | Event::Empty(_) => {}
             Event::Eof => break,
         }
     }
     ensure!(open.is_empty(), "the XML ends before its last element does");
     root.context("there is no XML element")
-}
-
-/// The name of the element that begins at `start`, with its prefix, where it stands in the text.
-fn name<'t>(text: &'t str, tag: &BytesStart, start: usize) -> Result<&'t str> {
-    let name_at = start + 1..start + 1 + tag.name().into_inner().len();
-    text.get(name_at).context("an element's name could not be found again")
 }
 
 /// The namespace of the element that begins at `start`, empty when it has none.
@@ -147,37 +135,6 @@ fn namespace<'r>(known: &'r NamespaceResolver, tag: &BytesStart, start: usize) -
         ResolveResult::Bound(namespace) => Ok(namespace.into_inner()),
         ResolveResult::Unbound => Ok(""),
         ResolveResult::Unknown(prefix) => bail!("the XML prefix {prefix:?} at byte {start} is not declared"),
-    }
-}
-
-/// A new element, or `None` if it is not kept; `path` is what is around it.
-fn element(
-    text: &str,
-    tag: &BytesStart,
-    namespace: &str,
-    span: Range<usize>,
-    path: &[&str],
-    keep: impl Fn(&[&str], &str, &str) -> bool,
-) -> Result<Option<Element>> {
-    let name = tag.local_name().into_inner();
-    if !path.is_empty() && !keep(path, namespace, name) {
-        return Ok(None);
-    }
-    Ok(Some(Element {
-        name: name.to_owned(),
-        namespace: namespace.to_owned(),
-        attributes: attributes(text, tag, span.start)?,
-        tag: span.clone(),
-        span,
-        ..Element::default()
-    }))
-}
-
-fn close(mut done: Element, end: usize, open: &mut [Element], root: &mut Option<Element>) {
-    done.span.end = end;
-    match open.last_mut() {
-        None => *root = Some(done),
-        Some(parent) => parent.children.push(done),
     }
 }
 
@@ -236,7 +193,7 @@ mod tests {
     #[test]
     fn only_what_is_asked_for_is_kept() {
         let text = "<a><skip><b/></skip><b><c/></b></a>";
-        let a = read(text, |path, _, name| !(path == ["a"] && name == "skip")).unwrap();
+        let a = read(text, |around, _, name| !(around.len() == 1 && name == "skip")).unwrap();
         assert_eq!(a.children.len(), 1);
         assert_eq!(a.children[0].children[0].name, "c");
     }
