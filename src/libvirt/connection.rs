@@ -29,9 +29,9 @@ const CONNECT_XEN: Duration = Duration::from_secs(120);
 const KEEPALIVE_XEN: (i32, u32) = (5, 24);
 
 pub(crate) struct Libvirt {
-    connection: Connect,
+    pub(super) connection: Connect,
+    pub(super) driver: Driver,
     uri: String,
-    driver: Driver,
 }
 
 impl Libvirt {
@@ -57,13 +57,13 @@ impl Libvirt {
         drop(answered);
         // A driver without a connection of its own, such as test://, knows no such thing.
         let _optional = connection.set_keep_alive(pause, missing);
-        Ok(Libvirt { connection, uri: uri.to_owned(), driver })
+        Ok(Libvirt { connection, driver, uri: uri.to_owned() })
     }
 
     /// Calls `happened`, in the event loop's thread, for each domain in whose life something happens, until the
     /// connection ends.
     pub(crate) fn watch(&self, happened: impl Fn(Uuid) + Send + 'static) -> Result<(), Trouble> {
-        raw::watch(&self.connection, happened).map_err(|error| self.trouble(&error))
+        self.told(raw::watch(&self.connection, happened))
     }
 
     /// The domain with this UUID.
@@ -71,8 +71,8 @@ impl Libvirt {
     /// # Errors
     /// [`Trouble::Gone`] when there is none.
     pub(crate) fn domain(&self, uuid: &Uuid) -> Result<Handle<'_>, Trouble> {
-        let domain = Domain::lookup_by_uuid_string(&self.connection, &uuid.to_string());
-        Ok(self.handle(domain.map_err(|error| self.trouble(&error))?))
+        let domain = self.told(Domain::lookup_by_uuid_string(&self.connection, &uuid.to_string()))?;
+        Ok(Handle { libvirt: self, domain })
     }
 
     /// The domain that a person calls `name`: by name, or by UUID.
@@ -80,7 +80,7 @@ impl Libvirt {
         // A NUL cannot be in a C string, nor in a domain's name.
         let by_name = if name.contains('\0') { None } else { Domain::lookup_by_name(&self.connection, name).ok() };
         let by_uuid = || name.parse::<Uuid>().ok().and_then(|uuid| self.domain(&uuid).ok());
-        let found = by_name.map(|domain| self.handle(domain)).or_else(by_uuid);
+        let found = by_name.map(|domain| Handle { libvirt: self, domain }).or_else(by_uuid);
         found.with_context(|| format!("there is no VM {name:?} at {}; \"virsh list --all\" shows all", self.uri))
     }
 
@@ -94,22 +94,18 @@ impl Libvirt {
 
     /// The daemon's version: major, minor, release.
     pub(crate) fn version(&self) -> Result<(u32, u32, u32), Trouble> {
-        let version = self.connection.get_lib_version().map_err(|error| self.trouble(&error))?;
+        let version = self.told(self.connection.get_lib_version())?;
         Ok((version / 1_000_000, version / 1_000 % 1_000, version % 1_000))
     }
 
     fn list(&self, flags: c_uint) -> Result<Vec<Handle<'_>>, Trouble> {
-        let domains = self.connection.list_all_domains(flags);
-        let domains = domains.map_err(|error| self.trouble(&error))?;
-        Ok(domains.into_iter().map(|domain| self.handle(domain)).collect())
+        let domains = self.told(self.connection.list_all_domains(flags))?;
+        Ok(domains.into_iter().map(|domain| Handle { libvirt: self, domain }).collect())
     }
 
-    fn handle(&self, domain: Domain) -> Handle<'_> {
-        Handle { connection: &self.connection, driver: self.driver, domain }
-    }
-
-    fn trouble(&self, error: &Error) -> Trouble {
-        Trouble::of(error, &self.connection)
+    /// What a call came to.
+    pub(super) fn told<T>(&self, call: Result<T, Error>) -> Result<T, Trouble> {
+        call.map_err(|error| Trouble::of(&error, &self.connection))
     }
 }
 

@@ -3,11 +3,11 @@
 use std::ffi::c_uint;
 
 use quick_xml::escape::escape;
-use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::{Error, ErrorNumber};
 use virt::sys;
 
+use super::connection::Libvirt;
 use super::raw;
 use super::trouble::Trouble;
 use crate::context::domain::driver::Driver;
@@ -29,8 +29,7 @@ pub(crate) enum Situation {
 }
 
 pub(crate) struct Handle<'l> {
-    pub(super) connection: &'l Connect,
-    pub(super) driver: Driver,
+    pub(super) libvirt: &'l Libvirt,
     pub(super) domain: Domain,
 }
 
@@ -52,20 +51,19 @@ impl Scope {
 
 impl Handle<'_> {
     pub(crate) fn name(&self) -> Result<String, Trouble> {
-        self.domain.get_name().map_err(|error| self.trouble(&error))
+        self.libvirt.told(self.domain.get_name())
     }
 
     pub(crate) fn uuid(&self) -> Result<Uuid, Trouble> {
-        let uuid = self.domain.get_uuid_string().map_err(|error| self.trouble(&error))?;
+        let uuid = self.libvirt.told(self.domain.get_uuid_string())?;
         uuid.parse().map_err(|error| Trouble::Other(format!("{error}")))
     }
 
     /// Where it is on its way. Never waits for other work on the domain.
     pub(crate) fn situation(&self) -> Result<Situation, Trouble> {
-        let (state, reason) = match raw::state(&self.domain).map_err(|error| self.trouble(&error)) {
-            Ok(state) => state,
+        let (state, reason) = match self.libvirt.told(raw::state(&self.domain)) {
             Err(Trouble::Gone) => return Ok(Situation::Gone),
-            Err(trouble) => return Err(trouble),
+            state => state?,
         };
         let situation = match (state, reason) {
             (sys::VIR_DOMAIN_RUNNING, sys::VIR_DOMAIN_RUNNING_POSTCOPY | sys::VIR_DOMAIN_RUNNING_POSTCOPY_FAILED) => {
@@ -83,7 +81,7 @@ impl Handle<'_> {
             _ => Situation::Gone,
         };
         // To Xen's driver a VM is shut off until all its memory has come, and then paused; only the work on it is known.
-        let may_arrive = self.driver == Driver::Xen && matches!(situation, Situation::Gone | Situation::Paused);
+        let may_arrive = self.libvirt.driver == Driver::Xen && matches!(situation, Situation::Gone | Situation::Paused);
         Ok(if may_arrive && self.is_worked_on() { Situation::Arriving } else { situation })
     }
 
@@ -93,7 +91,7 @@ impl Handle<'_> {
     }
 
     pub(crate) fn is_persistent(&self) -> Result<bool, Trouble> {
-        self.domain.is_persistent().map_err(|error| self.trouble(&error))
+        self.libvirt.told(self.domain.is_persistent())
     }
 
     /// The XML of the running VM (of the persistent definition, if it does not run), or of the persistent definition.
@@ -103,7 +101,7 @@ impl Handle<'_> {
             Scope::Live => 0,
             Scope::Config => sys::VIR_DOMAIN_XML_INACTIVE,
         };
-        self.domain.get_xml_desc(flags).map_err(|error| self.trouble(&error))
+        self.libvirt.told(self.domain.get_xml_desc(flags))
     }
 
     /// Changes a device to what `xml` says; with `force`, the medium even of a locked drive.
@@ -113,20 +111,18 @@ impl Handle<'_> {
     pub(crate) fn update_device(&self, xml: &str, scope: Scope, force: bool) -> Result<(), Trouble> {
         let force = if force { sys::VIR_DOMAIN_DEVICE_MODIFY_FORCE } else { 0 };
         let done = self.domain.update_device_flags(xml, scope.flag() | force);
-        done.map(drop).map_err(|error| match self.trouble(&error) {
+        done.map(drop).map_err(|error| match Trouble::of(&error, &self.libvirt.connection) {
             Trouble::Other(_) if error.code() == ErrorNumber::OperationInvalid && !self.is_active() => Trouble::Gone,
             trouble => trouble,
         })
     }
 
     pub(crate) fn add_device(&self, xml: &str, scope: Scope) -> Result<(), Trouble> {
-        let done = self.domain.attach_device_flags(xml, scope.flag());
-        done.map(drop).map_err(|error| self.trouble(&error))
+        self.libvirt.told(self.domain.attach_device_flags(xml, scope.flag())).map(drop)
     }
 
     pub(crate) fn remove_device(&self, xml: &str, scope: Scope) -> Result<(), Trouble> {
-        let done = self.domain.detach_device_flags(xml, scope.flag());
-        done.map(drop).map_err(|error| self.trouble(&error))
+        self.libvirt.told(self.domain.detach_device_flags(xml, scope.flag())).map(drop)
     }
 
     /// The number that the hypervisor knows the running VM by.
@@ -138,8 +134,7 @@ impl Handle<'_> {
     pub(crate) fn set_request(&self, xml: Option<&str>, scopes: &[Scope]) -> Result<(), Trouble> {
         let flags = scopes.iter().fold(0, |flags, scope| flags | scope.flag());
         let kind = sys::VIR_DOMAIN_METADATA_ELEMENT as i32;
-        let done = self.domain.set_metadata(kind, xml, Some(METADATA_KEY), Some(NAMESPACE), flags);
-        done.map(drop).map_err(|error| self.trouble(&error))
+        self.libvirt.told(self.domain.set_metadata(kind, xml, Some(METADATA_KEY), Some(NAMESPACE), flags)).map(drop)
     }
 
     /// Whether a snapshot or the saved state of it on this host names `path`, so that libvirt may look for that file.
@@ -159,15 +154,11 @@ impl Handle<'_> {
         match saved() {
             // A driver that has none of both.
             Err(error) if error.code() == ErrorNumber::NoSupport => Ok(false),
-            saved => saved.map_err(|error| self.trouble(&error)),
+            saved => self.libvirt.told(saved),
         }
     }
 
     fn is_active(&self) -> bool {
         self.domain.is_active().unwrap_or(false)
-    }
-
-    fn trouble(&self, error: &Error) -> Trouble {
-        Trouble::of(error, self.connection)
     }
 }

@@ -10,9 +10,5 @@ use crate::context::uuid::Uuid;
 /// Whether a snapshot or a saved state of the VM here names `image`. Where libvirt does not tell, one may.
 pub(crate) fn names(libvirt: &Libvirt, uuid: &Uuid, image: &Path) -> bool {
     let named = libvirt.domain(uuid).and_then(|domain| domain.is_named_by_saved(&image.to_string_lossy()));
-    match named {
-        Ok(named) => named,
-        Err(Trouble::Gone) => false,
-        Err(_) => true,
-    }
+    named.unwrap_or_else(|trouble| !matches!(trouble, Trouble::Gone))
 }
