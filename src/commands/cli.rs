@@ -6,14 +6,8 @@ use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 use nix::unistd::geteuid;
 
-use super::build::{self, Build};
-use super::disable::{self, Disable};
-use super::doctor::{self, Doctor};
-use super::enable::{self, Enable};
 use super::exit::DONE;
-use super::preview::{self, Preview};
-use super::refresh::{self, Refresh};
-use super::status::{self, Status};
+use super::{build, disable, doctor, enable, preview, refresh, status};
 use crate::delivery;
 use crate::host::paths::Host;
 
@@ -31,13 +25,13 @@ Configuration: /etc/virt-recontext/config.toml";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Enable(Enable),
-    Disable(Disable),
-    Preview(Preview),
-    Build(Build),
-    Refresh(Refresh),
-    Status(Status),
-    Doctor(Doctor),
+    Enable(enable::Enable),
+    Disable(disable::Disable),
+    Preview(preview::Preview),
+    Build(build::Build),
+    Refresh(refresh::Refresh),
+    Status(status::Status),
+    Doctor(doctor::Doctor),
     /// Do the jobs in the spool; the hook starts this.
     Deliver,
 }

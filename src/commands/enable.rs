@@ -7,8 +7,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::exit::DONE;
-use super::refresh;
-use super::vm;
+use super::{refresh, vm};
 use crate::context::disc::format::Format;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
@@ -66,23 +65,17 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     let before = request.target.take().filter(|_| !options.disk);
     let target = options.target.clone().or(before);
     let plan = new_drive::plan(&defined, target.as_deref(), device, path)?;
+    let target = plan.target();
     let no_drive = !persistent && matches!(plan, Plan::Add(..));
-    ensure!(
-        !no_drive,
-        "the VM {name} has no drive {}, and none can be added to a VM that is not persistent",
-        plan.target()
-    );
+    ensure!(!no_drive, "the VM {name} has no drive {target}, and none can be added to a VM that is not persistent");
     let request = Request {
-        target: Some(plan.target().to_owned()),
+        target: Some(target.to_owned()),
         format: options.format.or(request.format),
         label: options.label.clone().or(request.label),
         ..request
     };
-    let scopes: Vec<Scope> = [(persistent, Scope::Config), (running, Scope::Live)]
-        .into_iter()
-        .filter(|scope| scope.0)
-        .map(|scope| scope.1)
-        .collect();
+    let scopes = [persistent.then_some(Scope::Config), running.then_some(Scope::Live)];
+    let scopes: Vec<Scope> = scopes.into_iter().flatten().collect();
     if persistent {
         match &plan {
             Plan::Ready(_) => {}
@@ -92,17 +85,13 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     }
     handle.set_request(Some(&request.to_xml()), &scopes).context("writing the VM's metadata")?;
 
-    let target = plan.target();
-    match (&plan, persistent) {
-        (_, false) => writeln!(out, "{name}: takes part with the drive {target} until it stops; it is not persistent")?,
-        (Plan::Ready(_), true) => writeln!(out, "{name}: takes part, with the drive {target}")?,
-        (Plan::Change(..), true) => {
-            writeln!(out, "{name}: takes part; the drive {target} holds the disc from its next start on")?
-        }
-        (Plan::Add(..), true) => {
-            writeln!(out, "{name}: takes part; it has the new drive {target} with the disc from its next start on")?
-        }
-    }
+    let how = match (&plan, persistent) {
+        (_, false) => format!(" with the drive {target} until it stops; it is not persistent"),
+        (Plan::Ready(_), true) => format!(", with the drive {target}"),
+        (Plan::Change(..), true) => format!("; the drive {target} holds the disc from its next start on"),
+        (Plan::Add(..), true) => format!("; it has the new drive {target} with the disc from its next start on"),
+    };
+    writeln!(out, "{name}: takes part{how}")?;
     let Some(live) = live else { return Ok(DONE) };
     let live = Domain::read(&live)?;
     match live.drives.iter().find(|drive| drive.target == target) {

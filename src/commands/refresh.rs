@@ -92,7 +92,7 @@ pub(super) fn deliver_and_watch(host: &Host, config: &Config, jobs: Vec<Job>, ou
     if !Job::all(host)?.is_empty() || State::all_known(host)?.iter().any(|state| state.left) {
         start_helper()?;
     }
-    let mut progress = ProgressLine::new();
+    let mut progress = ProgressLine { begin: Instant::now(), shown: false };
     let patience = config.force_after.unwrap_or_default() + WATCH;
     let end = Instant::now() + patience + Duration::from_secs(5) * u32::try_from(jobs.len()).unwrap_or(u32::MAX);
     let (mut left, mut code) = (jobs, DONE);
@@ -105,7 +105,8 @@ pub(super) fn deliver_and_watch(host: &Host, config: &Config, jobs: Vec<Job>, ou
                 Some((one, line)) => {
                     progress.clear();
                     writeln!(out, "{}: {line}", job.name)?;
-                    code = worse(code, one);
+                    // Of two outcomes the worse one; a failure is worse than any wait.
+                    code = if [code, one].contains(&FAILED) { FAILED } else { code.max(one) };
                 }
             }
         }
@@ -137,11 +138,6 @@ fn outcome(host: &Host, job: &Job, time_is_up: bool) -> Result<Option<(u8, Strin
     })
 }
 
-/// Of two outcomes the one that the exit code tells.
-fn worse(one: u8, other: u8) -> u8 {
-    if [one, other].contains(&FAILED) { FAILED } else { one.max(other) }
-}
-
 fn code(state: &State) -> u8 {
     match state.progress {
         // Nothing is left to do, nor to wait for.
@@ -167,10 +163,6 @@ struct ProgressLine {
 }
 
 impl ProgressLine {
-    fn new() -> ProgressLine {
-        ProgressLine { begin: Instant::now(), shown: false }
-    }
-
     fn show(&mut self, line: std::fmt::Arguments) {
         let seconds = self.begin.elapsed().as_secs();
         if seconds >= 1 && io::stderr().is_terminal() {
