@@ -48,34 +48,25 @@ struct Confined<'a> {
     profile: Option<&'a str>,
 }
 
-/// Whether a program may be run, and who says so.
-#[derive(Clone, Copy)]
-enum Ruling {
-    Kernel(bool),
-    Usual(bool),
+/// Whether a program may be run: the kernel's answer, or what the usual profile says.
+struct Ruling {
+    may: bool,
+    by_kernel: bool,
 }
 
 impl Ruling {
-    fn denies(self) -> bool {
-        matches!(self, Ruling::Kernel(false) | Ruling::Usual(false))
-    }
-
     /// On whose word, as a part of a sentence.
-    fn by(self) -> &'static str {
-        match self {
-            Ruling::Kernel(_) => "",
-            Ruling::Usual(_) => " under its usual profile",
-        }
+    fn by(&self) -> &'static str {
+        if self.by_kernel { "" } else { " under its usual profile" }
     }
 }
 
 impl Confined<'_> {
     fn ruling(&self, program: &Path) -> Ruling {
-        if let Some(may) = self.profile.and_then(|profile| may_run(self.host, profile, program)) {
-            return Ruling::Kernel(may);
-        }
+        let answer = self.profile.and_then(|profile| may_run(self.host, profile, program));
         let in_program_dir = program.parent().is_some_and(|dir| PROGRAM_DIRS.iter().any(|fit| dir == Path::new(fit)));
-        Ruling::Usual(in_program_dir || program.starts_with(HOOKS))
+        let may = answer.unwrap_or(in_program_dir || program.starts_with(HOOKS));
+        Ruling { may, by_kernel: answer.is_some() }
     }
 }
 
@@ -102,8 +93,8 @@ pub(super) fn check(host: &Host, config: &Config, daemons: &[Daemon], hooks: &[I
     let mut asked = true;
     for program in Called::all(host, hooks, daemons).iter().filter(|program| is_confined(host, program)) {
         let ruling = confined.ruling(&program.real);
-        asked &= matches!(ruling, Ruling::Kernel(_));
-        if ruling.denies() {
+        asked &= ruling.by_kernel;
+        if !ruling.may {
             let remedy =
                 program.remedy("install -m 755", "allow it in the daemon's profile, as the usual profile does");
             program.deny(host, &Denial { who: confined.name, label: "", by: ruling.by() }, &remedy, check);
@@ -134,14 +125,14 @@ fn check_helper(host: &Host, confined: &Confined, check: &mut Check) -> bool {
     let Ok(real) = helper.canonicalize() else { return true };
     let real = host.seen_inside(&real);
     let ruling = confined.ruling(&real);
-    if ruling.denies() {
+    if !ruling.may {
         let (helper, real, who, by) = (helper.display(), real.display(), confined.name, ruling.by());
         check.bad(
             format_args!("{helper} is really {real}, which {who} may not run{by}"),
             "install it into /usr/sbin itself",
         );
     }
-    matches!(ruling, Ruling::Kernel(_))
+    ruling.by_kernel
 }
 
 fn check_images(config: &Config, check: &mut Check) {

@@ -39,16 +39,12 @@ pub(super) fn check_configuration(host: &Host, report: &mut Report) -> Option<Co
 pub(super) fn check_content(host: &Host, config: &Config, report: &mut Report) {
     let check = &mut report.check("content");
     let mut programs = NotRun::default();
-    let nobody = "00000000-0000-0000-0000-000000000000".parse();
-    let Ok(nobody) = nobody else { return };
+    let Ok(nobody) = "00000000-0000-0000-0000-000000000000".parse() else { return };
     let dir = host.config_dir();
     let mut read = |name: &str, uuid: &Uuid| layers::read(host, &config.limits, name, uuid, &mut programs);
     match read("", &nobody) {
         Ok(layers) => check.good(format_args!("{}, for every VM: {}", dir.display(), summary(layers.first()))),
-        Err(error) => {
-            check.bad(format_args!("{error:#}; no disc is made"), "fix it");
-            return;
-        }
+        Err(error) => return check.bad(format_args!("{error:#}; no disc is made"), "fix it"),
     }
     for name in names(&dir.join("domains")) {
         let read = match name.parse::<Uuid>() {
@@ -61,7 +57,7 @@ pub(super) fn check_content(host: &Host, config: &Config, report: &mut Report) {
         }
     }
     for program in &programs.seen {
-        if let Some(mount) = Mount::of(program).ok().filter(Mount::is_noexec) {
+        if let Some(mount) = Mount::noexec(program) {
             check.bad(
                 format_args!("{} is on {}, which is mounted noexec", program.display(), mount.at.display()),
                 "remove that mount option, or replace the program by a link to one on another file system",

@@ -130,12 +130,11 @@ pub(super) fn check(host: &Host, driver: Driver, daemons: &[Daemon], installed: 
         };
         // It may have been looking just then.
         let there_at = |moment: SystemTime| called().find(|hook| hook.since < moment);
-        let served = || served_since(host, started);
         if let Some(hook) = there_at(started) {
             check.good(format_args!("{who} started after {} was installed", hook.path.display()));
         } else if let Some(hook) = reloaded.and_then(there_at) {
             check.good(format_args!("{who} was reloaded by systemd after {} was installed", hook.path.display()));
-        } else if let Some(state) = served() {
+        } else if let Some(state) = served_since(host, started) {
             let (name, since) = (state.name, Moment(state.since));
             check.good(format_args!("{who} has called the hook since it started: for {name} at {since}"));
         } else {

@@ -10,23 +10,12 @@ use crate::context::domain::driver::Driver;
 use crate::host::file;
 use crate::host::paths::Host;
 
-/// What packages, editors and people leave beside a file: none of it is meant to run.
-const LEFT_OVER: [&str; 14] = [
-    "~",
-    ".bak",
-    ".old",
-    ".orig",
-    ".save",
-    ".swp",
-    ".tmp",
-    ".dpkg-old",
-    ".dpkg-new",
-    ".dpkg-dist",
-    ".dpkg-tmp",
-    ".rpmsave",
-    ".rpmnew",
-    ".rpmorig",
-];
+/// What editors and people leave beside a file: none of it is meant to run.
+const LEFT_BY_PEOPLE: [&str; 7] = ["~", ".bak", ".old", ".orig", ".save", ".swp", ".tmp"];
+
+/// The same of packages.
+const LEFT_BY_PACKAGES: [&str; 7] =
+    [".dpkg-old", ".dpkg-new", ".dpkg-dist", ".dpkg-tmp", ".rpmsave", ".rpmnew", ".rpmorig"];
 
 pub(super) fn check(host: &Host, driver: Driver, installed: &[Installed], report: &mut Report) {
     let check = &mut report.check("hook");
@@ -50,25 +39,22 @@ pub(super) fn check(host: &Host, driver: Driver, installed: &[Installed], report
 fn look_at(hook: &Installed, check: &mut Check) {
     let shown = hook.path.display();
     if hook.standing == Standing::NotExecutable {
-        check.bad(
+        return check.bad(
             format_args!("{shown} is not executable: libvirtd does not call it"),
             format_args!("chmod 755 {shown}"),
         );
-        return;
     }
-    if let Some(mount) = noexec(&hook.path) {
-        check.bad(
+    if let Some(mount) = Mount::noexec(&hook.path) {
+        return check.bad(
             format_args!("{shown} is on {}, which is mounted noexec: libvirtd cannot call it", mount.at.display()),
             "install virt-recontext-hook in /usr/sbin, and put a link to it here",
         );
-        return;
     }
     if let Err(error) = trusted(&hook.path) {
-        check.bad(
+        return check.bad(
             format_args!("libvirtd runs it as root, but {error:#}"),
             "run that command, and find out who changed it",
         );
-        return;
     }
     let own = env!("CARGO_PKG_VERSION");
     match &hook.program {
@@ -96,8 +82,7 @@ fn absent(host: &Host, driver: Driver, installed: &[Installed], check: &mut Chec
         let (place, unit) = (place.display(), daemon::unit(host, driver));
         format!("ln -s /usr/sbin/virt-recontext-hook {place} && systemctl reload {unit}")
     };
-    if let Some(hook) = installed.iter().find(|hook| hook.leads_to_ours()) {
-        let Standing::Dangling(target) = &hook.standing else { return };
+    if let Some((hook, target)) = installed.iter().find_map(|hook| Some((hook, hook.missing_hook()?))) {
         let (path, target) = (hook.path.display(), target.display());
         check.bad(
             format_args!("{path} is a link to {target}, which does not exist: no VM gets its context"),
@@ -138,9 +123,9 @@ pub(super) fn check_others(host: &Host, driver: Driver, installed: &[Installed],
             );
         }
     }
-    let called = || installed.iter().filter(|hook| hook.standing == Standing::Called);
-    let is_left_over = |hook: &&Installed| hook.path.parent() != Some(&hooks) && left_over(&hook.path);
-    for hook in called().filter(is_left_over) {
+    let called: Vec<&Installed> = installed.iter().filter(|hook| hook.standing == Standing::Called).collect();
+    let is_left_over = |hook: &Installed| hook.path.parent() != Some(&hooks) && left_over(&hook.path);
+    for hook in called.iter().filter(|hook| is_left_over(hook)) {
         let shown = hook.path.display();
         check.warning(
             format_args!(
@@ -149,12 +134,10 @@ pub(super) fn check_others(host: &Host, driver: Driver, installed: &[Installed],
             format_args!("rm {shown}, or chmod -x {shown}"),
         );
     }
-    let foreign = || called().filter(|hook| !hook.is_ours() && hook.program != Program::Helper);
-    let last_of_ours = called().filter(|hook| hook.is_ours()).map(|hook| &hook.path).next_back();
-    let position = |path: &Path| installed.iter().position(|hook| hook.path == path);
-    let later = |hook: &&Installed| last_of_ours.is_some_and(|ours| position(&hook.path) > position(ours));
-    let behind = listed(foreign().filter(|hook| !is_left_over(hook)).filter(later));
-    let before = listed(foreign().filter(|hook| !is_left_over(hook)).filter(|hook| !later(hook)));
+    let is_foreign = |hook: &&Installed| !hook.is_ours() && hook.program != Program::Helper && !is_left_over(hook);
+    let last_of_ours = called.iter().rposition(|hook| hook.is_ours());
+    let (before, behind) = called.split_at(last_of_ours.map_or(called.len(), |last| last + 1));
+    let [before, behind] = [before, behind].map(|hooks| listed(hooks.iter().copied().filter(is_foreign)));
     if !behind.is_empty() {
         check.warning(
             format_args!(
@@ -183,16 +166,12 @@ fn name(driver: Driver) -> &'static str {
 
 fn left_over(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    name.starts_with(['.', '#']) || LEFT_OVER.iter().any(|end| name.ends_with(end))
+    name.starts_with(['.', '#']) || LEFT_BY_PEOPLE.iter().chain(&LEFT_BY_PACKAGES).any(|end| name.ends_with(end))
 }
 
 /// Checks that nobody but root can have put `path` there; what is missing harms nobody.
 fn trusted(path: &Path) -> anyhow::Result<()> {
     std::fs::metadata(path).map_or(Ok(()), |metadata| file::check_trusted(path, &metadata))
-}
-
-fn noexec(path: &Path) -> Option<Mount> {
-    Mount::of(path).ok().filter(Mount::is_noexec)
 }
 
 fn listed<'i>(hooks: impl Iterator<Item = &'i Installed>) -> String {

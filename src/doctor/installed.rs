@@ -56,12 +56,10 @@ pub(super) enum Program {
 impl Installed {
     /// All of them, in the order in which libvirtd calls them.
     pub(super) fn all(host: &Host, driver: Driver) -> Vec<Installed> {
-        let mut paths = vec![host.hook(driver)];
         let entries = fs::read_dir(host.more_hooks_dir(driver)).into_iter().flatten();
         let mut further: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         further.sort();
-        paths.extend(further);
-        paths.into_iter().filter_map(|path| Installed::at(host, path)).collect()
+        [host.hook(driver)].into_iter().chain(further).filter_map(|path| Installed::at(host, path)).collect()
     }
 
     fn at(host: &Host, path: PathBuf) -> Option<Installed> {
@@ -73,11 +71,7 @@ impl Installed {
             Ok(metadata) if metadata.permissions().mode() & 0o111 == 0 => Standing::NotExecutable,
             Ok(_) => Standing::Called,
         };
-        let program = match standing {
-            Standing::Called | Standing::NotExecutable => program(host, &path),
-            Standing::Dangling(_) | Standing::NoFile => Program::Other,
-        };
-        Some(Installed { path, standing, program, since })
+        Some(Installed { program: program(host, &path), path, standing, since })
     }
 
     /// Whether it is our hook, or calls it.
@@ -85,13 +79,14 @@ impl Installed {
         matches!(self.program, Program::Hook(_) | Program::Script(_))
     }
 
-    /// Whether it is meant to be our hook, though nothing is there.
-    pub(super) fn leads_to_ours(&self) -> bool {
-        let named = |path: &Path| path.file_name().is_some_and(|name| name == NAME.trim_end());
-        matches!(&self.standing, Standing::Dangling(target) if named(target))
+    /// The place that it leads to, where our hook is meant to be and nothing is.
+    pub(super) fn missing_hook(&self) -> Option<&Path> {
+        let Standing::Dangling(target) = &self.standing else { return None };
+        target.file_name().is_some_and(|name| name == NAME.trim_end()).then_some(target)
     }
 }
 
+/// What lies at `path`; what cannot be read as a file is nobody's.
 fn program(host: &Host, path: &Path) -> Program {
     let identity = |path: &Path| fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
     if identity(path).is_some_and(|here| identity(&host.helper()) == Some(here)) {

@@ -23,7 +23,7 @@ pub(super) fn check_helper(host: &Host, report: &mut Report) {
         ensure!(executable, "{} is not an executable file", helper.display());
         file::check_trusted(&helper, &metadata)?;
         let mount = Mount::of(&helper)?;
-        ensure!(!mount.is_noexec(), "{} is mounted noexec", mount.at.display());
+        ensure!(!mount.has("noexec"), "{} is mounted noexec", mount.at.display());
         Ok(())
     };
     let check = &mut report.check("helper");
@@ -61,7 +61,7 @@ pub(super) fn check_images(host: &Host, config: &Config, report: &mut Report) {
         Err(error) => return check.warning(format_args!("{shown}: {error:#}"), "check that /proc is mounted"),
     };
     let kind = &mount.kind;
-    if mount.is_read_only() {
+    if mount.has("ro") {
         check.bad(format_args!("{shown} is on {}, which is mounted read-only", mount.at.display()), "mount it rw");
     }
     if mount.is_shared() {
@@ -80,32 +80,30 @@ pub(super) fn check_images(host: &Host, config: &Config, report: &mut Report) {
         );
     }
     check_space(&dir, &mount, config, check);
-    match fs::metadata(&dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            if check.is_clean() {
-                check.good(format_args!("{shown}, on {kind}, will be created with the first disc"));
-            }
-            return;
-        }
-        Err(error) => check.bad(format_args!("{shown}: {error}"), "check what is there"),
+    let how = match fs::metadata(&dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => "will be created with the first disc",
+        Err(error) => return check.bad(format_args!("{shown}: {error}"), "check what is there"),
         Ok(metadata) if !metadata.is_dir() => {
-            check.bad(format_args!("{shown} is not a directory: no disc can be made"), format_args!("rm {shown}"));
+            let message = format!("{shown} is not a directory: no disc can be made");
+            return check.bad(message, format_args!("rm {shown}"));
         }
         Ok(metadata) => {
             if let Err(error) = file::check_trusted(&dir, &metadata) {
                 check.bad(format_args!("{error:#}"), "run that command: whoever can write there decides what VMs read");
             }
-            if let Some(closed) = dir.ancestors().find(|part| closed_to_qemu(part)) {
+            let is_closed = |part: &&Path| fs::metadata(part).is_ok_and(|metadata| metadata.mode() & 0o001 == 0);
+            if let Some(closed) = dir.ancestors().find(is_closed) {
                 let closed = closed.display();
                 check.bad(
                     format_args!("QEMU's user cannot reach the images through {closed}"),
                     format_args!("chmod o+x {closed}"),
                 );
             }
+            "is writable only by root, and QEMU's user can reach the images"
         }
-    }
+    };
     if check.is_clean() {
-        check.good(format_args!("{shown}, on {kind}, is writable only by root, and QEMU's user can reach the images"));
+        check.good(format_args!("{shown}, on {kind}, {how}"));
     }
 }
 
@@ -122,10 +120,6 @@ fn check_space(dir: &Path, mount: &Mount, config: &Config, check: &mut Check) {
     }
 }
 
-fn closed_to_qemu(dir: &Path) -> bool {
-    fs::metadata(dir).is_ok_and(|metadata| metadata.mode() & 0o001 == 0)
-}
-
 pub(super) fn check_run_dir(host: &Host, report: &mut Report) {
     let check = &mut report.check("run-directory");
     let dir = host.run_dir();
@@ -138,7 +132,7 @@ pub(super) fn check_run_dir(host: &Host, report: &mut Report) {
         ensure!(metadata.is_dir(), "{shown} is not a directory");
         file::check_trusted(&dir, &metadata)?;
         let mount = Mount::of(&dir)?;
-        ensure!(!mount.is_read_only(), "{} is mounted read-only", mount.at.display());
+        ensure!(!mount.has("ro"), "{} is mounted read-only", mount.at.display());
         Ok("is writable only by root")
     };
     match usable() {

@@ -25,12 +25,14 @@ impl Mount {
         holding(&table, &there).with_context(|| format!("no file system is mounted for {}", there.display()))
     }
 
-    pub(super) fn is_noexec(&self) -> bool {
-        self.has("noexec")
+    /// The one that keeps `path` from being run, if it does.
+    pub(super) fn noexec(path: &Path) -> Option<Mount> {
+        Mount::of(path).ok().filter(|mount| mount.has("noexec"))
     }
 
-    pub(super) fn is_read_only(&self) -> bool {
-        self.has("ro")
+    /// Whether it is mounted with this option.
+    pub(super) fn has(&self, option: &str) -> bool {
+        self.options.iter().any(|one| one == option)
     }
 
     /// Whether other machines may see the same files.
@@ -40,10 +42,6 @@ impl Mount {
 
     pub(super) fn is_in_memory(&self) -> bool {
         matches!(self.kind.as_str(), "tmpfs" | "ramfs")
-    }
-
-    fn has(&self, option: &str) -> bool {
-        self.options.iter().any(|one| one == option)
     }
 }
 
@@ -85,15 +83,15 @@ mod tests {
         let of = |path: &str| holding(TABLE, Path::new(path)).unwrap();
         assert_eq!(of("/var/library").kind, "ext4");
         let nfs = of("/var/lib/x");
-        assert!(nfs.is_shared() && nfs.is_noexec() && !nfs.is_read_only());
+        assert!(nfs.is_shared() && nfs.has("noexec") && !nfs.has("ro"));
         assert_eq!(of("/var/lib/my discs/x").kind, "xfs");
         assert!(Mount::of(Path::new("/no/such/place")).unwrap().at.is_absolute());
     }
 
     #[test]
     fn read_only_is_a_matter_of_the_mount_or_the_file_system() {
-        assert!(read("31 22 0:41 / /x rw - tmpfs tmpfs ro").unwrap().is_read_only());
-        assert!(read("31 22 0:41 / /x ro - tmpfs tmpfs rw").unwrap().is_read_only());
+        assert!(read("31 22 0:41 / /x rw - tmpfs tmpfs ro").unwrap().has("ro"));
+        assert!(read("31 22 0:41 / /x ro - tmpfs tmpfs rw").unwrap().has("ro"));
         assert!(read("no mount at all").is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! What was found: one line for each check, for a person or as JSON.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::Write;
 
 use anyhow::Result;
@@ -15,6 +15,13 @@ enum Level {
     Warning,
     /// VMs do not get their context, or soon will not.
     Bad,
+}
+
+impl Display for Level {
+    /// The word for it that is in JSON.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// One line. The names of the fields, of the checks and of the levels are promised: programs read them.
@@ -53,10 +60,10 @@ impl Report {
     /// Writes one line a finding, and a last one with their numbers.
     pub(crate) fn write_text(&self, out: &mut impl Write) -> Result<()> {
         for finding in &self.findings {
-            let level = word(finding.level);
-            let whose = finding.vm.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
-            let remedy = finding.remedy.as_ref().map(|remedy| format!(" -> {remedy}")).unwrap_or_default();
-            let line = format!("{level}: {}{whose}: {}{remedy}", finding.check, finding.message);
+            let Finding { check, vm, level, message, remedy } = finding;
+            let whose = vm.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+            let remedy = remedy.as_ref().map(|remedy| format!(" -> {remedy}")).unwrap_or_default();
+            let line = format!("{level}: {check}{whose}: {message}{remedy}");
             writeln!(out, "{}", one_line(&line))?;
         }
         let [good, warning, bad] = [Level::Good, Level::Warning, Level::Bad].map(|level| self.count(level));
@@ -100,27 +107,16 @@ impl Check<'_> {
 
     /// VMs do not start, ours or not: it is the first thing to read.
     pub(crate) fn stops_all(&mut self, message: impl Display, remedy: impl Display) {
-        let finding = self.finding(Level::Bad, message, Some(remedy.to_string()));
-        self.report.findings.insert(self.report.stopping, finding);
+        self.bad(message, remedy);
+        let (_others, later) = self.report.findings.split_at_mut(self.report.stopping);
+        later.rotate_right(1);
         self.report.stopping += 1;
     }
 
     fn found(&mut self, level: Level, message: impl Display, remedy: Option<String>) {
-        let finding = self.finding(level, message, remedy);
-        self.report.findings.push(finding);
-    }
-
-    fn finding(&mut self, level: Level, message: impl Display, remedy: Option<String>) -> Finding {
         self.clean &= level == Level::Good;
-        Finding { check: self.check, vm: self.vm.clone(), level, message: message.to_string(), remedy }
-    }
-}
-
-fn word(level: Level) -> &'static str {
-    match level {
-        Level::Good => "good",
-        Level::Warning => "warning",
-        Level::Bad => "bad",
+        let (check, vm, message) = (self.check, self.vm.clone(), message.to_string());
+        self.report.findings.push(Finding { check, vm, level, message, remedy });
     }
 }
 

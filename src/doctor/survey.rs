@@ -18,12 +18,10 @@ use crate::libvirt::trouble::Trouble;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct Survey {
-    pub version: Version,
+    /// Of libvirt: major, minor, release.
+    pub version: (u32, u32, u32),
     pub vms: Vec<Vm>,
 }
-
-/// A version of libvirt: major, minor, release.
-type Version = (u32, u32, u32);
 
 pub(super) struct Vm {
     pub name: String,
@@ -47,11 +45,7 @@ impl Survey {
         let asked = uri.to_owned();
         thread::spawn(move || {
             // Whoever waits for us gives up by himself.
-            let wait = || {
-                loop {
-                    thread::park();
-                }
-            };
+            let wait = || thread::sleep(Duration::MAX);
             let survey = Libvirt::connect(&asked, wait).and_then(|libvirt| ask(&libvirt));
             let _given_up = answer.send(survey);
         });
@@ -72,10 +66,9 @@ fn ask(libvirt: &Libvirt) -> Result<Survey> {
     let mut vms = Vec::new();
     for handle in libvirt.all()? {
         match vm(&handle) {
-            Ok(vm) => vms.push(vm),
             // It ended meanwhile.
             Err(Trouble::Gone) => {}
-            Err(trouble) => return Err(trouble.into()),
+            vm => vms.push(vm?),
         }
     }
     vms.sort_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
@@ -114,8 +107,8 @@ pub(super) fn check(
     let version = match survey {
         Ok(survey) => survey.version,
         Err(error) => {
-            check.bad(format_args!("{error:#}"), format_args!("systemctl start {unit}, or fix uri in config.toml"));
-            return;
+            let remedy = format!("systemctl start {unit}, or fix uri in config.toml");
+            return check.bad(format_args!("{error:#}"), remedy);
         }
     };
     let (major, minor, release) = version;

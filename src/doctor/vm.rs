@@ -1,8 +1,6 @@
 //! One VM that takes part: its drive, now and at its next start, what became of its disc, and whether one could be made.
 
-use std::fmt;
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use super::jobs::{SOON, helper_is_at_work};
 use super::report::{Check, Report};
@@ -19,7 +17,7 @@ use crate::host::paths::Host;
 use crate::host::programs::run::Runner;
 use crate::host::vm::image;
 use crate::host::vm::state::{Progress, State};
-use crate::libvirt::domain::Situation;
+use crate::libvirt::domain::{Scope, Situation};
 
 pub(super) fn check_all(host: &Host, config: &Config, vms: &[Vm], report: &mut Report) {
     let composers = Composers::new();
@@ -33,22 +31,6 @@ pub(super) fn check_all(host: &Host, config: &Config, vms: &[Vm], report: &mut R
             "none of this host's VMs ({}) takes part; \"virt-recontext enable VM\" lets one take part",
             vms.len()
         ));
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum When {
-    Now,
-    NextStart,
-}
-
-impl fmt::Display for When {
-    /// What a message begins with.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            When::Now => "",
-            When::NextStart => "at its next start, ",
-        })
     }
 }
 
@@ -99,11 +81,11 @@ impl Look<'_> {
             check.warning("it takes part only until it stops: its definition has no opt-in", &enable);
         }
         if let Some(now) = now {
-            self.drive(now, When::Now, check);
+            self.drive(now, Scope::Live, check);
             self.state(check);
         }
         if let Some(later) = later {
-            self.drive(later, When::NextStart, check);
+            self.drive(later, Scope::Config, check);
         }
         self.content(domain, check);
         if check.is_clean() {
@@ -129,35 +111,33 @@ impl Look<'_> {
         format!("virt-recontext refresh {}", self.word())
     }
 
-    fn drive(&self, domain: &Domain, when: When, check: &mut Check) {
-        let fit = || {
-            let request = domain.request()?.context("it asks for no context")?;
-            let drive = domain.drive(request)?;
-            drive.check().map(|()| drive)
+    fn drive(&self, domain: &Domain, scope: Scope, check: &mut Check) {
+        let when = match scope {
+            Scope::Live => "",
+            Scope::Config => "at its next start, ",
         };
-        let drive = match fit() {
-            Ok(drive) => drive,
+        let drive = match domain.request_and_drive() {
+            Ok((_, drive)) => drive,
             Err(error) => {
-                let remedy = format!(
-                    "{} --target DEV, where DEV is a new name such as sdz, adds a suitable drive",
-                    self.enable()
+                let enable = self.enable();
+                return check.bad(
+                    format_args!("{when}{error:#}"),
+                    format_args!("{enable} --target DEV, where DEV is a new name such as sdz, adds a suitable drive"),
                 );
-                check.bad(format_args!("{when}{error:#}"), remedy);
-                return;
             }
         };
         let (uuid, target) = (&domain.uuid, &drive.target);
         let place = image::path(self.config, uuid);
-        let fix = match when {
-            When::Now if drive.media_change() == MediaChange::Never => {
+        let fix = match scope {
+            Scope::Live if drive.media_change() == MediaChange::Never => {
                 format!("{}, then shut it down and start it again: its disc cannot change while it runs", self.enable())
             }
-            When::Now => self.refresh(),
-            When::NextStart => self.enable(),
+            Scope::Live => self.refresh(),
+            Scope::Config => self.enable(),
         };
         match drive.path() {
             Some(path) if place.to_str() == Some(path) => {
-                if when == When::Now && !image::exists(self.host, &place) {
+                if scope == Scope::Live && !image::exists(self.host, &place) {
                     check.bad(format_args!("its image {path} is missing"), &fix);
                 }
             }
@@ -183,9 +163,9 @@ impl Look<'_> {
                     "{when}the drive {target} has no startupPolicy='optional': without the image the VM would not start \
                      or arrive"
                 ),
-                match when {
-                    When::Now => format!("{fix} --force"),
-                    When::NextStart => format!("add it with virsh edit {}", self.word()),
+                match scope {
+                    Scope::Live => format!("{fix} --force"),
+                    Scope::Config => format!("add it with virsh edit {}", self.word()),
                 },
             );
         }
@@ -203,13 +183,9 @@ impl Look<'_> {
             Ok(None) => {
                 let message =
                     "nothing is recorded about its disc here, as if the hook had not been called when it came";
-                check.warning(message, self.refresh());
-                return;
+                return check.warning(message, self.refresh());
             }
-            Err(error) => {
-                check.bad(format_args!("{error:#}"), "fix or remove it");
-                return;
-            }
+            Err(error) => return check.bad(format_args!("{error:#}"), "fix or remove it"),
         };
         let since = Moment(state.since);
         match state.progress {
