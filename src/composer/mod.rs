@@ -2,8 +2,8 @@
 //! disc and nobody anything else: not the time, the memory or the life of whoever asks.
 //!
 //! A composer is this very program, started afresh: without threads, without a connection to libvirt, and with limits on its
-//! memory and on its processor time for each disc. It composes one disc after another ([`serve`]). One that goes beyond a
-//! limit, dies or does not answer ends with that disc, and another takes its place ([`pool`]).
+//! memory and on its processor time for each disc. It composes one disc after another. One that goes beyond a limit, dies or
+//! does not answer ends with that disc, and another takes its place.
 
 mod order;
 mod pool;

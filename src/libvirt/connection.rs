@@ -1,18 +1,14 @@
-//! The connection to libvirt's daemon, and the domains that it knows.
+//! The connection to libvirt's daemon.
 
-use std::ffi::c_uint;
 use std::sync::OnceLock;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use virt::connect::Connect;
-use virt::domain::Domain;
 use virt::error::Error;
-use virt::sys;
 
-use super::domain::Handle;
 use super::raw;
 use super::trouble::Trouble;
 use crate::context::domain::driver::Driver;
@@ -31,7 +27,7 @@ const KEEPALIVE_XEN: (i32, u32) = (5, 24);
 pub(crate) struct Libvirt {
     pub(super) connection: Connect,
     pub(super) driver: Driver,
-    uri: String,
+    pub(super) uri: String,
 }
 
 impl Libvirt {
@@ -66,41 +62,10 @@ impl Libvirt {
         self.told(raw::watch(&self.connection, happened))
     }
 
-    /// The domain with this UUID.
-    ///
-    /// # Errors
-    /// [`Trouble::Gone`] when there is none.
-    pub(crate) fn domain(&self, uuid: &Uuid) -> Result<Handle<'_>, Trouble> {
-        let domain = self.told(Domain::lookup_by_uuid_string(&self.connection, &uuid.to_string()))?;
-        Ok(Handle { libvirt: self, domain })
-    }
-
-    /// The domain that a person calls `name`: by name, or by UUID.
-    pub(crate) fn find(&self, name: &str) -> Result<Handle<'_>> {
-        // A NUL cannot be in a C string, nor in a domain's name.
-        let by_name = if name.contains('\0') { None } else { Domain::lookup_by_name(&self.connection, name).ok() };
-        let by_uuid = || name.parse::<Uuid>().ok().and_then(|uuid| self.domain(&uuid).ok());
-        let found = by_name.map(|domain| Handle { libvirt: self, domain }).or_else(by_uuid);
-        found.with_context(|| format!("there is no VM {name:?} at {}; \"virsh list --all\" shows all", self.uri))
-    }
-
-    pub(crate) fn running(&self) -> Result<Vec<Handle<'_>>, Trouble> {
-        self.list(sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE)
-    }
-
-    pub(crate) fn all(&self) -> Result<Vec<Handle<'_>>, Trouble> {
-        self.list(0)
-    }
-
     /// The daemon's version: major, minor, release.
     pub(crate) fn version(&self) -> Result<(u32, u32, u32), Trouble> {
         let version = self.told(self.connection.get_lib_version())?;
         Ok((version / 1_000_000, version / 1_000 % 1_000, version % 1_000))
-    }
-
-    fn list(&self, flags: c_uint) -> Result<Vec<Handle<'_>>, Trouble> {
-        let domains = self.told(self.connection.list_all_domains(flags))?;
-        Ok(domains.into_iter().map(|domain| Handle { libvirt: self, domain }).collect())
     }
 
     /// What a call came to.

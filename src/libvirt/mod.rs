@@ -2,6 +2,7 @@
 
 pub(crate) mod connection;
 pub(crate) mod domain;
+mod lookup;
 mod raw;
 pub(crate) mod saved;
 pub(crate) mod trouble;

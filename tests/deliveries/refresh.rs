@@ -150,3 +150,12 @@ fn a_refresh_that_fails_for_one_vm_tells_it_ends_with_1_and_serves_the_others() 
     assert_eq!([&status[0]["state"], &status[0]["job_waiting"]], [&json!("failed"), &json!(true)]);
     assert_eq!([&status[1]["state"], &status[1]["job_waiting"]], [&json!("delivered"), &json!(false)]);
 }
+
+#[test]
+fn a_uuid_means_the_vm_that_has_it_and_not_one_that_is_called_so() {
+    let web = Vm::called("web");
+    let called = Vm { name: web.uuid.clone(), context: None, ..Vm::called("called") };
+    let node = Node::with(&[&called, &web]);
+    node.serve(&web);
+    assert_eq!(node.say(&["refresh", &web.uuid]), (0, "web: the content is the same; the disc stays\n".to_owned()));
+}

@@ -169,6 +169,6 @@ fn as_many_directories_as_path_tables_can_number_are_taken_and_no_more() {
 #[test]
 fn an_error_can_travel_through_threads_and_anyhow() {
     fn travels(_: impl std::error::Error + Send + Sync + 'static) {}
-    travels(refused(&tree(["1/2/3/4/5/6/7/8/9"])));
+    travels(Unrepresentable::TooManyDirectories);
     travels("too long to be a label".parse::<Label>().unwrap_err());
 }
