@@ -103,7 +103,7 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
             let job = Job::new(uuid.clone(), name, live.machine.driver(), Reason::Refresh, false);
             drop(handle);
             drop(libvirt);
-            return refresh::deliver_and_watch(host, &config, vec![job], out);
+            return refresh::deliver_and_watch(host, &config, vec![job], refresh::Told { out, code: DONE });
         }
         Some(_) => writeln!(
             out,

@@ -6,13 +6,14 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, Args};
 
 use super::exit::{DONE, FAILED, WAITING};
 use super::vm;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
+use crate::context::domain::request::NAMESPACE;
 use crate::delivery::attempt::SAME;
 use crate::host::config::Config;
 use crate::host::paths::Host;
@@ -20,6 +21,7 @@ use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::{Progress, State};
 use crate::libvirt::domain::{Handle, Scope, Situation};
+use crate::libvirt::trouble::Trouble;
 
 /// Bring the discs of running VMs up to date, if their content changed.
 #[derive(Debug, Args)]
@@ -42,10 +44,18 @@ const LOOK: Duration = Duration::from_millis(50);
 /// So long is watched beyond the time that a guest is given.
 const WATCH: Duration = Duration::from_secs(30);
 
+/// What is to be done about one VM.
+enum Found {
+    Job(Job),
+    /// It gets its disc when it comes or starts.
+    Later(String),
+    TakesNoPart,
+}
+
 /// Asks for the discs of `options.vms`, or of all running VMs that take part, and tells how each came out.
 ///
 /// # Errors
-/// When a VM does not exist or takes no part, before anything is asked for.
+/// When a VM of `options.vms` does not exist or takes no part, before anything is asked for.
 pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u8> {
     let config = Config::load(host)?;
     let libvirt = vm::connect(host, &config)?;
@@ -53,40 +63,76 @@ pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> R
         true => libvirt.running()?,
         false => options.vms.iter().map(|name| libvirt.find(name)).collect::<Result<_>>()?,
     };
+    let mut all = Told { out, code: DONE };
     let mut jobs = Vec::new();
     for handle in &handles {
-        let name = handle.name()?;
-        match handle.situation()? {
-            // Its XML would come only when it has arrived.
-            Situation::Arriving => {
-                writeln!(out, "{name}: is just arriving, and gets its disc then")?;
-                continue;
+        let name = handle.name().or_else(|_| handle.uuid().map(|uuid| uuid.to_string())).unwrap_or_default();
+        match look_at(handle, &name, options.force) {
+            Ok(Found::Job(job)) => jobs.push(job),
+            Ok(Found::Later(line)) => all.tell(&name, DONE, &line)?,
+            Ok(Found::TakesNoPart) if options.all => {}
+            Ok(Found::TakesNoPart) => {
+                bail!("the VM {name} does not take part yet; run: virt-recontext enable {name}")
             }
-            Situation::Gone if options.all => continue,
-            Situation::Gone | Situation::Running | Situation::Paused => {}
-        }
-        let xml = handle.xml(Scope::Live)?;
-        let domain = Domain::read(&xml)?;
-        if !domain.takes_part() && options.all {
-            continue;
-        }
-        ensure!(domain.takes_part(), "the VM {name} does not take part yet; run: virt-recontext enable {name}");
-        if handle.situation()? == Situation::Gone {
-            writeln!(out, "{name}: is not running; its disc is made when it starts")?;
-        } else {
-            let driver = domain.machine.driver();
-            jobs.push(Job::new(domain.uuid.clone(), &name, driver, Reason::Refresh, options.force));
+            // It has ended meanwhile.
+            Err(error) if options.all && matches!(error.downcast_ref(), Some(Trouble::Gone)) => {}
+            Err(error) if options.all => all.tell(&name, FAILED, &format!("{error:#}"))?,
+            Err(error) => return Err(error),
         }
     }
     drop(handles);
     drop(libvirt);
-    deliver_and_watch(host, &config, jobs, out)
+    deliver_and_watch(host, &config, jobs, all)
+}
+
+fn look_at(handle: &Handle, name: &str, force: bool) -> Result<Found> {
+    // Its XML would come only when it has arrived.
+    if handle.situation()? == Situation::Arriving {
+        return Ok(Found::Later("is just arriving, and gets its disc then".to_owned()));
+    }
+    let xml = handle.xml(Scope::Live)?;
+    // Of a VM that does not concern us nothing can be wrong.
+    if !xml.contains(NAMESPACE) {
+        return Ok(Found::TakesNoPart);
+    }
+    let domain = Domain::read(&xml)?;
+    Ok(match handle.situation()? {
+        _ if !domain.takes_part() => Found::TakesNoPart,
+        Situation::Gone => Found::Later("is not running; its disc is made when it starts".to_owned()),
+        _ => Found::Job(Job::new(domain.uuid, name, domain.machine.driver(), Reason::Refresh, force)),
+    })
+}
+
+/// How all came out so far.
+pub(super) struct Told<'o, W> {
+    pub out: &'o mut W,
+    pub code: u8,
+}
+
+impl<W: Write> Told<'_, W> {
+    fn tell(&mut self, name: &str, code: u8, line: &str) -> io::Result<()> {
+        // Of two outcomes the worse one; a failure is worse than any wait.
+        self.code = if [self.code, code].contains(&FAILED) { FAILED } else { self.code.max(code) };
+        match code {
+            FAILED => writeln!(io::stderr(), "{name}: {line}"),
+            _ => writeln!(self.out, "{name}: {line}"),
+        }
+    }
 }
 
 /// Gives the jobs to the helper and watches until each is done, has failed, or waits for a guest for longer than it should.
-pub(super) fn deliver_and_watch(host: &Host, config: &Config, jobs: Vec<Job>, out: &mut impl Write) -> Result<u8> {
-    for job in &jobs {
-        Vm::hold(host, &job.uuid)?.note(job)?;
+pub(super) fn deliver_and_watch<W: Write>(
+    host: &Host,
+    config: &Config,
+    jobs: Vec<Job>,
+    mut all: Told<W>,
+) -> Result<u8> {
+    let mut left = Vec::new();
+    for job in jobs {
+        match Vm::hold(host, &job.uuid).and_then(|vm| vm.note(&job)) {
+            Ok(()) => left.push(job),
+            Err(error) => all.tell(&job.name, FAILED, &format!("{error:#}"))?,
+        }
     }
     // Also for jobs that an earlier helper left, and for discs that were left when their VMs ended.
     if !Job::all(host)?.is_empty() || State::all_known(host)?.iter().any(|state| state.left) {
@@ -94,19 +140,17 @@ pub(super) fn deliver_and_watch(host: &Host, config: &Config, jobs: Vec<Job>, ou
     }
     let mut progress = ProgressLine { begin: Instant::now(), shown: false };
     let patience = config.force_after.unwrap_or_default() + WATCH;
-    let end = Instant::now() + patience + Duration::from_secs(5) * u32::try_from(jobs.len()).unwrap_or(u32::MAX);
-    let (mut left, mut code) = (jobs, DONE);
+    let end = Instant::now() + patience + Duration::from_secs(5) * u32::try_from(left.len()).unwrap_or(u32::MAX);
     while !left.is_empty() {
         let mut still = Vec::new();
         let total = left.len();
         for job in left {
-            match outcome(host, &job, Instant::now() >= end)? {
+            let outcome = outcome(host, &job, Instant::now() >= end);
+            match outcome.unwrap_or_else(|error| Some((FAILED, format!("{error:#}")))) {
                 None => still.push(job),
-                Some((one, line)) => {
+                Some((code, line)) => {
                     progress.clear();
-                    writeln!(out, "{}: {line}", job.name)?;
-                    // Of two outcomes the worse one; a failure is worse than any wait.
-                    code = if [code, one].contains(&FAILED) { FAILED } else { code.max(one) };
+                    all.tell(&job.name, code, &line)?;
                 }
             }
         }
@@ -118,7 +162,7 @@ pub(super) fn deliver_and_watch(host: &Host, config: &Config, jobs: Vec<Job>, ou
         }
     }
     progress.clear();
-    Ok(code)
+    Ok(all.code)
 }
 
 /// How a job came out, once it has; or what it waits for, if we will not watch any longer.

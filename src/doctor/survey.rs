@@ -76,8 +76,14 @@ fn ask(libvirt: &Libvirt) -> Result<Survey> {
 }
 
 fn vm(handle: &Handle) -> Result<Vm, Trouble> {
-    let (name, uuid, situation) = (handle.name()?, handle.uuid()?, handle.situation()?);
-    let vm = Vm { name, uuid, situation, error: None, live: None, definition: None };
+    let (name, uuid) = (handle.name()?, handle.uuid()?);
+    let vm = Vm { name, uuid, situation: Situation::Gone, error: None, live: None, definition: None };
+    let situation = match handle.situation() {
+        Err(trouble @ (Trouble::Gone | Trouble::Lost)) => return Err(trouble),
+        Err(trouble) => return Ok(Vm { error: Some(trouble.to_string()), ..vm }),
+        Ok(situation) => situation,
+    };
+    let vm = Vm { situation, ..vm };
     // The XML of one that arrives comes only when it has arrived.
     if situation == Situation::Arriving {
         return Ok(vm);

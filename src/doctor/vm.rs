@@ -8,6 +8,7 @@ use super::survey::Vm;
 use crate::composer::{Answer, Composers, Fault, Order};
 use crate::context::domain::Domain;
 use crate::context::domain::driver::MediaChange;
+use crate::context::domain::request::NAMESPACE;
 use crate::context::domain::request::Request;
 use crate::context::moment::Moment;
 use crate::host::config::Config;
@@ -57,6 +58,10 @@ impl Look<'_> {
             return known;
         }
         let (live, definition) = (self.vm.live.as_deref(), self.vm.definition.as_deref());
+        // Of a VM that does not concern us nothing can be wrong.
+        if ![live, definition].into_iter().flatten().any(|xml| xml.contains(NAMESPACE)) {
+            return false;
+        }
         let unread = [live, definition].into_iter().flatten().find_map(|xml| Domain::read(xml).err());
         if let Some(error) = unread {
             check.bad(format_args!("{error:#}"), format_args!("virsh edit {}", self.word()));

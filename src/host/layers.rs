@@ -48,8 +48,9 @@ pub(crate) fn programs(host: &Host, name: &str, uuid: &Uuid) -> Result<Vec<PathB
 /// Where the layers of this host for the VM lie, as far as they are there.
 fn dirs(host: &Host, name: &str, uuid: &Uuid) -> Result<impl Iterator<Item = PathBuf>> {
     let domains = host.config_dir().join("domains");
-    // libvirt refuses such names; a path is made of it, so it is checked all the same.
-    let plain = !name.contains('/') && !matches!(name, "" | "." | "..");
+    // libvirt refuses such names; a path is made of it, so it is checked all the same. A UUID means the VM that has it, and
+    // not one that is called so.
+    let plain = !name.contains('/') && !matches!(name, "" | "." | "..") && name.parse::<Uuid>().is_err();
     let dirs = [Some(host.config_dir()), plain.then(|| domains.join(name)), Some(domains.join(uuid.to_string()))];
     Ok(dirs.into_iter().flatten().take(if check_dir(&domains)? { 3 } else { 1 }))
 }

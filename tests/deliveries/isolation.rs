@@ -151,3 +151,37 @@ fn what_cannot_be_removed_of_one_vm_stays_and_that_of_others_goes() {
     let log = node.site.messages();
     assert!(log.iter().any(|line| line.starts_with("bad: ") && line.contains("Is a directory")), "{log:?}");
 }
+
+#[test]
+fn a_vm_that_is_nearly_called_as_another_gets_nothing_of_its_data() {
+    let web = Vm::called("web");
+    let names = ["web ", " web", "web\u{a0}", web.uuid.as_str()];
+    let vm = |(n, name): (usize, &str)| Vm { name: name.to_owned(), ..Vm::called(&format!("a{n}")) };
+    let alike: Vec<Vm> = names.into_iter().enumerate().map(vm).collect();
+    let node = Node::with(&alike.iter().chain([&web]).collect::<Vec<_>>());
+    node.site.write("etc/virt-recontext/domains/web/context/secret", "of web");
+    node.site.write(&format!("etc/virt-recontext/domains/{}/context/key", web.uuid), "by uuid");
+    alike.iter().chain([&web]).for_each(|vm| node.note(vm, "start"));
+    node.deliver();
+    for vm in &alike {
+        assert_eq!(node.progress(vm), told("delivered", "start"), "{:?}", vm.name);
+        assert!(!node.is_on_disc(vm, "of web") && !node.is_on_disc(vm, "by uuid"), "{:?}", vm.name);
+        assert_eq!(node.state(vm)["name"], vm.name.as_str());
+    }
+    assert!(node.is_on_disc(&web, "of web") && node.is_on_disc(&web, "by uuid"));
+}
+
+#[test]
+fn strangers_of_any_kind_end_no_refresh_and_are_no_fault_to_doctor() {
+    let web = Vm::called("web");
+    let stranger = |name: &str| Vm { context: None, ..Vm::called(name) };
+    let (blank, odd) = (Vm { name: "\u{2003}".to_owned(), ..stranger("blank") }, stranger("odd"));
+    let bad = one("bad", "{{ nothing }}");
+    let node = Node::with(&[&blank, &odd, &bad, &web]);
+    let (code, said) = node.say(&["refresh", "--all"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("web: in the drive") && said.contains("bad: the template a.j2"), "{said}");
+    assert!(!said.contains("odd") && said.lines().count() == 2, "{said}");
+    let (_, doctor) = node.say(&["doctor"]);
+    assert!(doctor.contains("vm web") && !doctor.contains("odd") && !doctor.contains("\u{2003}"), "{doctor}");
+}

@@ -46,7 +46,9 @@ impl<'x> Domain<'x> {
         let root = xml::read(xml, wanted).context("reading the domain's XML")?;
         ensure!(root.name == "domain", "the XML describes a <{}>, not a <domain>", root.name);
         let text = |name| root.child(name).map(|element| element.text.trim().to_owned());
-        let name = text("name").filter(|name| !name.is_empty()).context("the domain's XML has no name")?;
+        // As it is, white space included: another VM may be called so without it.
+        let name = root.child("name").map(|element| element.text.clone()).filter(|name| !name.is_empty());
+        let name = name.context("the domain's XML has no name")?;
         let uuid: Uuid = text("uuid").context("the domain's XML has no UUID")?.parse()?;
         let image = image_name(&uuid);
         let elements = root.child("metadata").into_iter().flat_map(|metadata| &metadata.children);
