@@ -46,8 +46,14 @@ pub(super) fn check_content(host: &Host, config: &Config, report: &mut Report) {
         Ok(layers) => check.good(format_args!("{}, for every VM: {}", dir.display(), summary(layers.first()))),
         Err(error) => return check.bad(format_args!("{error:#}; no disc is made"), "fix it"),
     }
-    for name in names(&dir.join("domains")) {
+    for name in directories(&dir.join("domains")) {
         let read = match name.parse::<Uuid>() {
+            Ok(uuid) if uuid.to_string() != name => {
+                let (shown, place) = (dir.join("domains").join(&name), dir.join("domains").join(uuid.to_string()));
+                let rename = format!("mv {} {}", shown.display(), place.display());
+                check.warning(format_args!("{} is no VM's: a UUID is written {uuid}", shown.display()), rename);
+                continue;
+            }
             Ok(uuid) => read("", &uuid).map(|layers| summary(layers.last())),
             Err(_) => read(&name, &nobody).map(|layers| summary(layers.get(1))),
         };
@@ -66,16 +72,23 @@ pub(super) fn check_content(host: &Host, config: &Config, report: &mut Report) {
     }
 }
 
-fn names(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).into_iter().flatten();
-    let mut names: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+/// The directories in `dir`, by name. A plain file there belongs to no VM, and is nobody's fault.
+fn directories(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir());
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     names
 }
 
 fn summary(layer: Option<&Layer>) -> String {
     let (files, facts) = layer.map_or((0, 0), |layer| (layer.files.len(), layer.facts.len()));
-    format!("{files} files and {facts} facts or tables of facts load")
+    let left_over = layer.map(|layer| layer.left_over.as_slice()).unwrap_or_default();
+    let left_over = if left_over.is_empty() {
+        String::new()
+    } else {
+        format!("; by their names these do not count: {}", left_over.join(", "))
+    };
+    format!("{files} files and {facts} facts or tables of facts load{left_over}")
 }
 
 /// Programs are only looked at here; those of a VM are run for that VM.

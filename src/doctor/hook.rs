@@ -8,14 +8,8 @@ use super::mount::Mount;
 use super::report::{Check, Report};
 use crate::context::domain::driver::Driver;
 use crate::host::file;
+use crate::host::left_over;
 use crate::host::paths::Host;
-
-/// What editors and people leave beside a file: none of it is meant to run.
-const LEFT_BY_PEOPLE: [&str; 7] = ["~", ".bak", ".old", ".orig", ".save", ".swp", ".tmp"];
-
-/// The same of packages.
-const LEFT_BY_PACKAGES: [&str; 7] =
-    [".dpkg-old", ".dpkg-new", ".dpkg-dist", ".dpkg-tmp", ".rpmsave", ".rpmnew", ".rpmorig"];
 
 pub(super) fn check(host: &Host, driver: Driver, installed: &[Installed], report: &mut Report) {
     let check = &mut report.check("hook");
@@ -124,7 +118,10 @@ pub(super) fn check_others(host: &Host, driver: Driver, installed: &[Installed],
         }
     }
     let called: Vec<&Installed> = installed.iter().filter(|hook| hook.standing == Standing::Called).collect();
-    let is_left_over = |hook: &Installed| hook.path.parent() != Some(&hooks) && left_over(&hook.path);
+    let is_left_over = |hook: &Installed| {
+        let name = hook.path.file_name().unwrap_or_default().to_string_lossy();
+        hook.path.parent() != Some(&hooks) && left_over::in_list(&name)
+    };
     for hook in called.iter().filter(|hook| is_left_over(hook)) {
         let shown = hook.path.display();
         check.warning(
@@ -164,11 +161,6 @@ fn name(driver: Driver) -> &'static str {
     }
 }
 
-fn left_over(path: &Path) -> bool {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    name.starts_with(['.', '#']) || LEFT_BY_PEOPLE.iter().chain(&LEFT_BY_PACKAGES).any(|end| name.ends_with(end))
-}
-
 /// Checks that nobody but root can have put `path` there; what is missing harms nobody.
 fn trusted(path: &Path) -> anyhow::Result<()> {
     std::fs::metadata(path).map_or(Ok(()), |metadata| file::check_trusted(path, &metadata))
@@ -176,19 +168,4 @@ fn trusted(path: &Path) -> anyhow::Result<()> {
 
 fn listed<'i>(hooks: impl Iterator<Item = &'i Installed>) -> String {
     hooks.map(|hook| hook.path.display().to_string()).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_packages_and_editors_leave_is_known_by_its_name() {
-        for name in ["50-x~", ".50-x.swp", "50-x.dpkg-old", "50-x.rpmsave", "#50-x#"] {
-            assert!(left_over(Path::new("/hooks").join(name).as_path()), "{name}");
-        }
-        for name in ["50-virt-recontext", "qemu", "10-old", "x.sh"] {
-            assert!(!left_over(Path::new("/hooks").join(name).as_path()), "{name}");
-        }
-    }
 }

@@ -89,6 +89,31 @@ fn file_systems_that_are_not_fit_are_told() {
 }
 
 #[test]
+fn what_does_not_count_is_told_and_is_no_fault() {
+    let patient = Patient::new();
+    for file in ["facts.d/.site.toml.swp", "facts.d/README", "context/motd~", "domains/.gitkeep", "domains/web/x"] {
+        patient.site.write(&format!("etc/virt-recontext/{file}"), "{{");
+    }
+    let found = patient.examine();
+    let content: Vec<&str> =
+        found.iter().filter(|one| one.check == "content").map(|one| one.message.as_str()).collect();
+    assert!(found.iter().all(|one| one.level == "good"));
+    assert_eq!(content.len(), 2, "{content:?}");
+    let dir = patient.path("etc/virt-recontext");
+    let list = [".site.toml.swp", "README"].map(|name| format!("{}/facts.d/{name}", dir.display())).join(", ");
+    let told = format!("; by their names these do not count: {list}, {}/context/motd~", dir.display());
+    assert!(content[0].ends_with(&told), "{content:?}");
+}
+
+#[test]
+fn data_for_a_uuid_that_is_written_as_no_vm_is_found_is_worth_a_look() {
+    let patient = Patient::new();
+    let wrong = UUID.to_uppercase();
+    patient.site.write(&format!("etc/virt-recontext/domains/{wrong}/context/x"), "x");
+    assert_finds(&patient.examine(), "content", "warning", &format!("{wrong} is no VM's"), &format!("/{UUID}"));
+}
+
+#[test]
 fn data_that_does_not_load_is_told_with_its_file() {
     for (file, text, message) in [
         ("facts.d/x.toml", "a = \n", "facts.d/x.toml"),
