@@ -1,12 +1,14 @@
 //! What one VM carries, or one file, costs nobody else anything.
 
+use std::collections::HashMap;
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::node::{Node, Vm, told};
+use super::node::{Node, Vm, said, told};
 use crate::site::{finish, run, wait_for};
 
 /// A VM that carries these files: path and content.
@@ -69,6 +71,71 @@ fn a_vm_whose_disc_takes_all_time_or_memory_costs_itself_its_disc() {
     let node = Node::with(&[&bad[0].0, &bad[1].0, &good]);
     node.configure(NO_STEPS);
     assert_costs_only(&node, &bad, &good);
+}
+
+/// A VM with something that is too much, or odd; another for each number.
+fn hostile(number: usize) -> Vm {
+    const NAMES: [&str; 6] = ["-rf", "$(reboot)", ".hidden", "a b~", "\u{202e}bew", "x&amp;y"];
+    let name = format!("h{number}");
+    let file = |path: String, text: String| vec![(path, text)];
+    let loops = |steps: usize| format!("{{% for a in range({steps}) %}}{{{{ a }}}}{{% endfor %}}");
+    let files = match number % 8 {
+        0 => file("a/".repeat(9 + number * 100) + "x", String::new()),
+        1 => file("x".repeat(1_025 + number * 50), String::new()),
+        2 => (0..number * 5).map(|n| (format!("d{}/f{n}", n % 9), "x".repeat(number))).collect(),
+        3 => (0..50).map(|n| (format!("f{n}.j2"), loops(number * 100))).collect(),
+        4 => file("a.j2".to_owned(), DOUBLED.to_owned()),
+        5 => file("a.j2".to_owned(), ENDLESS.to_owned()),
+        6 => file("a.j2".to_owned(), "{{".repeat(number * 100)),
+        _ => file("../".repeat(number), loops(9)),
+    };
+    let facts = if number % 5 == 0 { 0..number * 7 } else { 0..3 };
+    let facts = facts.map(|n| format!("<r:fact name='{}{n}'>x</r:fact>", "a.".repeat(number % 40)));
+    let carried = carrying(&name, files);
+    let context = carried.context.clone().map(|context| context + &facts.collect::<String>());
+    Vm { name: format!("{}{number}", NAMES[number % NAMES.len()]), context, ..carried }
+}
+
+/// The longest time for which one of these files was locked, until all helpers have ended; in steps of a few milliseconds.
+fn longest_lock(node: &Node) -> Duration {
+    let mut since: HashMap<PathBuf, Instant> = HashMap::new();
+    let mut longest = Duration::ZERO;
+    while !node.site.processes().is_empty() {
+        let entries = fs::read_dir(node.site.path("run/libvirt/recontext")).unwrap().flatten();
+        // That of the helper is held for as long as it lives.
+        let is_vms =
+            |path: &PathBuf| path.extension().is_some_and(|end| end == "lock") && !path.ends_with("helper.lock");
+        for path in entries.map(|entry| entry.path()).filter(is_vms) {
+            let Ok(file) = fs::File::open(&path) else { continue };
+            match fs2::FileExt::try_lock_exclusive(&file) {
+                Ok(()) => drop(since.remove(&path)),
+                Err(_) => longest = longest.max(since.entry(path).or_insert_with(Instant::now).elapsed()),
+            }
+        }
+    }
+    longest
+}
+
+#[test]
+fn two_hundred_hostile_vms_cost_a_good_one_nothing() {
+    let hostile: Vec<Vm> = (1..=200).map(hostile).collect();
+    let good = Vm::called("good");
+    let node = Node::with(&hostile.iter().chain([&good]).collect::<Vec<_>>());
+    // What a release build does of the usual limit in a moment takes one that is built to be debugged seconds.
+    if cfg!(debug_assertions) {
+        node.configure("[limits]\ndisc_steps = 100000\ntemplate_steps = 100000\n");
+    }
+    hostile.iter().for_each(|vm| node.note(vm, "start"));
+    node.note(&good, "start");
+    let begin = Instant::now();
+    let helper = node.helper();
+    let longest = longest_lock(&node);
+    // A figure for the reader of a run of its own; that nobody waits for a composer is tested below.
+    println!("201 VMs took {:?}, and no lock was held for longer than {longest:?}", begin.elapsed());
+    assert_eq!(said(&finish(helper)), (0, String::new()));
+    assert_eq!(node.progress(&good), told("delivered", "start"));
+    let reached: Vec<&Vm> = hostile.iter().filter(|vm| node.state(vm).is_null()).collect();
+    assert!(reached.is_empty(), "nothing is known of {:?}", reached.first().map(|vm| &vm.name));
 }
 
 /// The composers that are at work, by their numbers.
