@@ -13,6 +13,9 @@ use super::report::{Check, Report};
 use crate::host::config::Config;
 use crate::host::paths::Host;
 
+/// The profiles of libvirt's daemons, as distributions call them.
+const PROFILES: [&str; 2] = ["libvirtd", "virtqemud"];
+
 /// Where AppArmor's profile of libvirtd lets programs be run from, and nowhere deeper.
 const PROGRAM_DIRS: [&str; 4] = ["/bin", "/sbin", "/usr/bin", "/usr/sbin"];
 
@@ -87,7 +90,11 @@ pub(super) fn check(host: &Host, config: &Config, daemons: &[Daemon], hooks: &[I
     let enforced = |daemon: &&Daemon| daemon.enforced_profile().is_some();
     let confined = match daemons.iter().find(enforced) {
         Some(daemon) => Confined { host, name: daemon.name, profile: daemon.enforced_profile() },
-        None if daemons.is_empty() => Confined { host, name: "libvirt's daemon", profile: None },
+        // One that is started on demand will run in a profile that the kernel knows already.
+        None if daemons.is_empty() => {
+            let is_known = |profile: &&str| may_run(host, profile, Path::new(HOOKS)).is_some();
+            Confined { host, name: "libvirt's daemon", profile: PROFILES.into_iter().find(is_known) }
+        }
         None => return check.good("it does not confine libvirt's daemon"),
     };
     let mut asked = true;

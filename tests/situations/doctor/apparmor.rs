@@ -92,6 +92,21 @@ fn what_the_kernel_allows_is_good_whatever_apparmors_usual_profile_says() {
 }
 
 #[test]
+fn of_a_daemon_that_starts_on_demand_the_kernel_knows_the_profile() {
+    let patient = confined_by_apparmor("");
+    patient.sh("rm run/libvirtd.pid");
+    let _kernel = apparmor(&patient, |_| true);
+    let found = patient.examine();
+    let told = of(&found, "apparmor");
+    assert!(told.message.starts_with("it lets libvirt's daemon, when it runs, run"), "{}", told.message);
+    let patient = confined_by_apparmor("");
+    patient.sh("rm run/libvirtd.pid");
+    let _kernel = apparmor(&patient, |_| false);
+    assert_first(&patient, "apparmor", "which libvirt's daemon may not run", "");
+    assert!(!patient.told().contains("usual profile,"), "the kernel said so");
+}
+
+#[test]
 fn apparmor_confines_what_a_script_calls_only_where_it_confines_the_script() {
     let linked = "mv etc/libvirt/hooks/qemu usr/sbin/mine; ln -s $PWD/usr/sbin/mine etc/libvirt/hooks/qemu; ";
     for (script, also, level) in [(SCRIPT, "", "bad"), (SCRIPT, linked, "good"), (SCRIPT_BY_NAME, "", "bad")] {
