@@ -49,7 +49,7 @@ complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand preview" -
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand preview" -l explain -d 'Show which layer each file and fact is from'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand preview" -s h -l help -d 'Print help'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand build" -l xml -d 'The file with the domain\'s XML' -r -F
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand build" -l output -d 'The image to write' -r -F
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand build" -l output -d 'The image to write; - is stdout' -r -F
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand build" -s h -l help -d 'Print help'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l all -d 'All running VMs that take part'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l force -d 'Change the disc even if it is the same or the guest holds it'

@@ -1,14 +1,17 @@
 //! `build`: a disc as a file.
 
-use std::path::PathBuf;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write, stdout};
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 
 use super::exit::DONE;
 use super::preview::layers;
 use super::vm;
 use crate::context::domain::Domain;
+use crate::context::iso9660::Image;
 use crate::host::config::Config;
 use crate::host::disc::first_edition;
 use crate::host::file;
@@ -21,7 +24,7 @@ pub(super) struct Build {
     /// The file with the domain's XML.
     #[arg(long, value_name = "FILE")]
     pub xml: PathBuf,
-    /// The image to write.
+    /// The image to write; - is stdout.
     #[arg(long, value_name = "FILE.iso")]
     pub output: PathBuf,
 }
@@ -32,6 +35,24 @@ pub(super) fn build(host: &Host, options: &Build) -> Result<u8> {
     let domain = Domain::read(&xml)?;
     let request = domain.request()?.cloned().unwrap_or_default();
     let image = layers(host, &config, &domain, &request)?.image(first_edition())?;
-    file::replace(&options.output, config.image_mode, |file| image::write(&image, file))?;
+    let output = &options.output;
+    match fs::symlink_metadata(output) {
+        _ if output == Path::new("-") => write_whole(&image, &mut stdout().lock()),
+        // Beside a regular file a new one is written that takes its place; what is anything else stays what it is.
+        Ok(there) if !there.is_file() => {
+            let opened = OpenOptions::new().write(true).create(true).truncate(true).open(output);
+            opened.and_then(|mut file| write_whole(&image, &mut file))
+        }
+        _ => return file::replace(output, config.image_mode, |file| image::write(&image, file)).map(|_| DONE),
+    }
+    .with_context(|| format!("writing {}", output.display()))?;
     Ok(DONE)
+}
+
+/// Writes all of an image, its padding too, to where there may be something already, or no holes.
+fn write_whole(image: &Image, out: &mut impl Write) -> io::Result<()> {
+    image.write_to(out)?;
+    let written: u64 = image.pieces().map(|piece| piece.len() as u64).sum();
+    io::copy(&mut io::repeat(0).take(image.len() - written), out)?;
+    out.flush()
 }

@@ -89,7 +89,7 @@ fn hostile(number: usize) -> Vm {
         6 => file("a.j2".to_owned(), "{{".repeat(number * 100)),
         _ => file("../".repeat(number), loops(9)),
     };
-    let facts = if number % 5 == 0 { 0..number * 7 } else { 0..3 };
+    let facts = if number.is_multiple_of(5) { 0..number * 7 } else { 0..3 };
     let facts = facts.map(|n| format!("<r:fact name='{}{n}'>x</r:fact>", "a.".repeat(number % 40)));
     let carried = carrying(&name, files);
     let context = carried.context.clone().map(|context| context + &facts.collect::<String>());

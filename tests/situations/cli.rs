@@ -87,6 +87,40 @@ fn build_needs_no_metadata_in_the_xml() {
 }
 
 #[test]
+fn build_leaves_what_is_no_regular_file_what_it_is() {
+    let (site, xml) = site();
+    let beside = |name: &str| site.beside(name).to_str().unwrap().to_owned();
+    let build = |output: &str| say(&site, &["build", "--xml", &xml, "--output", output]);
+    let disc = build("-").stdout;
+    assert!(disc.len() == 1 << 20 && disc[32769..32774] == *b"CD001");
+    let read = |disc: &[u8]| {
+        fs::write(beside("read.iso"), disc).unwrap();
+        (disc.len(), without_occasion(on_disc(Path::new(&beside("read.iso")))))
+    };
+    let same = |other: &[u8]| read(other) == read(&disc);
+
+    // Through links, to a file that is there and to one that is not; with more in it than the disc has.
+    fs::write(beside("old"), vec![b'x'; 2 << 20]).unwrap();
+    for target in ["old", "new"] {
+        std::os::unix::fs::symlink(beside(target), beside("link")).unwrap();
+        assert!(build(&beside("link")).status.success());
+        assert!(fs::symlink_metadata(beside("link")).unwrap().is_symlink());
+        assert!(same(&fs::read(beside(target)).unwrap()), "{target}");
+        fs::remove_file(beside("link")).unwrap();
+    }
+    let made = std::process::Command::new("mknod").args([&beside("null"), "c", "1", "3"]).status().unwrap();
+    assert!(made.success());
+    assert!(build(&beside("null")).status.success());
+    assert!(!fs::symlink_metadata(beside("null")).unwrap().is_file());
+    nix::unistd::mkfifo(beside("pipe").as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let pipe = beside("pipe");
+    let reader = std::thread::spawn(move || fs::read(pipe).unwrap());
+    assert!(build(&beside("pipe")).status.success());
+    assert!(same(&reader.join().unwrap()));
+    assert!(text(&build(&beside(".")).stderr).contains("Is a directory"));
+}
+
+#[test]
 fn build_that_fails_leaves_what_was_there() {
     let (site, xml) = site();
     site.write("etc/virt-recontext/context/a.j2", "one\n{{ nothing }}\n");
