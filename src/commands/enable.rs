@@ -64,7 +64,8 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     // Whoever wants a disk from now on does not want the drive from before.
     let before = request.target.take().filter(|_| !options.disk);
     let target = options.target.clone().or(before);
-    let plan = new_drive::plan(&defined, target.as_deref(), device, path)?;
+    let live = live.as_deref().map(Domain::read).transpose()?;
+    let plan = new_drive::plan(&defined, live.as_ref(), target.as_deref(), device, path)?;
     let target = plan.target();
     let no_drive = !persistent && matches!(plan, Plan::Add(..));
     ensure!(!no_drive, "the VM {name} has no drive {target}, and none can be added to a VM that is not persistent");
@@ -93,7 +94,6 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     };
     writeln!(out, "{name}: takes part{how}")?;
     let Some(live) = live else { return Ok(DONE) };
-    let live = Domain::read(&live)?;
     match live.drives.iter().find(|drive| drive.target == target) {
         None => writeln!(
             out,

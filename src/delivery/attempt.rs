@@ -56,7 +56,10 @@ impl Attempts<'_> {
         let away = replug::left_away(self.host, &domain, request).map_err(hopeless)?;
         let drive = match &away {
             Some(away) => away,
-            None => domain.drive(request).and_then(|drive| drive.check().map(|()| drive)).map_err(hopeless)?,
+            None => match domain.drive(request).and_then(|drive| drive.check().map(|()| drive)) {
+                Ok(drive) => drive,
+                Err(error) => return comes_with_next_start(&handle, &domain).ok_or_else(|| hopeless(error)),
+            },
         };
         if drive.media_change() == MediaChange::Never {
             return none::attempt(self.maker, &config, job, &domain, drive);
@@ -103,4 +106,17 @@ impl Attempts<'_> {
         let delivered = |state: State| state.progress == Progress::Delivered;
         drive.path() == Some(path) && State::of(self.host, &domain.uuid).ok().flatten().is_some_and(delivered)
     }
+}
+
+/// What becomes of a VM that runs without its drive, which its definition has.
+fn comes_with_next_start(handle: &Handle, domain: &Domain) -> Option<Outcome> {
+    let target = domain.missing_target()?;
+    let definition = handle.xml(Scope::Config).ok()?;
+    let is_defined = Domain::read(&definition).ok()?.drives.iter().any(|drive| drive.target == target);
+    is_defined.then(|| {
+        Outcome::AtNextStart(format!(
+            "it runs without the drive {target}, which its definition has: it gets its disc when it has been shut down and \
+             started again"
+        ))
+    })
 }

@@ -85,7 +85,10 @@ impl Look<'_> {
         if definition.is_some() && later.is_none() {
             check.warning("it takes part only until it stops: its definition has no opt-in", &enable);
         }
-        if let Some(now) = now {
+        let is_defined =
+            |target: &&str| later.is_some_and(|later| later.drives.iter().any(|drive| drive.target == **target));
+        let coming = now.and_then(Domain::missing_target).filter(is_defined);
+        if let Some(now) = now.filter(|_| coming.is_none()) {
             self.drive(now, Scope::Live, check);
             self.state(check);
         }
@@ -93,8 +96,13 @@ impl Look<'_> {
             self.drive(later, Scope::Config, check);
         }
         self.content(domain, check);
-        if check.is_clean() {
-            check.good(self.all_well(domain, &request));
+        match coming {
+            _ if !check.is_clean() => {}
+            Some(target) => check.good(format_args!(
+                "runs without the drive {target}, which its definition has; it gets its disc when it has been shut down and \
+                 started again"
+            )),
+            None => check.good(self.all_well(domain, &request)),
         }
         true
     }

@@ -109,3 +109,17 @@ def test_what_failed_on_arrival_is_mended_by_a_refresh(site, lab):
     site.recontext(b, "refresh", vm.name)
     vm.wait_for_text("mended: https://monitor.host-b.example:9100", since=mark)
     site.wait_for_state(b, vm, "delivered")
+
+
+def test_enable_takes_no_drive_in_which_the_running_vm_has_somebodys_medium(site, lab, guest):
+    a, _ = lab.hosts
+    vm = guest(cdrom=Cdrom())
+    vm.define(a)
+    vm.start(a)
+    a.write("/srv/install.iso", "x" * 4096)
+    a.virsh("change-media", vm.name, "sda", "/srv/install.iso", "--insert", "--live")
+    assert "new drive sdb" in site.recontext(a, "enable", vm.name).stdout
+    # That it has no drive yet is no failure: it was told, and nobody can do more before the next start.
+    assert "runs without the drive sdb" in site.recontext(a, "refresh", "--all").stdout
+    assert "runs without the drive sdb" in site.recontext(a, "doctor", check=False).stdout
+    assert "/srv/install.iso" in vm.live_xml()

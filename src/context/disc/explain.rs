@@ -26,7 +26,7 @@ pub(crate) fn explain(layers: &[Layer], files: &Files) -> Result<String, fmt::Er
     let facts = flat(&facts)
         .into_iter()
         .zip(origins.flat())
-        .map(|((name, value), layers)| (format!("{name} = {}", on_one_line(&value)), from(layers, "")));
+        .map(|((name, value), layers)| (format!("{} = {}", on_one_line(&name), on_one_line(&value)), from(layers, "")));
     table(&mut page, "Facts", facts.collect()).map(|()| page)
 }
 

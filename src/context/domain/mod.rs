@@ -73,6 +73,13 @@ impl<'x> Domain<'x> {
         })
     }
 
+    /// The drive that the domain asks for by its name, if it has no disk of that name. One that was enabled while it ran has it
+    /// only in its definition.
+    pub fn missing_target(&self) -> Option<&str> {
+        let target = self.request.as_ref()?.as_ref().ok()?.target.as_deref()?;
+        (!self.targets.iter().any(|there| there == target)).then_some(target)
+    }
+
     /// What the domain asks for; `None` when it does not take part.
     ///
     /// # Errors

@@ -29,12 +29,12 @@ impl Plan {
 }
 
 /// Plans the drive for the disc at `path`: the CD-ROM drive called `target`, or a new one of that name; without a
-/// target the drive that the domain's request finds, an empty one, or a new one. As a disk, only where the domain can have
-/// one.
+/// target the drive that holds the domain's disc, one that is empty here and in `live`, the running VM, or a new one. As a
+/// disk, only where the domain can have one.
 ///
 /// # Errors
 /// When the target is another device, or the drive cannot take the disc.
-pub fn plan(domain: &Domain, target: Option<&str>, device: Device, path: &str) -> Result<Plan> {
+pub fn plan(domain: &Domain, live: Option<&Domain>, target: Option<&str>, device: Device, path: &str) -> Result<Plan> {
     let as_disk = device == Device::Disk;
     ensure!(
         !as_disk || domain.machine == Machine::XenPv,
@@ -42,7 +42,7 @@ pub fn plan(domain: &Domain, target: Option<&str>, device: Device, path: &str) -
     );
     let chosen = match target {
         Some(target) => domain.drives.iter().find(|drive| drive.target == target),
-        None => fit(domain, device),
+        None => fit(domain, live, device),
     };
     let other = chosen.filter(|drive| as_disk && drive.device != Device::Disk);
     ensure!(other.is_none(), "{} is a CD-ROM drive; name another target for the disk", target.unwrap_or_default());
@@ -70,10 +70,16 @@ pub fn emptied(domain: &Domain, drive: &Drive) -> Result<String> {
     disk_element(&rewrite::without_disc(domain, drive)?, &drive.target)
 }
 
-/// A drive that can take the disc and holds nobody else's.
-fn fit<'d>(domain: &'d Domain, device: Device) -> Option<&'d Drive> {
+/// A drive that can take the disc and holds nobody else's, in the running VM neither: what somebody has put in there is used.
+fn fit<'d>(domain: &'d Domain, live: Option<&Domain>, device: Device) -> Option<&'d Drive> {
+    let in_use: Vec<&Drive> =
+        live.into_iter().flat_map(|live| &live.drives).filter(|drive| !drive.is_empty()).collect();
+    let ours: Vec<&Drive> = live.into_iter().flat_map(Domain::drives_with_disc).collect();
+    let named = |drives: &[&Drive], target: &str| drives.iter().any(|drive| drive.target == target);
+    let is_free = |drive: &&Drive| !named(&in_use, &drive.target) || named(&ours, &drive.target);
+
     let usable = |drive: &&Drive| (device == Device::Cdrom || drive.device == device) && drive.check().is_ok();
-    let empty = || domain.drives.iter().filter(|drive| drive.is_empty()).find(usable);
+    let empty = || domain.drives.iter().filter(|drive| drive.is_empty()).filter(is_free).find(usable);
     domain.drives_with_disc().find(usable).or_else(empty)
 }
 
@@ -127,7 +133,7 @@ mod tests {
             "<domain><name>vm</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>\
              <os><type machine='{machine}'>hvm</type></os><devices>{disks}</devices></domain>"
         );
-        plan(&Domain::read(&xml).unwrap(), target, Device::Cdrom, "/dir/6695eb01-f6a4-8304-79aa-97f2502e193f.iso")
+        plan(&Domain::read(&xml).unwrap(), None, target, Device::Cdrom, "/dir/6695eb01-f6a4-8304-79aa-97f2502e193f.iso")
     }
 
     const DISK: &str = "<disk type='file' device='disk'><source file='/d'/><target dev='sda' bus='sata'/></disk>";
@@ -163,7 +169,7 @@ mod tests {
                 "<domain type='xen'><name>vm</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>\
                  <os><type>{guest}</type></os><devices>{disks}</devices></domain>"
             );
-            let planned = plan(&Domain::read(&xml).unwrap(), target, Device::Cdrom, "/dir/x.iso").unwrap();
+            let planned = plan(&Domain::read(&xml).unwrap(), None, target, Device::Cdrom, "/dir/x.iso").unwrap();
             let Plan::Add(_, disk) = planned else { panic!("no new drive") };
             assert!(disk.contains(wanted), "{disk}");
         }
@@ -180,18 +186,19 @@ mod tests {
         };
         let cdrom = "<disk device='cdrom'><target dev='xvda' bus='xen'/></disk>";
         let before = xml("linux", cdrom);
-        let Plan::Add(target, disk) = plan(&Domain::read(&before).unwrap(), None, Device::Disk, path).unwrap() else {
+        let Plan::Add(target, disk) = plan(&Domain::read(&before).unwrap(), None, None, Device::Disk, path).unwrap()
+        else {
             panic!("no new disk")
         };
         assert!(target == "xvdb" && disk.contains("device='disk'><driver name='phy'") && disk.contains("<readonly/>"));
         let after = xml("linux", &[cdrom, &disk].concat());
         let after = Domain::read(&after).unwrap();
-        assert_eq!(plan(&after, None, Device::Disk, path).unwrap(), Plan::Ready("xvdb".to_owned()));
-        assert_eq!(plan(&after, Some("xvdb"), Device::Cdrom, path).unwrap(), Plan::Ready("xvdb".to_owned()));
-        let error = plan(&after, Some("xvda"), Device::Disk, path).unwrap_err().to_string();
+        assert_eq!(plan(&after, None, None, Device::Disk, path).unwrap(), Plan::Ready("xvdb".to_owned()));
+        assert_eq!(plan(&after, None, Some("xvdb"), Device::Cdrom, path).unwrap(), Plan::Ready("xvdb".to_owned()));
+        let error = plan(&after, None, Some("xvda"), Device::Disk, path).unwrap_err().to_string();
         assert!(error.contains("xvda is a CD-ROM drive"), "{error}");
         let hvm = xml("hvm", "");
-        assert!(plan(&Domain::read(&hvm).unwrap(), None, Device::Disk, path).is_err());
+        assert!(plan(&Domain::read(&hvm).unwrap(), None, None, Device::Disk, path).is_err());
     }
 
     #[test]
@@ -214,5 +221,23 @@ mod tests {
     fn a_drive_that_is_right_is_left_alone() {
         let Plan::Add(_, disk) = planned("pc-q35-9.2", "", None).unwrap() else { panic!() };
         assert_eq!(planned("pc-q35-9.2", &disk, None).unwrap(), Plan::Ready("sda".to_owned()));
+    }
+
+    #[test]
+    fn a_drive_in_which_the_running_vm_has_somebodys_medium_is_not_taken() {
+        let ours = "/dir/6695eb01-f6a4-8304-79aa-97f2502e193f.iso";
+        let domain = |source: &str| {
+            format!(
+                "<domain><name>vm</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid><os><type machine='q35'>hvm</type>\
+                 </os><devices><disk type='file' device='cdrom'>{source}<target dev='sda' bus='sata'/></disk></devices></domain>"
+            )
+        };
+        let (empty, install) = (domain(""), domain("<source file='/srv/install.iso'/>"));
+        let (with_ours, definition) = (domain(&format!("<source file='{ours}'/>")), Domain::read(&empty).unwrap());
+        for (live, target) in [(&empty, "sda"), (&with_ours, "sda"), (&install, "sdb")] {
+            let live = Domain::read(live).unwrap();
+            let planned = plan(&definition, Some(&live), None, Device::Cdrom, ours).unwrap();
+            assert_eq!(planned.target(), target, "{}", live.xml);
+        }
     }
 }
