@@ -112,6 +112,13 @@ mod tests {
     }
 
     #[test]
+    fn what_a_vm_carries_forges_no_line() {
+        let forged = layer(Owner::Vm, "\"a\\n  site = b  layer 1\" = \"x\\ny\"", &[]);
+        let page = explain(&[forged], &Files::default()).unwrap();
+        assert_eq!(page.split_once("Facts:\n").unwrap().1, "  a   site = b  layer 1 = x y  layer 1\n");
+    }
+
+    #[test]
     fn a_fact_hides_what_merging_has_put_it_in_the_place_of() {
         let layers = ["a.b.c = 1\na.d = 1\ne = {}\n\"g.h\" = 1", "a.b = 2\ne.f = 2\ng.h = 2", "a.b.c = 3\na.d = {}"];
         let layers = layers.map(|facts| layer(Owner::Vm, facts, &[]));
