@@ -20,6 +20,7 @@ use crate::host::paths::Host;
 use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::{Progress, State};
+use crate::host::vm::sweep;
 use crate::libvirt::domain::{Handle, Scope, Situation};
 use crate::libvirt::trouble::Trouble;
 
@@ -134,8 +135,8 @@ pub(super) fn deliver_and_watch<W: Write>(
             Err(error) => all.tell(&job.name, FAILED, &format!("{error:#}"))?,
         }
     }
-    // Also for jobs that an earlier helper left, and for discs that were left when their VMs ended.
-    if !Job::all(host)?.is_empty() || State::all_known(host)?.iter().any(|state| state.left) {
+    // Also for jobs that an earlier helper left, and for discs that were left when their VMs or the machine ended.
+    if !Job::all(host)?.is_empty() || sweep::is_due(host, config)? {
         start_helper()?;
     }
     let mut progress = ProgressLine { begin: Instant::now(), shown: false };

@@ -21,7 +21,7 @@ use crate::context::uuid::Uuid;
 use crate::host::config::Config;
 use crate::host::vm::job::{Job, NEVER_CAME};
 use crate::host::vm::state::State;
-use crate::host::vm::sweep::{Absent, sweep};
+use crate::host::vm::sweep::{Absent, sweep, sweep_images};
 use crate::libvirt::connection::Libvirt;
 use crate::libvirt::domain::Situation;
 use crate::libvirt::saved;
@@ -198,6 +198,12 @@ impl<'l, 'h> Coordinator<'l, 'h> {
         sweep(host, self.driver, running, look, |state, removed| match removed {
             Ok(()) => log.info(format_args!("{}: is no longer running here; its disc is removed", state.name)),
             Err(error) => log.warning(format_args!("{}: is no longer running here: {error:#}", state.name)),
+        })?;
+        let Ok(config) = Config::load(host) else { return Ok(()) };
+        let is_known = |uuid: &Uuid| !matches!(libvirt.domain(uuid), Err(Trouble::Gone));
+        sweep_images(host, &config, is_known, |image, removed| match removed {
+            Ok(()) => log.info(format_args!("{}: no VM of this host is known of; removed", image.display())),
+            Err(error) => log.warning(format_args!("{}: no VM of this host is known of: {error:#}", image.display())),
         })
     }
 }

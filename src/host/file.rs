@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::libc::O_NONBLOCK;
+use nix::sys::statfs::{
+    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, FsType, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC, statfs,
+};
 use tempfile::NamedTempFile;
 
 /// Largest configuration file that is read, in bytes.
@@ -152,6 +155,13 @@ pub(crate) fn entries(dir: &Path) -> Result<Vec<DirEntry>> {
     let reading = || format!("reading the directory {}", dir.display());
     let entries = if_there(fs::read_dir(dir)).with_context(reading)?;
     entries.into_iter().flatten().collect::<io::Result<_>>().with_context(reading)
+}
+
+/// Whether the directory lies on a file system that no other host can have mounted at the same time, as far as its kind tells.
+pub(crate) fn is_on_this_host(dir: &Path) -> bool {
+    const LOCAL: [FsType; 5] =
+        [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, TMPFS_MAGIC, OVERLAYFS_SUPER_MAGIC];
+    statfs(dir).is_ok_and(|found| LOCAL.contains(&found.filesystem_type()))
 }
 
 /// Removes from `dir` what writers left that were killed.

@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
@@ -132,4 +134,30 @@ fn what_programs_printed_for_a_vm_is_kept_for_a_day_after_it_left() {
     node.has(&[]);
     node.deliver();
     assert_eq!([&web, &db].map(|vm| facts(vm).exists()), [false, true]);
+}
+
+#[test]
+fn an_image_of_which_no_vm_job_or_state_is_known_here_goes_and_no_other() {
+    let (gone, off, young, job) = (Vm::called("gone"), Vm::called("off"), Vm::called("young"), Vm::called("job"));
+    let node = Node::with(&[&gone, &off, &young, &job]);
+    [&gone, &off, &young, &job].iter().for_each(|vm| node.serve(vm));
+    // As after a crash of the host.
+    fs::remove_dir_all(node.site.path("run/libvirt/recontext")).unwrap();
+    let old = SystemTime::now() - Duration::from_secs(OLD);
+    let age = |path: &Path| fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+    [&gone, &off, &job].iter().for_each(|vm| age(&node.image(vm)));
+    let odd = node.image(&gone).with_file_name(gone.uuid.to_uppercase() + ".iso");
+    fs::write(&odd, "somebody's").unwrap();
+    age(&odd);
+    node.note_with(&job, json!({"driver": "xen"}));
+    let web = Vm::called("web");
+    node.has(&[&Vm { more: OFF, ..off.clone() }, &web]);
+    node.note(&web, "start");
+    // The other driver is not there.
+    assert_eq!(node.say(&["deliver"]).0, 1);
+    assert_eq!([&gone, &off, &young, &job].map(|vm| node.image(vm).exists()), [false, true, true, true]);
+    assert!(odd.exists());
+    let log = node.site.messages();
+    let line = format!("{}: no VM of this host is known of; removed", node.image(&gone).display());
+    assert!(log.contains(&line), "{log:?}");
 }

@@ -1,6 +1,8 @@
 //! What is left on a host of VMs that do not run here, and of writers that were killed.
 
 use std::collections::HashSet;
+use std::fs::DirEntry;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -9,6 +11,7 @@ use super::job::Job;
 use super::results::Results;
 use super::state::State;
 use crate::context::domain::driver::Driver;
+use crate::context::domain::image_name;
 use crate::context::uuid::Uuid;
 use crate::host::config::Config;
 use crate::host::file;
@@ -75,6 +78,58 @@ fn is_still(host: &Host, state: &State) -> Result<bool> {
     Ok(now.is_some_and(|now| now.since == state.since) && Job::of(host, &state.uuid)?.is_none())
 }
 
+/// Whether there may be something to sweep, though there is no job.
+pub(crate) fn is_due(host: &Host, config: &Config) -> Result<bool> {
+    Ok(State::all_known(host)?.iter().any(|state| state.left) || !unknown_images(host, config)?.is_empty())
+}
+
+/// Removes the images of VMs of which nothing is known here: their states go with the machine when it crashes, and the images do
+/// not. `is_known` tells whether libvirt knows a VM, running or not; `tell` is told which are removed, or why one cannot be.
+pub(crate) fn sweep_images(
+    host: &Host,
+    config: &Config,
+    is_known: impl Fn(&Uuid) -> bool,
+    mut tell: impl FnMut(&Path, Result<()>),
+) -> Result<()> {
+    for (uuid, image) in unknown_images(host, config)? {
+        if is_known(&uuid) {
+            continue;
+        }
+        match remove_unknown(host, &uuid, &image) {
+            Ok(false) => {}
+            removed => tell(&image, removed.map(drop)),
+        }
+    }
+    Ok(())
+}
+
+/// The images of VMs that have no state here. Only from a directory that is surely this host's alone: on others they may be
+/// another host's.
+fn unknown_images(host: &Host, config: &Config) -> Result<Vec<(Uuid, PathBuf)>> {
+    let dir = host.under_root(&config.image_dir);
+    if !file::is_on_this_host(&dir) {
+        return Ok(Vec::new());
+    }
+    let image = |entry: DirEntry| {
+        let name = entry.file_name().into_string().ok()?;
+        let uuid: Uuid = name.strip_suffix(".iso")?.parse().ok()?;
+        let age = entry.metadata().ok()?.modified().ok()?.elapsed().ok()?.as_secs();
+        let unknown = || State::known(host, &uuid).is_ok_and(|state| state.is_none());
+        (age > LEFT_OVER && name == image_name(&uuid) && unknown()).then(|| (uuid, entry.path()))
+    };
+    Ok(file::entries(&dir)?.into_iter().filter_map(image).collect())
+}
+
+/// Whether the image was removed: not while there is a job or a state of its VM.
+fn remove_unknown(host: &Host, uuid: &Uuid, image: &Path) -> Result<bool> {
+    let vm = Vm::hold(host, uuid)?;
+    let unknown = Job::of(host, uuid)?.is_none() && State::known(host, uuid)?.is_none();
+    if unknown {
+        file::remove(image)?;
+    }
+    vm.give_back().map(|()| unknown)
+}
+
 /// Removes the half-written files that killed hooks and helpers have left in our directories.
 pub(crate) fn tidy(host: &Host, config: &Config) -> Result<()> {
     let dirs = [host.under_root(&config.image_dir), host.jobs_dir(), host.state_dir(), host.facts_dir()];
@@ -84,7 +139,6 @@ pub(crate) fn tidy(host: &Host, config: &Config) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::path::Path;
 
     use super::*;
     use crate::context::disc::marker::{Edition, Generation, Reason};
