@@ -15,7 +15,7 @@ use super::order::{Answer, Order, receive, send};
 use super::serve::PROCESSOR;
 
 /// A disc takes milliseconds. Longer than this takes what cannot go on, such as reading from a server that is gone.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// So long a composer that was killed is waited for; one that the kernel holds is left alone.
 const REAP: Duration = Duration::from_millis(500);

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result};
+use nix::sys::prctl::set_dumpable;
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 
 use super::order::{Answer, Order, receive, send};
@@ -28,6 +29,8 @@ pub(super) const PROCESSOR: u64 = 2;
 pub fn serve(host: &Host) -> Result<()> {
     let stdin = std::io::stdin().as_fd().try_clone_to_owned().context("taking the socket for orders")?;
     let mut socket = UnixStream::from(stdin);
+    // One that goes beyond its limits is expected, and no reason for a core dump.
+    let _as_it_was = set_dumpable(false);
     // The libraries' code counts as well.
     let begin = address_space();
     while let Some(order) = receive::<Order>(&mut socket).context("reading an order")? {

@@ -17,9 +17,20 @@ pub(crate) fn from_toml(text: &str) -> Result<Facts> {
     table(text.parse::<toml::Table>().map_err(|fault| toml_fault::told(&fault, text))?)
 }
 
-/// Facts in JSON, which is one object.
+/// Facts in JSON, which is one object, of tables and lists no deeper than readers of JSON go.
 pub fn from_json(text: &str) -> Result<Facts> {
-    serde_json::from_str(text).context("facts in JSON are one object, {\"name\": value, …}")
+    let facts: Facts = serde_json::from_str(text).context("facts in JSON are one object, {\"name\": value, …}")?;
+    ensure!(facts.values().all(|value| fits_in(value, MAX_DEPTH)), "the facts nest deeper than {MAX_DEPTH} levels");
+    Ok(facts)
+}
+
+/// Whether a value has so many levels at most.
+fn fits_in(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(values) => levels > 0 && values.iter().all(|value| fits_in(value, levels - 1)),
+        Value::Object(table) => levels > 0 && table.values().all(|value| fits_in(value, levels - 1)),
+        _ => true,
+    }
 }
 
 /// Lays `over` on `base`: tables are merged, everything else is replaced.
@@ -126,5 +137,8 @@ mod tests {
         let error = from_toml("a = 1\nb = ").unwrap_err().to_string();
         assert!(error.contains("line 2"), "{error}");
         assert!(from_json("[1]").is_err());
+        let nested = |levels: usize| from_json(&format!("{{\"a\": {}{}}}", "[".repeat(levels), "]".repeat(levels)));
+        assert!(nested(100).is_ok());
+        assert!(nested(101).unwrap_err().to_string().contains("deeper than 100 levels"));
     }
 }
