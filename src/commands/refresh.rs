@@ -130,9 +130,10 @@ pub(super) fn deliver_and_watch<W: Write>(
 ) -> Result<u8> {
     let mut left = Vec::new();
     for job in jobs {
-        match Vm::hold(host, &job.uuid).and_then(|vm| vm.note(&job)) {
-            Ok(()) => left.push(job),
-            Err(error) => all.tell(&job.name, FAILED, &format!("{error:#}"))?,
+        let name = job.name.clone();
+        match note(host, job) {
+            Ok(job) => left.push(job),
+            Err(error) => all.tell(&name, FAILED, &format!("{error:#}"))?,
         }
     }
     // Also for jobs that an earlier helper left, and for discs that were left when their VMs or the machine ended.
@@ -164,6 +165,16 @@ pub(super) fn deliver_and_watch<W: Write>(
     }
     progress.clear();
     Ok(all.code)
+}
+
+/// Notes a job. What another one waits for is not forgotten.
+fn note(host: &Host, job: Job) -> Result<Job> {
+    let vm = Vm::hold(host, &job.uuid)?;
+    let job = match Job::of(host, &job.uuid)? {
+        Some(waiting) => job.instead_of(&waiting),
+        None => job,
+    };
+    vm.note(&job).map(|()| job)
 }
 
 /// How a job came out, once it has; or what it waits for, if we will not watch any longer.

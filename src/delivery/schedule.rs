@@ -28,6 +28,8 @@ pub(super) struct Order<J> {
     pub force: bool,
     /// Whether the VM may still have to come.
     pub may_come: bool,
+    /// Whether the guest may have been asked to let go for an older job.
+    pub goes_on: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,7 +180,9 @@ impl<J: Clone + PartialEq> Schedule<J> {
         let in_work = |entry: &Entry<J>| matches!(entry.step, Step::InWork(_));
         let known = self.entries.get(&uuid).is_some_and(|entry| entry.order.job == order.job || in_work(entry));
         if !known {
-            let entry = Entry { order, step: Step::Waiting, tried: None, held: None, held_paused: false, failures: 0 };
+            // A timer that asks again and again does not give the guest more time.
+            let held = self.entries.get(&uuid).filter(|_| order.goes_on).and_then(|entry| entry.held);
+            let entry = Entry { order, step: Step::Waiting, tried: None, held, held_paused: false, failures: 0 };
             self.entries.insert(uuid, entry);
         }
     }
@@ -256,10 +260,11 @@ impl<J: Clone + PartialEq> Schedule<J> {
         Some(Action::Waits(entry.order.job.clone(), format!("trying again after: {message}")))
     }
 
-    /// Gives up a job that could not be done for a long time.
+    /// Gives up a job that could not be done for a long time; not while the guest still has its time to let go.
     fn lose_patience(&mut self, now: Instant, uuid: &Uuid) -> Option<Action<J>> {
-        let tried = self.entries.get(uuid)?.tried?;
-        if now.duration_since(tried) >= PATIENCE { self.end(uuid, Action::Late) } else { None }
+        let entry = self.entries.get(uuid)?;
+        let (tried, is_asked) = (entry.tried?, entry.held.is_some() && self.grace.is_some());
+        if now.duration_since(tried) >= PATIENCE && !is_asked { self.end(uuid, Action::Late) } else { None }
     }
 
     fn end(&mut self, uuid: &Uuid, action: impl FnOnce(J) -> Action<J>) -> Option<Action<J>> {
@@ -278,7 +283,7 @@ mod tests {
         let uuid: Uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
         let mut schedule = Schedule::new(grace, 100 * S);
         let now = Instant::now();
-        schedule.take(uuid.clone(), Order { job: "a", force: false, may_come: true });
+        schedule.take(uuid.clone(), Order { job: "a", force: false, may_come: true, goes_on: false });
         (schedule, uuid, now)
     }
 
@@ -345,7 +350,7 @@ mod tests {
     #[test]
     fn a_newer_job_takes_the_place_of_an_older_one_unless_a_worker_is_at_it() {
         let (mut schedule, uuid, now) = with_job(None);
-        let newer = || Order { job: "b", force: true, may_come: false };
+        let newer = || Order { job: "b", force: true, may_come: false, goes_on: false };
         schedule.found(now, &uuid, Presence::Running);
         assert_eq!(schedule.due(now), first("a", false));
         schedule.take(uuid.clone(), newer());
@@ -404,6 +409,23 @@ mod tests {
         assert!(matches!(try_once(&mut schedule, &uuid, begin, busy()), Some(Action::Waits("a", _))));
         assert_eq!(try_once(&mut schedule, &uuid, begin + PATIENCE, busy()), Some(Action::Late("a")));
         assert!(schedule.is_empty());
+    }
+
+    #[test]
+    fn the_grace_runs_from_the_first_attempt_though_a_timer_asks_again_and_is_waited_for() {
+        let longer = PATIENCE + 100 * S;
+        let again = |job| Order { job, force: false, may_come: false, goes_on: true };
+        for (newer, force) in [(again("a"), true), (Order { goes_on: false, ..again("a") }, false)] {
+            let (mut schedule, uuid, begin) = with_job(Some(longer));
+            try_once(&mut schedule, &uuid, begin, Outcome::Held);
+            assert!(matches!(
+                try_once(&mut schedule, &uuid, begin + PATIENCE, Outcome::Held),
+                Some(Action::Held { .. })
+            ));
+            schedule.take(uuid.clone(), Order { job: "b", ..newer });
+            schedule.found(begin + longer, &uuid, Presence::Running);
+            assert_eq!(schedule.due(begin + longer), first("b", force), "a new guest has time of its own");
+        }
     }
 
     #[test]

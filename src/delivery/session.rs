@@ -129,7 +129,10 @@ impl<'l, 'h> Coordinator<'l, 'h> {
             if self.ledger.given_up.contains(&job) || job.driver != self.driver {
                 continue;
             }
-            self.schedule.take(job.uuid.clone(), Order { force: job.force, may_come: job.is_arrival(), job });
+            self.schedule.take(
+                job.uuid.clone(),
+                Order { force: job.force, may_come: job.is_arrival(), goes_on: job.goes_on(), job },
+            );
         }
     }
 

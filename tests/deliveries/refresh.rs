@@ -159,3 +159,19 @@ fn a_uuid_means_the_vm_that_has_it_and_not_one_that_is_called_so() {
     node.serve(&web);
     assert_eq!(node.say(&["refresh", &web.uuid]), (0, "web: the content is the same; the disc stays\n".to_owned()));
 }
+
+#[test]
+fn what_a_job_waits_for_is_not_forgotten_when_somebody_asks_again() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    node.site.write("etc/virt-recontext/context/x.j2", "{{ nothing }}\n");
+    node.note(&web, "migrate");
+    node.deliver();
+    assert_eq!(node.progress(&web), told("failed", "migrate"));
+    assert_eq!(node.say(&["refresh", "web"]).0, 1);
+    assert_eq!(node.progress(&web), told("failed", "migrate"));
+    node.site.write("etc/virt-recontext/context/x.j2", "{{ facts.site }}\n");
+    let (code, said) = node.say(&["refresh", "web"]);
+    assert!(code == 0 && said.starts_with("web: in the drive hdc"), "{said}");
+    assert_eq!(node.progress(&web), told("delivered", "migrate"));
+}

@@ -34,6 +34,9 @@ pub struct Job {
     /// Whether a guest that does not let go is made to at once.
     #[serde(default)]
     pub force: bool,
+    /// Whether it is an older one's that waits, and that somebody has asked for again: the guest is no newer for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    again: bool,
     /// The driver that runs the VM; not written for QEMU's, as it was before there was another.
     #[serde(default, skip_serializing_if = "Driver::is_qemu")]
     pub(crate) driver: Driver,
@@ -47,7 +50,26 @@ impl Job {
     /// A new job, noted now.
     pub fn new(uuid: Uuid, name: &str, driver: Driver, reason: Reason, force: bool) -> Job {
         let noted = clock::now().0;
-        Job { uuid, name: name.to_owned(), reason, force, driver, noted, id: format!("{noted}-{}", process::id()) }
+        Job {
+            uuid,
+            name: name.to_owned(),
+            reason,
+            force,
+            again: false,
+            driver,
+            noted,
+            id: format!("{noted}-{}", process::id()),
+        }
+    }
+
+    /// This one in the place of `waiting`: for what that was noted, and as urgent.
+    pub(crate) fn instead_of(self, waiting: &Job) -> Job {
+        Job { reason: waiting.reason, force: self.force || waiting.force, again: true, ..self }
+    }
+
+    /// Whether the VM may have waited for its disc already, and its guest may have been asked, before this was noted.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.again || self.reason == Reason::Refresh
     }
 
     /// Of whom and for what its steps are told.
