@@ -41,9 +41,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Mapping<'_>> {
         }
         let entry = if depth == 0 { entry(line) } else { None };
         let (key, value) = entry.with_context(|| {
+            let begin: String = content.chars().take(60).collect();
             format!(
-                "it is no JSON object, and line {number} is not of the simple YAML that is merged (name: value, or a list \
-                 of \"- value\" below \"name:\"): write it as JSON, or as facts"
+                "it is no JSON object, and line {number}, {begin:?}, is not of the simple YAML that is merged (name: value, or \
+                 a list of \"- value\" below \"name:\"): put the value in quotes, or write it as JSON, or as facts"
             )
         })?;
         keys.insert(key, value);
@@ -74,13 +75,26 @@ fn is_value(text: &str) -> bool {
         return !inner.contains(|c| c == '"' || c == '\\' || is_unusual(c));
     }
     let harmless = |c: char| c.is_ascii_alphanumeric() || " _-./@+=,~():".contains(c);
-    // A colon in front of a space is another key; what looks like a date may be none, which readers do not forgive.
-    let looks_like_a_date = text.starts_with(|c: char| c.is_ascii_digit()) && text.contains(['-', ' ']);
+    // A colon in front of a space is another key.
     text.starts_with(|c: char| c.is_ascii_alphanumeric() || "_/.~+".contains(c))
         && text.chars().all(harmless)
         && !text.contains(": ")
         && !text.ends_with(':')
-        && !looks_like_a_date
+        && !looks_like_a_date(text)
+}
+
+/// Whether a text begins as YAML 1.1's timestamps do: year, month and day. It may be no date for all that, such as the 99th of
+/// a month, and readers do not forgive it.
+fn looks_like_a_date(text: &str) -> bool {
+    let mut parts = text.splitn(3, '-');
+    let day = |rest: &str| {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        (1..=2).contains(&digits) && rest.as_bytes().get(digits).is_none_or(|next| b"Tt \t".contains(next))
+    };
+    let digits = |part: Option<&str>, most: std::ops::RangeInclusive<usize>| {
+        part.is_some_and(|part| most.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    digits(parts.next(), 4..=4) && digits(parts.next(), 1..=2) && parts.next().is_some_and(day)
 }
 
 /// Whether readers take a character for a line break, or for none at all.
@@ -102,6 +116,21 @@ mod tests {
         let values = values.into_iter().chain([("h", "'2026-99-99'"), ("i", "")]);
         assert_eq!(mapping.keys, values.collect());
         assert_eq!(read(b"---\r\na: 1\r\n").unwrap().text, "a: 1\r\n");
+    }
+
+    #[test]
+    fn what_begins_with_a_digit_and_is_no_date_is_text() {
+        for value in [
+            "6695eb01-f6a4-8304-79aa-97f2502e193f",
+            "12345678-1234-4234-8234-123456789012",
+            "01-db",
+            "10 apples",
+            "2026-1",
+        ] {
+            assert_eq!(read(format!("a: {value}\n").as_bytes()).unwrap().keys, BTreeMap::from([("a", value)]));
+        }
+        let error = read(b"a: 2026-99-99\n").unwrap_err().to_string();
+        assert!(error.contains("line 1, \"a: 2026-99-99\"") && error.contains("in quotes"), "{error}");
     }
 
     #[test]
@@ -134,6 +163,9 @@ mod tests {
             "a: =\n",
             "a: *x\n",
             "a: 2026-99-99\n",
+            "a: 2026-9-9\n",
+            "a: 2026-13-01T99:00:00\n",
+            "a: 2026-13-01 99:00\n",
             "a: \tx\n",
             "\t\na: 1\n",
             "# \u{2028}\na: 1\n",
