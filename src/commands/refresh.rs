@@ -179,9 +179,12 @@ fn note(host: &Host, job: Job) -> Result<Job> {
 
 /// How a job came out, once it has; or what it waits for, if we will not watch any longer.
 fn outcome(host: &Host, job: &Job, time_is_up: bool) -> Result<Option<(u8, String)>> {
-    let newest = job.is_newest(host)?;
-    let state = State::of(host, &job.uuid)?.filter(|state| !newest || state.since >= job.noted);
-    Ok(match (newest, state) {
+    // One that somebody has asked for since does this one's work as well.
+    let newest = Job::of(host, &job.uuid)?;
+    let waits = newest.is_some();
+    let noted = newest.as_ref().unwrap_or(job).noted;
+    let state = State::of(host, &job.uuid)?.filter(|state| !waits || state.since >= noted);
+    Ok(match (waits, state) {
         (false, Some(state)) if state.since < job.noted => Some((DONE, SAME.to_owned())),
         (false, Some(state)) => Some((code(&state), state.message)),
         (false, None) => Some((DONE, "is no longer running here".to_owned())),

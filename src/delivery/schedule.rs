@@ -121,11 +121,13 @@ pub(super) struct Schedule<J> {
     pub grace: Option<Duration>,
     /// How long an attempt may take.
     longest: Duration,
+    /// How many attempts there may be at the same time.
+    workers: usize,
 }
 
 impl<J: Clone + PartialEq> Schedule<J> {
-    pub(super) fn new(grace: Option<Duration>, longest: Duration) -> Schedule<J> {
-        Schedule { entries: HashMap::new(), grace, longest }
+    pub(super) fn new(grace: Option<Duration>, longest: Duration, workers: usize) -> Schedule<J> {
+        Schedule { entries: HashMap::new(), grace, longest, workers }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -142,9 +144,24 @@ impl<J: Clone + PartialEq> Schedule<J> {
         self.entries.get(uuid).map(|entry| &entry.order.job)
     }
 
+    /// When the next attempt is due for which a worker is free. If none is, what comes next is that one has ended.
     pub(super) fn next_attempt(&self) -> Option<Instant> {
-        let from = |entry: &Entry<J>| if let Step::From(then) = entry.step { Some(then) } else { None };
+        let at_work = self.at_work();
+        let from = |entry: &Entry<J>| match entry.step {
+            Step::From(then) if at_work < self.room_for(&entry.order) => Some(then),
+            _ => None,
+        };
         self.entries.values().filter_map(from).min()
+    }
+
+    fn at_work(&self) -> usize {
+        self.entries.values().filter(|entry| matches!(entry.step, Step::InWork(_))).count()
+    }
+
+    /// How many workers there are for such a job. One is left for VMs that have just come or started, so that none of these
+    /// waits behind all that a timer has asked for.
+    fn room_for(&self, order: &Order<J>) -> usize {
+        if order.goes_on { (self.workers - 1).max(1) } else { self.workers }
     }
 
     /// A job at which a worker has been for longer than an attempt may take.
@@ -161,18 +178,36 @@ impl<J: Clone + PartialEq> Schedule<J> {
         }
     }
 
-    /// The attempts that are due at `now`.
+    /// The attempts that are due at `now` and for which a worker is free: those of VMs that have just come or started first.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Due<J>> {
+        let mut waiting: Vec<(bool, Instant, Uuid)> = Vec::new();
+        for (uuid, entry) in &self.entries {
+            if let Step::From(then) = entry.step
+                && then <= now
+            {
+                waiting.push((entry.order.goes_on, then, uuid.clone()));
+            }
+        }
+        waiting.sort_unstable();
+        let (mut at_work, mut due) = (self.at_work(), Vec::new());
+        for (_, _, uuid) in waiting {
+            let Some(entry) = self.entries.get(&uuid) else { continue };
+            if at_work < self.room_for(&entry.order) {
+                at_work += 1;
+                due.extend(self.begin(now, &uuid));
+            }
+        }
+        due
+    }
+
+    fn begin(&mut self, now: Instant, uuid: &Uuid) -> Option<Due<J>> {
         let grace = self.grace;
-        let is_due = |entry: &&mut Entry<J>| matches!(entry.step, Step::From(then) if then <= now);
-        let attempt = |entry: &mut Entry<J>| {
-            let first = entry.tried.replace(entry.tried.unwrap_or(now)).is_none();
-            entry.step = Step::InWork(now);
-            let is_over = |(grace, held)| now.duration_since(held) >= grace;
-            let force = entry.order.force || grace.zip(entry.held).is_some_and(is_over);
-            Due { job: entry.order.job.clone(), force, first }
-        };
-        self.entries.values_mut().filter(is_due).map(attempt).collect()
+        let entry = self.entries.get_mut(uuid)?;
+        let first = entry.tried.replace(entry.tried.unwrap_or(now)).is_none();
+        entry.step = Step::InWork(now);
+        let is_over = |(grace, held)| now.duration_since(held) >= grace;
+        let force = entry.order.force || grace.zip(entry.held).is_some_and(is_over);
+        Some(Due { job: entry.order.job.clone(), force, first })
     }
 
     /// Takes a job of the VM `uuid`; not one that is there already, nor while a worker is at the VM.
@@ -281,7 +316,7 @@ mod tests {
     /// A schedule with one job, and the VM's name in it.
     fn with_job(grace: Option<Duration>) -> (Schedule<&'static str>, Uuid, Instant) {
         let uuid: Uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
-        let mut schedule = Schedule::new(grace, 100 * S);
+        let mut schedule = Schedule::new(grace, 100 * S, 4);
         let now = Instant::now();
         schedule.take(uuid.clone(), Order { job: "a", force: false, may_come: true, goes_on: false });
         (schedule, uuid, now)
@@ -326,6 +361,27 @@ mod tests {
         let (mut schedule, uuid, now) = with_job(None);
         assert_eq!(try_once(&mut schedule, &uuid, now, Outcome::TooEarly), None);
         assert_eq!((schedule.next_attempt(), schedule.due(now + S)), (Some(now + S), attempt("a", false)));
+    }
+
+    #[test]
+    fn as_many_as_there_are_workers_are_tried_and_who_has_just_come_does_not_wait_behind_a_timer() {
+        let (mut schedule, now) = (Schedule::new(None, 100 * S, 3), Instant::now());
+        let uuid = |number: usize| format!("6695eb01-f6a4-8304-79aa-{number:012}").parse::<Uuid>().unwrap();
+        let come = |schedule: &mut Schedule<usize>, job, goes_on: bool| {
+            schedule.take(uuid(job), Order { job, force: false, may_come: !goes_on, goes_on });
+            schedule.found(now, &uuid(job), Presence::Running);
+        };
+        (0..5).for_each(|job| come(&mut schedule, job, true));
+        let jobs = |due: Vec<Due<usize>>| due.into_iter().map(|due| due.job).collect::<Vec<_>>();
+        assert_eq!(jobs(schedule.due(now)), [0, 1], "one worker is left");
+        assert_eq!((schedule.next_attempt(), jobs(schedule.due(now))), (None, vec![]));
+        (7..9).for_each(|job| come(&mut schedule, job, false));
+        assert_eq!((schedule.next_attempt(), jobs(schedule.due(now))), (Some(now), vec![7]));
+        assert_eq!((schedule.next_attempt(), jobs(schedule.due(now))), (None, vec![]));
+        // Who waits for a worker is at no work that could hang.
+        assert_eq!(schedule.stuck(now + 99 * S), None);
+        schedule.ended(now, &uuid(0), Outcome::Unchanged);
+        assert_eq!(jobs(schedule.due(now + 99 * S)), [8], "who has just come goes first");
     }
 
     #[test]

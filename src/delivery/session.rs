@@ -14,7 +14,7 @@ use super::ledger::Ledger;
 use super::maker::Maker;
 use super::outcome::Outcome;
 use super::schedule::{Action, Due, Order, Presence, Schedule};
-use super::workers::{Message, Workers};
+use super::workers::{Message, WORKERS, Workers};
 use crate::composer::Composers;
 use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
@@ -53,7 +53,7 @@ impl<'l, 'h> Coordinator<'l, 'h> {
         driver: Driver,
     ) -> Coordinator<'l, 'h> {
         let longest = ATTEMPT + PROGRAMS * config.limits.program_time;
-        Coordinator { ledger, composers, driver, schedule: Schedule::new(config.force_after, longest) }
+        Coordinator { ledger, composers, driver, schedule: Schedule::new(config.force_after, longest, WORKERS) }
     }
 
     /// Works with one connection until every job is done or given up.
@@ -82,7 +82,7 @@ impl<'l, 'h> Coordinator<'l, 'h> {
         };
         let workers = Workers::start(attempt, &to_us);
         let ended = self.coordinate(libvirt, &messages, &workers);
-        ensure!(workers.end(COME_BACK), "an attempt does not end");
+        let all_ended = workers.end(COME_BACK);
         // What the workers ended after the connection was lost counts as well.
         while let Ok(message) = messages.try_recv() {
             if let Message::Ended(uuid, outcome) = message {
@@ -90,6 +90,7 @@ impl<'l, 'h> Coordinator<'l, 'h> {
             }
         }
         self.schedule.begin_again();
+        ensure!(all_ended, "an attempt does not end");
         ended
     }
 

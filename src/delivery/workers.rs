@@ -14,7 +14,7 @@ use crate::context::uuid::Uuid;
 use crate::host::vm::job::Job;
 
 /// Attempts at the same time. libvirtd serves a client five calls at once; one is left for looking.
-const WORKERS: usize = 4;
+pub(super) const WORKERS: usize = 4;
 
 /// Between two looks whether a worker has ended.
 const PAUSE: Duration = Duration::from_millis(1);

@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt;
 
 use serde_json::{Value, json};
 
-use super::node::{Node, OFF, Vm, told};
-use crate::site::wait_for;
+use super::node::{Node, OFF, Vm, said, told};
+use crate::site::{finish, wait_for};
 
 /// Other data of the host's, which gets on every disc.
 fn change_data(node: &Node) {
@@ -174,4 +174,24 @@ fn what_a_job_waits_for_is_not_forgotten_when_somebody_asks_again() {
     let (code, said) = node.say(&["refresh", "web"]);
     assert!(code == 0 && said.starts_with("web: in the drive hdc"), "{said}");
     assert_eq!(node.progress(&web), told("delivered", "migrate"));
+}
+
+#[test]
+fn a_refresh_that_another_one_follows_waits_for_what_that_one_does() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    node.serve(&web);
+    node.gate(&web);
+    node.site.write("etc/virt-recontext/context/motd", "moved\n");
+    let first = node.site.recontext(&["refresh", "web"]).spawn().unwrap();
+    wait_for("the helper to be at the first job", || node.is_at_gate(&web));
+    let noted = fs::read(node.job(&web)).unwrap();
+    let second = node.site.recontext(&["refresh", "--all"]).spawn().unwrap();
+    wait_for("the second job", || fs::read(node.job(&web)).is_ok_and(|job| job != noted));
+    node.open_gate(&web);
+    for refresh in [first, second] {
+        let (code, said) = said(&finish(refresh));
+        assert!(code == 0 && said.starts_with("web: in the drive hdc"), "{code}: {said}");
+    }
+    assert!(node.is_on_disc(&web, "moved\n"));
 }
