@@ -83,10 +83,13 @@ impl Drop for Composer {
 fn fault(status: ExitStatus) -> Fault {
     let signal = status.signal().and_then(|signal| Signal::try_from(signal).ok());
     match signal {
-        Some(Signal::SIGXCPU) => {
-            Fault::Order(format!("composing the disc takes more than {PROCESSOR} s of a processor's time"))
+        Some(Signal::SIGXCPU) => Fault::Order(format!(
+            "composing the disc takes more than {PROCESSOR} s of a processor's time, or for a large limits.disc_size than a \
+                 second for each 64 MiB; simpler templates, or fewer, help"
+        )),
+        Some(Signal::SIGABRT) => {
+            Fault::Order("composing the disc takes more memory than 128 MiB and twice limits.disc_size".to_owned())
         }
-        Some(Signal::SIGABRT) => Fault::Order("composing the disc takes more memory than it may".to_owned()),
         Some(Signal::SIGKILL | Signal::SIGTERM) => {
             Fault::Composer("the process that composes discs was killed".to_owned())
         }

@@ -3,6 +3,7 @@
 use std::fs::{OpenOptions, read_to_string};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::panic::set_hook;
 
 use anyhow::{Context, Result};
 use nix::sys::prctl::set_dumpable;
@@ -13,14 +14,18 @@ use crate::context::domain::Domain;
 use crate::host::child::limit_memory;
 use crate::host::config::Config;
 use crate::host::disc::Layers;
+use crate::host::log::Log;
 use crate::host::paths::Host;
 use crate::host::vm::image;
 
 /// Memory for a disc besides its files and its image, in bytes; as much as the hook has.
 const MEMORY: u64 = 128 << 20;
 
-/// Time of a processor for one composition, in seconds.
+/// Time of a processor for one composition, in seconds, of a disc of the usual size at most.
 pub(super) const PROCESSOR: u64 = 2;
+
+/// A larger one may take a second for so many bytes more.
+const BYTES_A_SECOND: u64 = 64 << 20;
 
 /// Composes what is ordered, until nobody is there to order any more.
 ///
@@ -29,6 +34,8 @@ pub(super) const PROCESSOR: u64 = 2;
 pub fn serve(host: &Host) -> Result<()> {
     let stdin = std::io::stdin().as_fd().try_clone_to_owned().context("taking the socket for orders")?;
     let mut socket = UnixStream::from(stdin);
+    let log = host.clone();
+    set_hook(Box::new(move |panic| Log::open(&log).error(format_args!("composing a disc: {panic}; please report it"))));
     // One that goes beyond its limits is expected, and no reason for a core dump.
     let _as_it_was = set_dumpable(false);
     // The libraries' code counts as well.
@@ -43,7 +50,8 @@ pub fn serve(host: &Host) -> Result<()> {
 fn compose(host: &Host, begin: u64, order: Order) -> Result<Answer> {
     let config = Config::load(host)?;
     limit_memory(begin.saturating_add(MEMORY).saturating_add(config.limits.disc_size.saturating_mul(2)))?;
-    limit_processor()?;
+    let seconds = PROCESSOR + config.limits.disc_size.saturating_sub(1) / BYTES_A_SECOND;
+    limit_processor(seconds)?;
     let Order { xml, mut results, newest, new } = order;
     let domain = Domain::read(&xml)?;
     let request = domain.request()?.cloned().unwrap_or_default();
@@ -54,7 +62,7 @@ fn compose(host: &Host, begin: u64, order: Order) -> Result<Answer> {
         return Ok(Answer::Same);
     }
     let Some((edition, file)) = new else { return Ok(Answer::Differs) };
-    limit_processor()?;
+    limit_processor(seconds)?;
     let image = layers.image(edition)?;
     if let Some(path) = file {
         let written = OpenOptions::new().write(true).open(&path).map_err(Into::into);
@@ -71,12 +79,12 @@ fn address_space() -> u64 {
     pages().map_or(1 << 30, |pages| pages.saturating_mul(4096))
 }
 
-/// Lets this process be killed when what it does from now on takes too much of a processor's time.
-fn limit_processor() -> Result<()> {
+/// Lets this process be killed when what it does from now on takes more than so much of a processor's time.
+fn limit_processor(seconds: u64) -> Result<()> {
     let usage = getrusage(UsageWho::RUSAGE_SELF)?;
     let used = usage.user_time().tv_sec() + usage.system_time().tv_sec();
     let (_, hard) = getrlimit(Resource::RLIMIT_CPU)?;
     // Of the second that has begun a part is used.
-    let soft = u64::try_from(used).unwrap_or_default() + 1 + PROCESSOR;
+    let soft = u64::try_from(used).unwrap_or_default() + 1 + seconds;
     Ok(setrlimit(Resource::RLIMIT_CPU, soft.min(hard), hard)?)
 }

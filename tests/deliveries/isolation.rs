@@ -65,7 +65,7 @@ fn a_vm_that_carries_more_than_a_disc_holds_keeps_no_other_from_its_disc() {
 fn a_vm_whose_disc_takes_all_time_or_memory_costs_itself_its_disc() {
     let bad = [
         (one("time", ENDLESS), "more than 2 s of a processor's time"),
-        (one("mem", DOUBLED), "more memory than it may"),
+        (one("mem", DOUBLED), "more memory than 128 MiB"),
     ];
     let good = Vm::called("good");
     let node = Node::with(&[&bad[0].0, &bad[1].0, &good]);
