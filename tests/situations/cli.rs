@@ -129,8 +129,10 @@ fn build_that_fails_leaves_what_was_there() {
     let said = say(&site, &["build", "--xml", &xml, "--output", output.to_str().unwrap()]);
     assert_eq!(said.status.code(), Some(1));
     let place = site.root().join("etc/virt-recontext/context/a.j2");
-    let complaint =
-        format!("virt-recontext: the template {}, line 2: it uses a name that is not defined\n", place.display());
+    let complaint = format!(
+        "virt-recontext: the template {}, line 2: it uses a name that is not defined; there are domain, event, facts, host\n",
+        place.display()
+    );
     assert_eq!(text(&said.stderr), complaint);
     assert_eq!(fs::read(&output).unwrap(), b"old");
 }

@@ -13,3 +13,4 @@ pub mod layer;
 pub mod marker;
 pub mod path;
 mod template;
+mod undefined;

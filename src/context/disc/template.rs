@@ -11,6 +11,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 
 use super::budget::Budget;
+use super::undefined;
 
 /// Renders templates with one set of values.
 pub(super) struct Templates {
@@ -37,7 +38,10 @@ impl Templates {
         let fault = |error: minijinja::Error| {
             let what = match (error.kind(), error.detail()) {
                 (ErrorKind::OutOfFuel, _) => format!("it takes more steps than {limit}"),
-                (ErrorKind::UndefinedError, None) => "it uses a name that is not defined".to_owned(),
+                (ErrorKind::UndefinedError, None) => {
+                    let line = error.line().and_then(|line| source.lines().nth(line.saturating_sub(1)));
+                    undefined::told(line.unwrap_or_default(), &self.values)
+                }
                 (kind, None) => kind.to_string(),
                 (kind, Some(detail)) => format!("{kind}: {detail}"),
             };

@@ -141,7 +141,7 @@ mod tests {
             ("seedfrom = '/x/'", "", "the fact \"seedfrom\""),
             ("", "{\"instance-id\": \"i-1\"}", UUID),
             ("", "a: 1\n\"instance-id\": i-1\n", UUID),
-            ("", "- instance-id: i-1\n", "line 1 is not of the simple YAML"),
+            ("", "- instance-id: i-1\n", "line 1, \"- instance-id: i-1\", is not of the simple YAML"),
             ("", "{a: 1}", "not JSON"),
             (&format!("[a]\n{} = 1", "x".repeat(1023)), "", "the fact \"a.xx"),
         ] {
