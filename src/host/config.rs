@@ -157,8 +157,19 @@ impl Config {
     }
 }
 
+/// What is written of a time or a size; a mere number lacks its unit, and is told so.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match toml::Value::deserialize(deserializer)? {
+        toml::Value::String(text) => Ok(text),
+        toml::Value::Integer(number) => Ok(number.to_string()),
+        other => {
+            Err(D::Error::custom(format!("expected a text such as \"15s\" or \"64MiB\", not a {}", other.type_str())))
+        }
+    }
+}
+
 fn time_or_never<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
+    let text = text(deserializer)?;
     if text == "never" {
         return Ok(None);
     }
@@ -167,7 +178,7 @@ fn time_or_never<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Du
 }
 
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
+    let text = text(deserializer)?;
     seconds(&text).ok_or_else(|| D::Error::custom(format!("{text:?} is not a time such as \"10s\"")))
 }
 
@@ -176,7 +187,7 @@ fn seconds(text: &str) -> Option<Duration> {
 }
 
 fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let text = String::deserialize(deserializer)?;
+    let text = text(deserializer)?;
     let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
     number_with_unit(&text, &units).ok_or_else(|| D::Error::custom(format!("{text:?} is not a size such as \"64MiB\"")))
 }
@@ -249,7 +260,8 @@ mod tests {
         for (text, line, allowed) in [
             ("uri = 'x'\nforce_afer = '3s'", "line 2", "force_after"),
             ("force_after = '3'", "line 1", "15s"),
-            ("force_after = 3", "line 1", "string"),
+            ("force_after = 3", "line 1", "15s"),
+            ("force_after = true", "line 1", "boolean"),
             ("on_error = 'panic'", "line 1", "refuse"),
             ("[limits]\ndisc_size = '64'", "line 2", "64MiB"),
             ("format = 'zip'", "line 1", "configdrive"),
@@ -268,5 +280,9 @@ mod tests {
         assert_eq!(config.force_after, Some(Duration::from_secs(120)));
         assert_eq!(config.limits.disc_size, 1 << 30);
         assert_eq!(parse("force_after = 'never'").unwrap().force_after, None);
+        let error = format!("{:#}", parse("force_after = 15").unwrap_err());
+        assert!(error.contains("\"15\" is neither a time such as \"15s\""), "{error}");
+        let error = format!("{:#}", parse("[limits]\ndisc_size = 64").unwrap_err());
+        assert!(error.contains("\"64\" is not a size such as \"64MiB\""), "{error}");
     }
 }

@@ -14,6 +14,8 @@ pub(crate) fn in_list(name: &str) -> bool {
     name.starts_with(['.', '#'])
         || name.ends_with(['~', '#'])
         || name == "README"
+        // With a file of this name vim tries, for a moment, whether it may write here.
+        || name == "4913"
         || name.starts_with("README.")
         || ENDINGS.contains(&last)
         || PACKAGED.iter().any(|begin| last.starts_with(begin))
@@ -60,6 +62,7 @@ mod tests {
             ("site.toml.part", true, false),
             ("#site.toml", true, false),
             (".profile", true, false),
+            ("4913", true, false),
             ("site.toml", false, false),
             ("site.tmol", false, false),
             ("READMEs", false, false),

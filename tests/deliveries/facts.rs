@@ -83,3 +83,19 @@ fn a_program_of_one_vm_is_run_for_no_other() {
     let ran_for = |name: &str| node.site.path(&format!("etc/virt-recontext/domains/web/{name}")).exists();
     assert_eq!(["web", "db"].map(ran_for), [true, false]);
 }
+
+#[test]
+fn a_program_finds_the_same_surroundings_in_a_delivery_as_when_a_person_looks() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    node.site.write(SHOWN, "probe={{ facts.probe }}\n");
+    // Its environment but for what the shell adds, its limits, and where it is.
+    let script = r#"seen=$(env | grep -v -e ^PWD= -e ^_= -e ^SHLVL= | sort; ulimit -a; pwd; umask)
+        printf '{"probe": "%s"}' "$(echo "$seen" | tr -s '\n\t ' '   ')""#;
+    node.program("facts.d/probe", script);
+    let (code, seen) = node.say(&["preview", "web", "--file", "probe"]);
+    assert_eq!(code, 0, "{seen}");
+    node.serve(&web);
+    assert!(seen.contains("VIRT_RECONTEXT_DOMAIN_NAME=web") && seen.contains("unlimited"), "{seen}");
+    assert!(node.is_on_disc(&web, &seen), "{seen}");
+}
