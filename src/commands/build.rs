@@ -30,7 +30,7 @@ pub(super) struct Build {
 }
 
 pub(super) fn build(host: &Host, options: &Build) -> Result<u8> {
-    let config = Config::load(host)?;
+    let config = Config::load_exactly(host)?;
     let xml = vm::xml_file(&options.xml)?;
     let domain = Domain::read(&xml)?;
     let request = domain.request()?.cloned().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -47,7 +47,7 @@ fn formats() -> impl TypedValueParser<Value = Format> {
 
 /// Lets the VM take part. Everything is checked before the first change; running it again changes nothing.
 pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8> {
-    let config = Config::load(host)?;
+    let config = Config::load_exactly(host)?;
     let libvirt = vm::connect(host, &config)?;
     let handle = libvirt.find(&options.vm)?;
     let (persistent, running) = (handle.is_persistent()?, vm::runs(&handle)?);
@@ -60,6 +60,11 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     let path = path.to_str().context("image_dir is not UTF-8")?;
 
     let mut request = defined.request()?.cloned().unwrap_or_default();
+    if let Some(unknown) = request.unknown.told() {
+        bail!(
+            "{unknown}; enable would lose it. Use the version of virt-recontext that wrote it, or begin with disable"
+        );
+    }
     let device = if options.disk { Device::Disk } else { Device::Cdrom };
     // Whoever wants a disk from now on does not want the drive from before.
     let before = request.target.take().filter(|_| !options.disk);

@@ -36,7 +36,7 @@ pub(super) struct Preview {
 }
 
 pub(super) fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> Result<u8> {
-    let config = Config::load(host)?;
+    let config = Config::load_exactly(host)?;
     let xml = match (&options.xml, &options.vm) {
         (Some(file), _) => vm::xml_file(file)?,
         (None, Some(name)) => vm::current_xml(&vm::connect(host, &config)?.find(name)?)?,
@@ -86,7 +86,7 @@ pub(super) fn layers<'a>(
     for left_over in layers.layers.iter().flat_map(|layer| &layer.left_over) {
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {left_over} does not count, by its name");
     }
-    for warning in programs.warnings {
+    for warning in programs.warnings.into_iter().chain(request.unknown.told()) {
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {warning}");
     }
     Ok(layers)

@@ -13,7 +13,7 @@ mod serve;
 /// The word by which this program is a composer; it is nothing for people.
 pub const VERB: &str = "compose";
 
-pub(crate) use self::order::{Answer, Order};
+pub(crate) use self::order::{Answer, Order, Why};
 pub(crate) use self::pool::Composers;
 pub(crate) use self::process::Fault;
 pub use self::serve::serve;

@@ -42,7 +42,24 @@ pub(crate) enum Answer {
     /// The new disc is composed, and its image, of so many bytes, lies in its file.
     Made(u64),
     /// There can be no disc, for this reason.
-    Impossible(String),
+    Impossible(Why),
+}
+
+/// Why there can be no disc, and who can mend it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Why {
+    /// This host's data or configuration.
+    Host(String),
+    /// What the VM carries, or what comes of both.
+    Vm(String),
+}
+
+impl Why {
+    pub(crate) fn message(self) -> String {
+        match self {
+            Why::Host(message) | Why::Vm(message) => message,
+        }
+    }
 }
 
 pub(super) fn send(to: &mut impl Write, value: &impl Serialize) -> io::Result<()> {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use nix::sys::prctl::set_dumpable;
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 
-use super::order::{Answer, Order, receive, send};
+use super::order::{Answer, Order, Why, receive, send};
 use crate::context::domain::Domain;
 use crate::host::child::limit_memory;
 use crate::host::config::Config;
@@ -41,34 +41,43 @@ pub fn serve(host: &Host) -> Result<()> {
     // The libraries' code counts as well.
     let begin = address_space();
     while let Some(order) = receive::<Order>(&mut socket).context("reading an order")? {
-        let answer = compose(host, begin, order).unwrap_or_else(|error| Answer::Impossible(format!("{error:#}")));
+        let answer = compose(host, begin, order).unwrap_or_else(Answer::Impossible);
         send(&mut socket, &answer).context("answering")?;
     }
     Ok(())
 }
 
-fn compose(host: &Host, begin: u64, order: Order) -> Result<Answer> {
-    let config = Config::load(host)?;
-    limit_memory(begin.saturating_add(MEMORY).saturating_add(config.limits.disc_size.saturating_mul(2)))?;
-    let seconds = PROCESSOR + config.limits.disc_size.saturating_sub(1) / BYTES_A_SECOND;
-    limit_processor(seconds)?;
+fn compose(host: &Host, begin: u64, order: Order) -> Result<Answer, Why> {
+    let of_host = |error: anyhow::Error| Why::Host(format!("{error:#}"));
+    let of_vm = |error: anyhow::Error| Why::Vm(format!("{error:#}"));
+    let config = Config::load(host).map_err(of_host)?;
+    let limits = || -> Result<()> {
+        limit_memory(begin.saturating_add(MEMORY).saturating_add(config.limits.disc_size.saturating_mul(2)))?;
+        limit_processor(&config)
+    };
+    limits().map_err(of_host)?;
     let Order { xml, mut results, newest, new } = order;
-    let domain = Domain::read(&xml)?;
-    let request = domain.request()?.cloned().unwrap_or_default();
-    let layers = Layers::none(host, &config, &domain, &request).read(&mut results)?;
+    let domain = Domain::read(&xml).map_err(of_vm)?;
+    let request = domain.request().map_err(of_vm)?.cloned().unwrap_or_default();
+    request.layer().map_err(of_vm)?;
+    let layers = Layers::none(host, &config, &domain, &request).read(&mut results).map_err(of_host)?;
+    // Where the VM brings nothing along, it has no part in what fails.
+    let of_both = if request.facts.is_empty() && request.files.is_empty() { of_host } else { of_vm };
+    let image = |edition| layers.image(edition).map_err(of_both);
     if let Some((edition, path)) = newest
-        && image::holds(host, &path, &layers.image(edition)?)?
+        && image::holds(host, &path, &image(edition)?).map_err(of_host)?
     {
         return Ok(Answer::Same);
     }
     let Some((edition, file)) = new else { return Ok(Answer::Differs) };
-    limit_processor(seconds)?;
-    let image = layers.image(edition)?;
+    limit_processor(&config).map_err(of_host)?;
+    let image = image(edition)?;
     if let Some(path) = file {
         let written = OpenOptions::new().write(true).open(&path).map_err(Into::into);
         written
             .and_then(|mut file| image::write(&image, &mut file))
-            .with_context(|| format!("writing {}", path.display()))?;
+            .with_context(|| format!("writing {}", path.display()))
+            .map_err(of_host)?;
     }
     Ok(Answer::Made(image.len()))
 }
@@ -79,8 +88,9 @@ fn address_space() -> u64 {
     pages().map_or(1 << 30, |pages| pages.saturating_mul(4096))
 }
 
-/// Lets this process be killed when what it does from now on takes more than so much of a processor's time.
-fn limit_processor(seconds: u64) -> Result<()> {
+/// Lets this process be killed when what it does from now on takes more of a processor's time than a disc may.
+fn limit_processor(config: &Config) -> Result<()> {
+    let seconds = PROCESSOR + config.limits.disc_size.saturating_sub(1) / BYTES_A_SECOND;
     let usage = getrusage(UsageWho::RUSAGE_SELF)?;
     let used = usage.user_time().tv_sec() + usage.system_time().tv_sec();
     let (_, hard) = getrlimit(Resource::RLIMIT_CPU)?;

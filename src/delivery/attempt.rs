@@ -47,13 +47,13 @@ impl Attempts<'_> {
         if !job.is_arrival() && handle.is_worked_on() {
             return Ok(Outcome::Busy("libvirt has a job on it, such as a migration or a save".to_owned()));
         }
-        let config = Config::load(self.host).map_err(hopeless)?;
+        let config = Config::load(self.host).map_err(Outcome::hosts_fault)?;
         let xml = handle.xml(Scope::Live)?;
         let domain = Domain::read(&xml).map_err(hopeless)?;
         let Some(request) = domain.request().map_err(hopeless)? else {
             return Ok(Outcome::Done("the VM no longer asks for context".to_owned()));
         };
-        let away = replug::left_away(self.host, &domain, request).map_err(hopeless)?;
+        let away = replug::left_away(self.host, &domain, request).map_err(Outcome::hosts_fault)?;
         let drive = match &away {
             Some(away) => away,
             None => match domain.drive(request).and_then(|drive| drive.check().map(|()| drive)) {
@@ -71,11 +71,12 @@ impl Attempts<'_> {
             return Ok(Outcome::TooEarly);
         }
         let path = image::path(&config, &domain.uuid);
-        let path = path.to_str().context("image_dir is not UTF-8").map_err(hopeless)?;
+        let path = path.to_str().context("image_dir is not UTF-8").map_err(Outcome::hosts_fault)?;
         phases.end("look");
         let disc = self.maker.bring_up_to_date(&config, job, &domain, (drive, path), &mut phases)?;
         let UpToDate { rebuilt, last, warnings } = disc;
-        let done = |line: String| Outcome::Done([vec![line], warnings.clone()].concat().join("; "));
+        let told = warnings.iter().cloned().chain(request.unknown.told());
+        let done = |line: String| Outcome::Done([vec![line], told.collect()].concat().join("; "));
         if job.reason == Reason::Refresh && !rebuilt && !job.force && self.has_it(&domain, drive, path) {
             return Ok(if warnings.is_empty() { Outcome::Unchanged } else { done(SAME.to_owned()) });
         }

@@ -22,9 +22,19 @@ pub(super) struct Ledger<'a> {
     pub log: Log,
     /// Jobs that stay in the spool for another helper.
     pub given_up: HashSet<Job>,
+    /// What was told of things that stay as they are.
+    pub told: Vec<String>,
 }
 
 impl Ledger<'_> {
+    /// Logs what stays as it is, unless that was just logged.
+    pub(super) fn tell_once(&mut self, lines: Vec<String>) {
+        if self.told != lines {
+            lines.iter().for_each(|line| self.log.warning(format_args!("delivering: {line}")));
+            self.told = lines;
+        }
+    }
+
     /// Writes down what became of a job. `grace` is how long a guest may hold its disc; `libvirt` is asked whether a snapshot
     /// or a saved state of a VM that is gone names its image. What cannot be written is one VM's trouble: its job is left for
     /// another helper.

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::outcome::Outcome;
 use super::phases::Phases;
-use crate::composer::{Answer, Composers, Fault, Order};
+use crate::composer::{Answer, Composers, Fault, Order, Why};
 use crate::context::disc::marker::Edition;
 use crate::context::domain::Domain;
 use crate::context::domain::drive::Drive;
@@ -55,9 +55,9 @@ impl Maker<'_> {
         let (mut order, warnings) = self.order(config, domain)?;
         phases.end("gather");
         for _ in 0..TRIES {
-            let known = State::known(self.host, &domain.uuid).map_err(Outcome::hopeless)?;
+            let known = State::known(self.host, &domain.uuid).map_err(Outcome::hosts_fault)?;
             let edition = next_edition(known.as_ref(), job.reason);
-            let new = New::begin(self.host, path).map_err(Outcome::hopeless)?;
+            let new = New::begin(self.host, path).map_err(Outcome::hosts_fault)?;
             order.newest = known.as_ref().and_then(|state| state.disc_at(path));
             order.new = Some((edition, Some(new.path().to_owned())));
             if self.compose(&order)? == Answer::Same {
@@ -66,7 +66,7 @@ impl Maker<'_> {
             }
             phases.end("build");
             let published = self.publish(config, job, domain, drive, (known, edition, new, path));
-            if let Some(last) = published.map_err(Outcome::hopeless)? {
+            if let Some(last) = published.map_err(Outcome::hosts_fault)? {
                 return Ok(UpToDate { rebuilt: true, last, warnings });
             }
         }
@@ -108,13 +108,14 @@ impl Maker<'_> {
             Vm::hold(self.host, &domain.uuid)?.remember(&programs.results)?;
             gathered.map(|()| programs)
         };
-        let Runner { results, warnings, .. } = gathered().map_err(Outcome::hopeless)?;
+        let Runner { results, warnings, .. } = gathered().map_err(Outcome::hosts_fault)?;
         Ok((Order::of(domain, results), warnings))
     }
 
     fn compose(&self, order: &Order) -> Result<Answer, Outcome> {
         match self.composers.compose(order) {
-            Ok(Answer::Impossible(message)) | Err(Fault::Order(message)) => Err(Outcome::Hopeless(message)),
+            Ok(Answer::Impossible(Why::Host(message))) => Err(Outcome::HostsFault(message)),
+            Ok(Answer::Impossible(Why::Vm(message))) | Err(Fault::Order(message)) => Err(Outcome::Hopeless(message)),
             Err(Fault::Composer(message)) => Err(Outcome::Failed(message)),
             Ok(answer) => Ok(answer),
         }

@@ -35,7 +35,10 @@ use crate::libvirt::trouble::Trouble;
 /// So long the helper tries to reach a daemon that is being restarted.
 const RECONNECT: Duration = Duration::from_secs(120);
 
-/// Between two tries to reach it.
+/// So long a configuration is taken for half written.
+const HALF_WRITTEN: Duration = Duration::from_secs(10);
+
+/// Between two tries to reach the daemon, or to read the configuration.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Does all jobs, unless another helper is at it already.
@@ -43,7 +46,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// # Errors
 /// When the spool cannot be read or libvirt cannot be reached. The jobs stay.
 pub(crate) fn deliver(host: &Host) -> Result<()> {
-    let mut ledger = Ledger { host, log: Log::open(host), given_up: HashSet::new() };
+    let mut ledger = Ledger { host, log: Log::open(host), given_up: HashSet::new(), told: Vec::new() };
     let composers = Arc::new(Composers::new());
     loop {
         let Some(lock) = HelperLock::try_now(host)? else { return Ok(()) };
@@ -67,7 +70,12 @@ pub(crate) fn deliver(host: &Host) -> Result<()> {
 /// Does the jobs of one driver after the other's: few hosts have two, and there one may have to wait for the other.
 fn drain_all(ledger: &mut Ledger, composers: &Arc<Composers>) -> Result<()> {
     let host = ledger.host;
-    let config = Config::load(host)?;
+    let config = load_configuration(host)?;
+    let newer = Job::of_newer_version(host)
+        .into_iter()
+        .map(|file| format!("{} is the job of a newer version of virt-recontext, and left for that", file.display()));
+    let unknown = config.unknown.iter().map(|key| format!("{key}; it is ignored"));
+    ledger.tell_once(unknown.chain(newer).collect());
     // Nothing that lies around keeps a VM from its disc.
     if let Err(error) = sweep::tidy(host, &config) {
         ledger.log.warning(format_args!("delivering: {error:#}"));
@@ -84,6 +92,19 @@ fn drain_all(ledger: &mut Ledger, composers: &Arc<Composers>) -> Result<()> {
     let failed: Vec<String> = failed.map(|error| format!("{error:#}")).collect();
     ensure!(failed.is_empty(), failed.join("; "));
     Ok(())
+}
+
+/// The host's configuration. One that is faulty may be half written, which is waited for where a VM has come or started: that
+/// no other trigger sees to.
+fn load_configuration(host: &Host) -> Result<Config> {
+    let begin = Instant::now();
+    loop {
+        let config = Config::load(host);
+        if config.is_ok() || begin.elapsed() >= HALF_WRITTEN || Job::all(host)?.iter().all(Job::goes_on) {
+            return config;
+        }
+        thread::sleep(PAUSE);
+    }
 }
 
 /// Does the jobs of one driver until none is left but those that were given up, through restarts of the daemon.

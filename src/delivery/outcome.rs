@@ -23,6 +23,8 @@ pub(crate) enum Outcome {
     Lost,
     /// It cannot work until somebody changes something.
     Hopeless(String),
+    /// This host's data or configuration is faulty, and may be half written.
+    HostsFault(String),
     /// It did not work, and may work another time.
     Failed(String),
 }
@@ -30,6 +32,10 @@ pub(crate) enum Outcome {
 impl Outcome {
     pub(crate) fn hopeless(error: anyhow::Error) -> Outcome {
         Outcome::Hopeless(format!("{error:#}"))
+    }
+
+    pub(crate) fn hosts_fault(error: anyhow::Error) -> Outcome {
+        Outcome::HostsFault(format!("{error:#}"))
     }
 }
 

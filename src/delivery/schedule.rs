@@ -250,6 +250,7 @@ impl<J: Clone + PartialEq> Schedule<J> {
             Outcome::Unchanged => return self.end(uuid, Action::Unchanged),
             Outcome::Failed(message) => return self.fail(now, uuid, message),
             Outcome::Hopeless(message) => return self.end(uuid, |job| Action::Failed(job, message)),
+            Outcome::HostsFault(message) => return self.fail_by_host(now, uuid, message),
             Outcome::Gone => return self.end(uuid, Action::Gone),
             Outcome::Lost => None,
             // The next event, or the next look, tells.
@@ -293,6 +294,21 @@ impl<J: Clone + PartialEq> Schedule<J> {
         }
         entry.step = Step::From(now + PAUSE * 2_u32.pow(entry.failures));
         Some(Action::Waits(entry.order.job.clone(), format!("trying again after: {message}")))
+    }
+
+    /// This host's data are faulty, or half written. A refresh is asked for by somebody who is told, or again by what is written
+    /// next. A VM that has come or started is tried again, for as long as there is other work and not only for a few times.
+    fn fail_by_host(&mut self, now: Instant, uuid: &Uuid, message: String) -> Option<Action<J>> {
+        // One that waits for its last try is no reason for another to go on.
+        let other_work = self.entries.values().any(|entry| entry.failures < TRIES - 1);
+        let entry = self.entries.get_mut(uuid)?;
+        if entry.order.goes_on {
+            return self.end(uuid, |job| Action::Failed(job, message));
+        }
+        if other_work {
+            entry.failures = entry.failures.min(TRIES - 2);
+        }
+        self.fail(now, uuid, message)
     }
 
     /// Gives up a job that could not be done for a long time; not while the guest still has its time to let go.

@@ -20,6 +20,12 @@ pub(super) fn check_configuration(host: &Host, report: &mut Report) -> Option<Co
     let path = host.config_file();
     let check = &mut report.check("configuration");
     match Config::load(host) {
+        Ok(config) if !config.unknown.is_empty() => {
+            for key in &config.unknown {
+                check.bad(format_args!("{key}; it is ignored"), "correct or remove it; see virt-recontext.toml(5)");
+            }
+            Some(config)
+        }
         Ok(config) => {
             let there = if path.exists() { "is read" } else { "does not exist: every key has its default" };
             check.good(format_args!("{} {there}", path.display()));

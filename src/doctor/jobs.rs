@@ -16,6 +16,12 @@ pub(super) fn check(host: &Host, report: &mut Report) {
         Ok(jobs) => jobs,
         Err(error) => return check.bad(format_args!("{error:#}"), "fix or remove it"),
     };
+    for file in Job::of_newer_version(host) {
+        check.warning(
+            format_args!("{} is the job of a newer version of virt-recontext; this one leaves it", file.display()),
+            "install that version, or virt-recontext refresh VM, if that VM is running here",
+        );
+    }
     let at_work = helper_is_at_work(host);
     let names = |jobs: &[&Job]| jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>().join(", ");
     let (late, fresh): (Vec<&Job>, Vec<&Job>) = jobs.iter().partition(|job| job.age() > SOON);

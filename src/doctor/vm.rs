@@ -79,6 +79,10 @@ impl Look<'_> {
                 return true;
             }
         };
+        if let Some(told) = request.unknown.told() {
+            let edit = format!("virsh metadata {} urn:virt-recontext:1 --edit", self.word());
+            check.warning(told, format_args!("install the version that knows it, or correct it: {edit}"));
+        }
         if live.is_some() && now.is_none() {
             check.warning("it is running without the opt-in, which only its definition has", &enable);
         }
@@ -253,7 +257,8 @@ fn compose(look: &Look, domain: &Domain) -> Result<Vec<String>> {
     let Runner { results, warnings, .. } = programs;
     let order = Order { new: Some((first_edition(), None)), ..Order::of(domain, results) };
     match look.composers.compose(&order) {
-        Ok(Answer::Impossible(message)) | Err(Fault::Order(message) | Fault::Composer(message)) => bail!(message),
+        Ok(Answer::Impossible(why)) => bail!(why.message()),
+        Err(Fault::Order(message) | Fault::Composer(message)) => bail!(message),
         Ok(Answer::Same | Answer::Differs | Answer::Made(_)) => Ok(warnings),
     }
 }

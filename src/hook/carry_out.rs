@@ -35,6 +35,7 @@ pub(super) struct CarryOut<'a> {
 #[derive(Default)]
 pub(super) struct Afterwards {
     pub news: Option<String>,
+    pub warning: Option<String>,
     /// Whether the helper is started, if a job waits for the VM then.
     pub helper: bool,
 }
@@ -72,9 +73,10 @@ impl CarryOut<'_> {
             DiscStep::Make { request, place, reason } => {
                 let vm = hold()?;
                 let disc = self.make(&vm, job, (request, &place, reason), &mut afterwards.news);
+                afterwards.warning = request.unknown.told();
                 match disc {
                     Err(error) => self.failed(vm, reason, error)?,
-                    Ok(disc) => reply = self.made(&vm, &disc, answer)?,
+                    Ok(disc) => reply = self.made(&vm, &disc, answer, afterwards.warning.as_deref())?,
                 }
             }
         }
@@ -121,14 +123,15 @@ impl CarryOut<'_> {
         Ok(disc)
     }
 
-    /// Writes down that there is a new disc, and answers with the drive that is to hold it.
-    fn made(&self, vm: &Vm, disc: &Disc, answer: Option<&Drive>) -> Result<Reply> {
+    /// Writes down that there is a new disc, with what is to be known of it, and answers with the drive that is to hold it.
+    fn made(&self, vm: &Vm, disc: &Disc, answer: Option<&Drive>, warning: Option<&str>) -> Result<Reply> {
         let path = || disc.path.to_str().context("image_dir is not UTF-8");
         let answer = answer.map(|drive| rewrite::with_disc(self.domain, drive, path()?)).transpose()?.flatten();
         let about = self.about(disc.edition.reason);
+        let with = |line: &str| warning.map_or(line.to_owned(), |warning| format!("{line}; {warning}"));
         match disc.edition.reason {
-            Reason::Start => vm.delivered(about, Some(disc), "in the drive since the start")?,
-            _ => vm.waits(about, Some(disc), "the disc is made; the VM is on its way")?,
+            Reason::Start => vm.delivered(about, Some(disc), &with("in the drive since the start"))?,
+            _ => vm.waits(about, Some(disc), &with("the disc is made; the VM is on its way"))?,
         }
         Ok(answer.map_or(Reply::Nothing, Reply::Answer))
     }

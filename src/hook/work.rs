@@ -67,6 +67,12 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     if let Some(line) = afterwards.news {
         log.info(line);
     }
+    if let Some(line) = afterwards.warning {
+        log.warning(format_args!("{}: {}: {line}", call.domain, call.operation));
+    }
+    for line in &config.unknown {
+        log.warning(format_args!("{}: {}: {line}; it is ignored", call.domain, call.operation));
+    }
     // Already here, because libvirt may refuse the VM after this call and never call us again: the helper then removes what
     // we have made for it.
     let waits = |domain: Domain| Job::of(host, &domain.uuid).is_ok_and(|job| job.is_some());

@@ -1,10 +1,13 @@
-//! `/etc/virt-recontext/config.toml`: every key has a default, an unknown key is an error.
+//! `/etc/virt-recontext/config.toml`: every key has a default. A key that is not known is one of another version or a slip:
+//! where VMs wait it is logged and does not count, and whoever looks at the configuration is told that it is wrong.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Deserializer, de::Error};
+use toml::de::{DeTable, DeValue};
 
 use super::file;
 use super::paths::Host;
@@ -35,6 +38,9 @@ pub struct Config {
     /// What happens to the VM when its disc cannot be made.
     pub(crate) on_error: OnError,
     pub(crate) limits: Limits,
+    /// For each key that is not known the line for the log.
+    #[serde(skip)]
+    pub(crate) unknown: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -90,6 +96,7 @@ impl Default for Config {
             force_after: Some(Duration::from_secs(15)),
             on_error: OnError::Continue,
             limits: Limits::default(),
+            unknown: Vec::new(),
         }
     }
 }
@@ -121,19 +128,47 @@ impl From<Limits> for budget::Limits {
 }
 
 impl Config {
-    /// Reads the host's configuration; without a file everything has its default.
+    /// Reads the host's configuration; without a file everything has its default. Keys that are not known do not count.
     ///
     /// # Errors
-    /// When the file cannot be read or trusted, or holds an unknown key or a wrong value: with the file, the line and
-    /// what is allowed.
+    /// When the file cannot be read or trusted, or holds a wrong value: with the file, the line and what is allowed.
     pub(crate) fn load(host: &Host) -> Result<Config> {
         let path = host.config_file();
         let Some(text) = file::if_there(file::read_trusted_text(&path))? else { return Ok(Config::default()) };
-        Config::parse(&text).with_context(|| format!("reading {}", path.display()))
+        let mut config = Config::parse(&text).with_context(|| format!("reading {}", path.display()))?;
+        for key in &mut config.unknown {
+            *key = format!("reading {}: {key}", path.display());
+        }
+        Ok(config)
+    }
+
+    /// The same, for somebody who can mend it.
+    ///
+    /// # Errors
+    /// Also when a key is not known: with what is.
+    #[cfg(feature = "libvirt")]
+    pub(crate) fn load_exactly(host: &Host) -> Result<Config> {
+        let config = Config::load(host)?;
+        ensure!(config.unknown.is_empty(), config.unknown.join("; "));
+        Ok(config)
     }
 
     fn parse(text: &str) -> Result<Config> {
-        let config: Config = toml::from_str(text).map_err(|error| toml_fault::told(&error, text))?;
+        let told = |fault: &toml::de::Error| toml_fault::told(fault, text);
+        let mut table = DeTable::parse(text).map_err(|fault| told(&fault))?;
+        let mut unknown = Vec::new();
+        // One key after the other: only the first is told.
+        let mut config = loop {
+            let fault = match Config::deserialize(toml::Deserializer::from(table.clone())) {
+                Ok(config) => break config,
+                Err(fault) => fault,
+            };
+            // What is wrong with a key, and not with its value, is that nobody knows it.
+            let removed = fault.span().is_some_and(|key| remove(table.get_mut(), &key));
+            ensure!(removed, told(&fault));
+            unknown.push(told(&fault).to_string());
+        };
+        config.unknown = unknown;
         let Config { image_dir: dir, image_mode: mode, .. } = &config;
         ensure!(dir.is_absolute() && dir.to_str().is_some(), "image_dir = {dir:?} is not an absolute path");
         ensure!(dir.components().count() > 2, "image_dir = {dir:?} must be a directory of its own");
@@ -155,6 +190,17 @@ impl Config {
             None => Driver::Qemu,
         }
     }
+}
+
+/// Removes what has the key that stands at `place`; `false` if there is no such key.
+fn remove(table: &mut DeTable, place: &Range<usize>) -> bool {
+    if let Some(key) = table.keys().find(|key| key.span() == *place).cloned() {
+        return table.remove(&key).is_some();
+    }
+    table.iter_mut().any(|(_, value)| match value.get_mut() {
+        DeValue::Table(below) => remove(below, place),
+        _ => false,
+    })
 }
 
 /// What is written of a time or a size; a mere number lacks its unit, and is told so.
@@ -258,7 +304,6 @@ mod tests {
     #[test]
     fn a_wrong_key_or_value_is_told_with_its_line_and_what_is_allowed() {
         for (text, line, allowed) in [
-            ("uri = 'x'\nforce_afer = '3s'", "line 2", "force_after"),
             ("force_after = '3'", "line 1", "15s"),
             ("force_after = 3", "line 1", "15s"),
             ("force_after = true", "line 1", "boolean"),
@@ -272,6 +317,24 @@ mod tests {
             let error = format!("{:#}", parse(text).unwrap_err());
             assert!(error.contains(line) && error.contains(allowed), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_key_that_is_not_known_does_not_count_and_is_told_with_its_line_and_what_is_known() {
+        let config = parse(
+            "on_error = 'refuse'\nforce_afer = '3s'\n[limits]\ndisk_size = '1MiB'\nfiles = 7\n[[select]]\na = 1\n\
+             [[select]]\nb = 2\n[sign]\nkey = 'x'",
+        );
+        let config = config.unwrap();
+        assert_eq!((config.on_error, config.limits.files), (OnError::Refuse, 7));
+        let told = [("line 2", "force_after"), ("line 4", "disc_size"), ("line 6", "select"), ("line 10", "sign")];
+        assert_eq!(config.unknown.len(), told.len(), "{:?}", config.unknown);
+        for (line, word) in told {
+            let found = |key: &String| key.starts_with(&format!("{line}: ")) && key.contains(word);
+            assert!(config.unknown.iter().any(found), "{line}: {:?}", config.unknown);
+        }
+        let error = format!("{:#}", parse("select = 1\nforce_after = '3'").unwrap_err());
+        assert!(error.starts_with("line 2: "), "{error}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::ffi::c_uint;
 
 use quick_xml::escape::escape;
-use virt::domain::Domain;
+use virt::domain::{Domain, JobStats};
 use virt::error::{Error, ErrorNumber};
 use virt::sys;
 
@@ -85,9 +85,15 @@ impl Handle<'_> {
         Ok(if may_arrive && self.is_worked_on() { Situation::Arriving } else { situation })
     }
 
-    /// Whether long work is done on it, such as a migration away from here, for which a change would have to wait.
+    /// Whether long work is done on it, such as a migration away from here, for which a change would have to wait. A backup,
+    /// which may take hours, is none: libvirt changes media meanwhile.
     pub(crate) fn is_worked_on(&self) -> bool {
-        self.domain.get_job_info().is_ok_and(|job| job.r#type != sys::VIR_DOMAIN_JOB_NONE as i32)
+        let works = |job: &JobStats| job.r#type != sys::VIR_DOMAIN_JOB_NONE as i32;
+        let is_backup = || {
+            let job = self.domain.get_job_stats(0);
+            job.is_ok_and(|job| job.operation == Some(sys::VIR_DOMAIN_JOB_OPERATION_BACKUP as i32) || !works(&job))
+        };
+        self.domain.get_job_info().is_ok_and(|job| works(&job) && !is_backup())
     }
 
     pub(crate) fn is_persistent(&self) -> Result<bool, Trouble> {

@@ -64,14 +64,69 @@ fn a_vm_of_a_driver_that_cannot_be_reached_waits_and_keeps_no_other_waiting() {
 fn a_broken_configuration_leaves_the_jobs_until_it_is_mended() {
     let web = Vm::called("web");
     let node = Node::with(&[&web]);
-    node.note(&web, "start");
+    node.note(&web, "refresh");
     node.configure("image_dir = 7\n");
     let (code, said) = node.say(&["deliver"]);
     assert!(code == 1 && said.contains("config.toml"), "{code}: {said}");
     assert_eq!(node.all_of(&web), ["job"]);
     node.configure("");
     node.deliver();
+    assert_eq!(node.progress(&web), told("delivered", "refresh"));
+}
+
+#[test]
+fn what_is_half_written_when_a_vm_comes_is_read_again_by_the_same_helper() {
+    let (web, later) = (Vm::called("web"), Vm::called("later"));
+    let node = Node::with(&[&web, &later]);
+    node.note(&web, "start");
+    node.configure("image_dir = '/var/l");
+    let helper = node.helper();
+    wait_for("the helper to wait", || node.site.path("run/libvirt/recontext/helper.lock").exists());
+    node.site.write("etc/virt-recontext/facts.d/site.toml", "site = 'ber");
+    node.configure("");
+    wait_for("the fault to be told", || node.state(&web)["message"].as_str().unwrap_or_default().contains("site.toml"));
+    assert_eq!(node.progress(&web), told("waiting", "start"));
+    node.site.write("etc/virt-recontext/facts.d/site.toml", "site = 'berlin'");
+    assert!(finish(helper).status.success());
     assert_eq!(node.progress(&web), told("delivered", "start"));
+}
+
+#[test]
+fn a_key_that_nobody_knows_is_logged_once_and_costs_no_vm_its_disc() {
+    let (web, other) = (Vm::called("web"), Vm::called("other"));
+    let node = Node::with(&[&web, &other]);
+    node.configure("[[select]]\nname = 'web'\n");
+    node.note(&web, "start");
+    node.note(&other, "start");
+    node.deliver();
+    for vm in [&web, &other] {
+        assert_eq!(node.progress(vm), told("delivered", "start"));
+    }
+    let log = node.site.messages();
+    assert_eq!(log.iter().filter(|line| line.contains("line 2: unknown field `select`")).count(), 1, "{log:?}");
+    // Whoever can mend it is told.
+    for words in [["enable", "web"], ["preview", "web"]] {
+        let (code, said) = node.say(&words);
+        assert!(code == 1 && said.contains("line 2: unknown field `select`"), "{words:?}: {code}: {said}");
+    }
+}
+
+#[test]
+fn a_job_of_a_newer_version_is_left_to_that() {
+    let (web, newer) = (Vm::called("web"), Vm::called("newer"));
+    let node = Node::with(&[&web, &newer]);
+    node.note(&web, "start");
+    node.note_with(&newer, json!({"version": 2, "reason": "adopt"}));
+    node.deliver();
+    assert_eq!((node.progress(&web), node.all_of(&newer)), (told("delivered", "start"), vec!["job"]));
+    let log = node.site.messages();
+    let told_of = |line: &&String| line.contains(&newer.uuid) && line.contains("a newer version");
+    assert_eq!(log.iter().filter(told_of).count(), 1, "{log:?}");
+    // A newer event is of this version.
+    node.note(&newer, "start");
+    node.deliver();
+    assert_eq!(node.progress(&newer), told("delivered", "start"));
+    assert_eq!(node.state(&newer)["version"], 1);
 }
 
 #[test]

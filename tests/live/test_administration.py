@@ -123,3 +123,24 @@ def test_enable_takes_no_drive_in_which_the_running_vm_has_somebodys_medium(site
     assert "runs without the drive sdb" in site.recontext(a, "refresh", "--all").stdout
     assert "runs without the drive sdb" in site.recontext(a, "doctor", check=False).stdout
     assert "/srv/install.iso" in vm.live_xml()
+
+
+def test_a_backup_that_takes_hours_keeps_no_change_from_the_guest(site, lab):
+    a, _ = lab.hosts
+    disk = lab.shared / "backed-up.raw"
+    disk.write_bytes(bytes(1 << 20))
+    disk.chmod(0o666)
+    vm = site.guest(devices=f"<disk type='file'><driver name='qemu' type='raw'/><source file='{disk}'/>"
+                            "<target dev='vda' bus='virtio'/></disk>")
+    vm.create(a)
+    vm.wait_for_text(site.text(a))
+    # In pull mode it lasts until it is aborted.
+    a.virsh("backup-begin", vm.name, "/dev/stdin",
+            input="<domainbackup mode='pull'><server transport='unix' socket='/tmp/backup.sock'/>"
+                  "<disks><disk name='vda' backup='yes' type='file'><scratch file='/var/lib/libvirt/scratch'/></disk>"
+                  "</disks></domainbackup>")
+    assert "Unbounded" in a.virsh("domjobinfo", vm.name).stdout
+    site.set_endpoint(a, "https://new.example:9100")
+    site.recontext(a, "refresh", vm.name)
+    vm.wait_for_text("monitoring endpoint: https://new.example:9100")
+    a.virsh("domjobabort", vm.name)

@@ -62,7 +62,6 @@ situations! {
     a_configuration_that_is_no_toml_harms_no_vm
     a_configuration_that_others_may_write_harms_no_vm
     a_configuration_with_a_wrong_value_harms_no_vm
-    a_configuration_with_unknown_key_harms_no_vm
     a_damaged_job_is_still_done
     a_damaged_state_is_written_anew
     a_disc_that_would_be_too_large_is_not_made
@@ -78,6 +77,7 @@ situations! {
     a_floppy_called_as_the_target_is_left_alone
     a_foreign_disc_that_is_missing_is_not_our_affair
     a_host_without_data_makes_a_disc_with_its_marker
+    a_key_that_a_configuration_has_and_nobody_knows_does_not_count
     a_label_can_be_asked_for
     a_log_that_is_missing_stops_nothing
     a_mention_of_our_namespace_asks_for_nothing
@@ -116,6 +116,7 @@ situations! {
     keeps_foreign_cdroms_when_the_second_drive_is_named
     keeps_the_only_drives_foreign_disc_without_a_target
     links_are_followed_and_modes_are_kept
+    metadata_that_needs_what_nobody_knows_gets_no_disc
     metadata_with_an_unknown_attribute_is_told
     metadata_with_an_unknown_format_is_told
     more_arguments_than_today_change_nothing

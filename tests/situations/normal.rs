@@ -24,6 +24,8 @@ impl Normal {
         let text = after(&text, "\"id\":\"", |c| c.is_ascii_digit() || c == '-', |_| "ID".to_owned());
         let text = after(&text, "/.new-", |c| c.is_ascii_alphanumeric(), |_| "*".to_owned());
         let text = after(&text, " made in ", |c| c.is_ascii_digit() || c == '.', |_| "MS".to_owned());
+        // Of every record; that it stands there is another test's.
+        let text = text.replace("{\"version\":1,", "{");
         let window = self.begin..=now();
         let lies_within = |digits: &str| digits.parse().is_ok_and(|number: u64| window.contains(&number));
         let is_digit = |c: char| c.is_ascii_digit();

@@ -7,12 +7,13 @@
 //! </recontext:context>
 //! ```
 //!
-//! It travels with the VM, so it comes from elsewhere: data, checked here, never code.
+//! It travels with the VM, so it comes from elsewhere: data, checked here, never code. It may come from a newer version:
+//! attributes and elements that are not known do not count, unless `needs` names them.
 
 use anyhow::{Context, Result, bail, ensure};
 use quick_xml::escape::escape;
 
-use super::xml::Element;
+use super::xml::{Attribute, Element};
 use crate::context::disc::facts;
 use crate::context::disc::files::{File, OPEN};
 use crate::context::disc::format::Format;
@@ -28,6 +29,9 @@ const MAX_FACTS: usize = 1000;
 /// Most bytes of their names together.
 const MAX_NAMES: usize = 64 << 10;
 
+/// The names of the attributes and elements that this version knows, any of which an element's `needs` may list.
+const KNOWN: [&str; 6] = ["target", "format", "label", "needs", "fact", "file"];
+
 /// What the metadata element asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
@@ -41,14 +45,55 @@ pub struct Request {
     pub facts: Vec<(String, String)>,
     /// Files that the VM carries: path on the disc and content. A `.j2` at the end of the path makes a template.
     pub files: Vec<(String, String)>,
+    /// The attributes and elements that have to be understood for there to be a disc, separated by spaces. All are.
+    pub needs: Option<String>,
+    /// What the element has that this version does not know.
+    pub unknown: Unknown,
+}
+
+/// What a metadata element has that this version does not know, and that does not count.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unknown {
+    /// The first few, each as a person reads it.
+    first: Vec<String>,
+    more: usize,
+}
+
+impl Unknown {
+    /// So many are told by name; there may be as many as fit into a domain's XML.
+    const MOST: usize = 5;
+
+    fn add(&mut self, what: impl FnOnce() -> String) {
+        if self.first.len() < Unknown::MOST {
+            self.first.push(what().chars().take(200).flat_map(char::escape_debug).collect());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// What there is to say of it, if there is anything.
+    pub fn told(&self) -> Option<String> {
+        let more = (self.more > 0).then(|| format!("{} more", self.more));
+        let all: Vec<&str> = self.first.iter().chain(&more).map(String::as_str).collect();
+        (!all.is_empty()).then(|| {
+            format!("this version does not know, and ignores, in the VM's metadata element: {}", all.join(", "))
+        })
+    }
 }
 
 impl Request {
     /// Reads the metadata element.
     ///
     /// # Errors
-    /// When it has an attribute or element that this version does not know, or a value that cannot be.
+    /// When it has a value that cannot be, or needs what this version does not know.
     pub fn read(element: &Element) -> Result<Request> {
+        let needs = element.value("needs").unwrap_or_default();
+        if let Some(name) = needs.split_whitespace().find(|name| !KNOWN.contains(name)) {
+            bail!(
+                "the metadata element needs {name:?}, which virt-recontext {} does not know; install a version here that does",
+                env!("CARGO_PKG_VERSION")
+            );
+        }
         let mut request = Request::default();
         for attribute in &element.attributes {
             let value = attribute.value.as_str();
@@ -56,19 +101,19 @@ impl Request {
                 "target" => request.target = Some(target(value)?),
                 "format" => request.format = Some(value.parse()?),
                 "label" => request.label = Some(value.parse()?),
-                other => bail!("the metadata element has the attribute {other:?}; known are target, format and label"),
+                "needs" => request.needs = Some(value.to_owned()),
+                other => request.unknown.add(|| format!("the attribute {other}")),
             }
         }
         for child in &element.children {
-            ensure!(
-                child.namespace == NAMESPACE && child.children.is_empty(),
-                "the metadata element holds <{}>, which is not known there; known are fact and file of {NAMESPACE}",
-                child.name
-            );
             match child.name.as_str() {
-                "fact" => request.facts.push((only_attribute(child, "name")?, child.text.clone())),
-                "file" => request.files.push((only_attribute(child, "path")?, child.text.clone())),
-                other => bail!("the metadata element holds <{other}>; known are <fact name=…> and <file path=…>"),
+                "fact" if child.namespace == NAMESPACE => {
+                    request.facts.push((request_key(child, "name", &mut request.unknown)?, child.text.clone()));
+                }
+                "file" if child.namespace == NAMESPACE => {
+                    request.files.push((request_key(child, "path", &mut request.unknown)?, child.text.clone()));
+                }
+                other => request.unknown.add(|| format!("the element <{other}>")),
             }
         }
         Ok(request)
@@ -101,7 +146,8 @@ impl Request {
         let mut xml = "<context".to_owned();
         let format = self.format.map(|format| format.to_string());
         let label = self.label.as_ref().map(|label| label.to_string());
-        for (name, value) in [("target", &self.target), ("format", &format), ("label", &label)] {
+        let attributes = [("target", &self.target), ("format", &format), ("label", &label), ("needs", &self.needs)];
+        for (name, value) in attributes {
             if let Some(value) = value {
                 xml += &format!(" {name}=\"{}\"", in_attribute(value));
             }
@@ -136,14 +182,16 @@ pub fn target(name: &str) -> Result<String> {
     Ok(name.to_owned())
 }
 
-fn only_attribute(element: &Element, name: &str) -> Result<String> {
+/// The attribute called `name`, by which a fact or a file is known. What else is there is not known.
+fn request_key(element: &Element, name: &str, unknown: &mut Unknown) -> Result<String> {
     let value =
         element.value(name).with_context(|| format!("a <{}> of the metadata element has no {name}", element.name))?;
-    ensure!(
-        element.attributes.len() == 1,
-        "the <{} {name}={value:?}> of the metadata element has an attribute that is not known",
-        element.name
-    );
+    for Attribute { name: other, .. } in element.attributes.iter().filter(|attribute| attribute.name != name) {
+        unknown.add(|| format!("the attribute {other} of a <{}>", element.name));
+    }
+    for Element { name: other, .. } in &element.children {
+        unknown.add(|| format!("the element <{other}> in a <{}>", element.name));
+    }
     Ok(value.to_owned())
 }
 
@@ -190,18 +238,35 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_an_error_that_names_it() {
+    fn a_value_that_cannot_be_is_an_error_that_names_it() {
         for (text, why) in [
-            ("tagret='sda'>", "tagret"),
             ("target='../x'>", "../x"),
             ("format='zip'>", "zip"),
-            ("><r:fakt/>", "fakt"),
             ("><r:fact>x</r:fact>", "name"),
-            ("><r:fact name='a' b='c'>x</r:fact>", "not known"),
-            ("><other/>", "other"),
+            ("needs='label sign fact'>", "\"sign\""),
         ] {
             let error = format!("{:#}", read(text).unwrap_err());
             assert!(error.contains(why), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_not_known_does_not_count_and_is_told_unless_it_is_needed() {
+        let text = "target='sda' sign='yes' needs=' target  fact '><r:fact name='a' b='c'>x<r:y/></r:fact><r:fakt>z</r:fakt>\
+                    <fact name='b'/></r:context>";
+        let request = read(text.trim_end_matches("</r:context>")).unwrap();
+        assert_eq!(request.target.as_deref(), Some("sda"));
+        assert_eq!(request.facts, [("a".to_owned(), "x".to_owned())]);
+        let told = "this version does not know, and ignores, in the VM's metadata element: ";
+        assert_eq!(
+            request.unknown.told().unwrap(),
+            format!(
+                "{told}the attribute sign, the attribute b of a <fact>, the element <y> in a <fact>, the element <fakt>, \
+                     the element <fact>"
+            )
+        );
+        let many = format!(">{}", "<r:fakt/>".repeat(1000));
+        assert!(read(&many).unwrap().unknown.told().unwrap().ends_with("<fakt>, 995 more"));
+        assert_eq!(read("target='sda'>").unwrap().unknown.told(), None);
     }
 }

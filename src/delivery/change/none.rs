@@ -30,7 +30,7 @@ pub(in crate::delivery) fn attempt(
              the definition, for the next start"
         )));
     };
-    let known = State::of(maker.host, &domain.uuid).map_err(Outcome::hopeless)?;
+    let known = State::of(maker.host, &domain.uuid).map_err(Outcome::hosts_fault)?;
     let (is_newest, warnings) = maker.is_newest(config, domain, (known.as_ref(), place))?;
     let with_warnings = |line: String| [vec![line], warnings.clone()].concat().join("; ");
     if !is_newest {

@@ -180,3 +180,65 @@ fn what_was_at_work_when_the_connection_was_lost_is_looked_at_again() {
     schedule.begin_again();
     assert_eq!(schedule.to_look_at(), [uuid]);
 }
+
+/// A second job in it.
+fn and_another(schedule: &mut Schedule<&'static str>, goes_on: bool) -> Uuid {
+    let uuid: Uuid = "11111111-2222-4333-8444-555555555555".parse().unwrap();
+    schedule.take(uuid.clone(), Order { job: "b", force: false, may_come: true, goes_on });
+    uuid
+}
+
+fn hosts_fault() -> Outcome {
+    Outcome::HostsFault("half written".to_owned())
+}
+
+#[test]
+fn a_fault_of_the_hosts_data_is_tried_again_for_ten_seconds_and_for_as_long_as_there_is_other_work() {
+    // Gives how often it is tried, `most` times if that does not end, and until when.
+    let tries = |schedule: &mut Schedule<&'static str>, uuid: &Uuid, mut now: Instant, most: usize| {
+        for number in 1..=most {
+            match try_once(schedule, uuid, now, hosts_fault()) {
+                Some(Action::Waits("a", _)) => now = schedule.next_attempt().unwrap(),
+                Some(Action::Failed("a", _)) => return (number, now),
+                other => panic!("{other:?}"),
+            }
+        }
+        (most, now)
+    };
+    let (mut schedule, uuid, begin) = with_job(None);
+    let (number, end) = tries(&mut schedule, &uuid, begin, 100);
+    assert!(number == 4 && end >= begin + 10 * S);
+    let (mut schedule, uuid, begin) = with_job(None);
+    let other = and_another(&mut schedule, false);
+    let (number, now) = tries(&mut schedule, &uuid, begin, 20);
+    assert!(number == 20 && now <= begin + 200 * S);
+    assert_eq!(schedule.found(now, &other, Presence::Absent { soon: false }), Some(Action::Gone("b")));
+    assert_eq!(tries(&mut schedule, &uuid, now, 100).0, 1);
+}
+
+#[test]
+fn two_vms_that_wait_for_the_same_file_keep_no_helper_for_ever() {
+    let (mut schedule, one, begin) = with_job(None);
+    let other = and_another(&mut schedule, false);
+    for uuid in [&one, &other] {
+        schedule.found(begin, uuid, Presence::Running);
+    }
+    let mut now = begin;
+    while let Some(next) = schedule.next_attempt() {
+        now = next;
+        for due in schedule.due(now) {
+            schedule.ended(now, if due.job == "a" { &one } else { &other }, hosts_fault());
+        }
+    }
+    assert!(schedule.is_empty() && now < begin + 60 * S);
+}
+
+#[test]
+fn who_asks_for_a_refresh_is_told_of_a_fault_of_the_hosts_data_at_once() {
+    let (mut schedule, _, now) = with_job(None);
+    let other = and_another(&mut schedule, true);
+    assert_eq!(
+        try_once(&mut schedule, &other, now, hosts_fault()),
+        Some(Action::Failed("b", "half written".to_owned()))
+    );
+}

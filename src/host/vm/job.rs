@@ -1,6 +1,7 @@
 //! The spool: a job file for each VM that waits for its medium to be changed. The hook leaves them, the helper does
 //! them; one that dies leaves them to the next. The newest job of a VM takes the place of an older one.
 
+use std::path::PathBuf;
 use std::process;
 
 use anyhow::Result;
@@ -87,9 +88,10 @@ impl Job {
         clock::seconds_since(self.noted)
     }
 
-    /// The VM's job. One whose file is damaged is a refresh, so that nothing is lost.
+    /// The VM's job. One whose file is damaged is a refresh, so that nothing is lost; one of a newer version is left for that.
     pub fn of(host: &Host, uuid: &Uuid) -> Result<Option<Job>> {
         Ok(match record::read::<Job>(&host.job_file(uuid))? {
+            Some(_) if record::is_newer(&host.job_file(uuid)) => None,
             None => None,
             Some(Ok(job)) if job.uuid == *uuid => Some(job),
             Some(_) => {
@@ -108,6 +110,13 @@ impl Job {
         let mut jobs: Vec<Job> = found.filter_map(Result::transpose).collect::<Result<_>>()?;
         jobs.sort_by(|a, b| (a.noted, &a.uuid).cmp(&(b.noted, &b.uuid)));
         Ok(jobs)
+    }
+
+    /// The files of jobs that a newer version has left.
+    #[cfg(feature = "libvirt")]
+    pub(crate) fn of_newer_version(host: &Host) -> Vec<PathBuf> {
+        let jobs = record::listed(&host.jobs_dir()).unwrap_or_default();
+        jobs.iter().map(|uuid| host.job_file(uuid)).filter(|file| record::is_newer(file)).collect()
     }
 
     /// Whether this is still the VM's newest job.

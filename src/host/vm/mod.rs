@@ -74,7 +74,7 @@ impl Vm<'_> {
     /// Gives the VM back, and removes its lock's file if all else of it has been removed meanwhile.
     pub(crate) fn give_back(self) -> Result<()> {
         let nothing_is_left =
-            Job::of(self.host, self.uuid())?.is_none() && State::known(self.host, self.uuid())?.is_none();
+            !self.host.job_file(self.uuid()).exists() && State::known(self.host, self.uuid())?.is_none();
         if nothing_is_left { self.retire() } else { Ok(()) }
     }
 }

@@ -1,15 +1,34 @@
 //! A record: what is known of one VM, as JSON in a file that is called by its UUID. It is replaced whole; a reader sees the
 //! old one or the new one.
+//!
+//! Each has a version. What a version adds and older ones may pass over is no reason for a higher one: fields that are not
+//! known do not count.
 
 use std::fs::DirEntry;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
 use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Serialize};
 
 use crate::context::uuid::Uuid;
 use crate::host::file;
+
+/// The version that is written. Records of 0.1.0 have none, which is 0.
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Written<'r, R> {
+    version: u32,
+    #[serde(flatten)]
+    record: &'r R,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    #[serde(default)]
+    version: u32,
+}
 
 /// The record at `path`, or what is wrong with one that is damaged; `None` when there is none.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<serde_json::Result<T>>> {
@@ -22,10 +41,16 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<serde_json
     }
 }
 
+/// Whether the record at `path` is of a version that is newer than this one.
+pub(super) fn is_newer(path: &Path) -> bool {
+    matches!(read(path), Ok(Some(Ok(Version { version }))) if version > VERSION)
+}
+
 /// Puts a record at `path`, in a directory that is made if it is missing.
 pub(super) fn write(path: &Path, record: &impl Serialize) -> Result<()> {
     file::make_dir(path.parent().unwrap_or(Path::new("/")), 0o700)?;
-    let text = serde_json::to_string(record).with_context(|| format!("writing {}", path.display()))?;
+    let text = serde_json::to_string(&Written { version: VERSION, record })
+        .with_context(|| format!("writing {}", path.display()))?;
     file::replace_text(path, &text)
 }
 

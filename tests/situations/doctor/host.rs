@@ -6,7 +6,7 @@ use crate::site::UUID;
 #[test]
 fn a_broken_configuration_is_told_with_its_line_and_ends_no_other_check() {
     let patient = Patient::new();
-    patient.vm(DRIVE, "force_afer = '3s'\n");
+    patient.vm(DRIVE, "force_after = '3'\n");
     let found = patient.examine();
     let config: Vec<&Found> = found.iter().filter(|one| one.check == "configuration").collect();
     assert!(config[0].level == "bad" && config[0].message.contains("line 2"), "{}", config[0].message);
@@ -17,6 +17,19 @@ fn a_broken_configuration_is_told_with_its_line_and_ends_no_other_check() {
     patient.sh("chmod 666 etc/virt-recontext/config.toml");
     let found = patient.examine();
     assert!(found.iter().any(|one| one.level == "bad" && one.message.contains("chmod go-w")));
+}
+
+#[test]
+fn a_key_that_nobody_knows_is_bad_and_keeps_nothing_else_from_being_looked_at() {
+    let patient = Patient::new();
+    patient.vm(DRIVE, "[limits]\ndisk_size = '1MiB'\n");
+    assert_finds(
+        &patient.examine(),
+        "configuration",
+        "bad",
+        "line 3: unknown field `disk_size`",
+        "correct or remove it",
+    );
 }
 
 #[test]
