@@ -16,6 +16,7 @@ use crate::context::domain::Domain;
 use crate::context::domain::request::NAMESPACE;
 use crate::delivery::attempt::SAME;
 use crate::host::config::Config;
+use crate::host::off;
 use crate::host::paths::Host;
 use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
@@ -58,6 +59,10 @@ enum Found {
 /// # Errors
 /// When a VM of `options.vms` does not exist or takes no part, before anything is asked for.
 pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u8> {
+    if let Some(off) = off::told(host) {
+        writeln!(out, "{off}")?;
+        return Ok(WAITING);
+    }
     let config = Config::load(host)?;
     let libvirt = vm::connect(host, &config)?;
     let handles: Vec<Handle> = match options.all {
@@ -128,6 +133,10 @@ pub(super) fn deliver_and_watch<W: Write>(
     jobs: Vec<Job>,
     mut all: Told<W>,
 ) -> Result<u8> {
+    if let Some(off) = off::told(host) {
+        jobs.iter().try_for_each(|job| all.tell(&job.name, WAITING, &off))?;
+        return Ok(all.code);
+    }
     let mut left = Vec::new();
     for job in jobs {
         let name = job.name.clone();

@@ -25,6 +25,7 @@ use crate::composer::Composers;
 use crate::context::domain::driver::Driver;
 use crate::host::config::Config;
 use crate::host::log::Log;
+use crate::host::off;
 use crate::host::paths::Host;
 use crate::host::vm::job::Job;
 use crate::host::vm::lock::HelperLock;
@@ -49,6 +50,9 @@ pub(crate) fn deliver(host: &Host) -> Result<()> {
     let mut ledger = Ledger { host, log: Log::open(host), given_up: HashSet::new(), told: Vec::new() };
     let composers = Arc::new(Composers::new());
     loop {
+        if off::is_off(host) {
+            return Ok(());
+        }
         let Some(lock) = HelperLock::try_now(host)? else { return Ok(()) };
         // While it is linked, the daemon is called.
         if let Err(error) = composers.stand_by() {

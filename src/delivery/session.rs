@@ -19,6 +19,7 @@ use crate::composer::Composers;
 use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
 use crate::host::config::Config;
+use crate::host::off;
 use crate::host::vm::job::{Job, NEVER_CAME};
 use crate::host::vm::state::State;
 use crate::host::vm::sweep::{Absent, sweep, sweep_images};
@@ -97,6 +98,9 @@ impl<'l, 'h> Coordinator<'l, 'h> {
     fn coordinate(&mut self, libvirt: &Libvirt, messages: &Receiver<Message>, workers: &Workers) -> Result<()> {
         let mut next_look = Instant::now();
         loop {
+            if off::is_off(self.ledger.host) {
+                return Ok(());
+            }
             if Instant::now() >= next_look {
                 self.look_at_all(libvirt)?;
                 next_look = Instant::now() + LOOK;

@@ -11,6 +11,7 @@ pub(crate) mod identity;
 pub(crate) mod layers;
 pub(crate) mod left_over;
 pub(crate) mod log;
+pub(crate) mod off;
 pub mod paths;
 pub(crate) mod programs;
 pub mod vm;

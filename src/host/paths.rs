@@ -10,6 +10,7 @@ use crate::context::uuid::Uuid;
 pub(crate) const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
 
 //  <root>/etc/virt-recontext/config.toml       what the administrator wants
+//  <root>/etc/virt-recontext/disabled          the switch for a bad day
 //  <root>/etc/virt-recontext/context/          files and templates for every VM
 //  <root>/etc/virt-recontext/facts.d/          facts for every VM
 //  <root>/etc/virt-recontext/domains/VM/       the same two again, for one VM by name or UUID
@@ -69,6 +70,11 @@ impl Host {
     /// The configuration file; it may be missing.
     pub(crate) fn config_file(&self) -> PathBuf {
         self.config_dir().join("config.toml")
+    }
+
+    /// While this is there, nothing is done.
+    pub(crate) fn off_switch(&self) -> PathBuf {
+        self.config_dir().join("disabled")
     }
 
     /// Jobs, state and locks; gone after a reboot, as the running VMs are.

@@ -137,3 +137,37 @@ fn without_jobs_a_helper_does_nothing_and_ends_well() {
     assert_eq!(node.all_of(&web), [""; 0]);
     assert_eq!(node.site.messages(), [""; 0]);
 }
+
+#[test]
+fn while_it_is_switched_off_no_disc_changes_and_who_asks_is_told() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    node.site.write("etc/virt-recontext/disabled", "storage is being moved\nask the storage people\n");
+    node.note(&web, "start");
+    node.deliver();
+    assert_eq!(node.all_of(&web), ["job"]);
+    for words in [["refresh", "web"], ["refresh", "--all"], ["enable", "web"]] {
+        let (code, said) = node.say(&words);
+        assert_eq!(code, 3, "{words:?}: {said}");
+        assert!(said.contains("is switched off on this host (storage is being moved), until "), "{words:?}: {said}");
+        assert_eq!(node.all_of(&web), ["job"]);
+    }
+    std::fs::remove_file(node.site.path("etc/virt-recontext/disabled")).unwrap();
+    node.deliver();
+    assert_eq!(node.progress(&web), told("delivered", "start"));
+}
+
+#[test]
+fn a_helper_at_work_begins_nothing_more_when_it_is_switched_off() {
+    let (web, later) = (Vm::called("web"), Vm::called("later"));
+    let node = Node::with(&[&web, &later]);
+    node.gate(&web);
+    node.note(&web, "start");
+    let helper = node.helper();
+    wait_for("the helper to be at work", || node.is_at_gate(&web));
+    node.site.write("etc/virt-recontext/disabled", "");
+    node.note(&later, "start");
+    node.open_gate(&web);
+    assert!(finish(helper).status.success());
+    assert_eq!((node.progress(&web), node.all_of(&later)), (told("delivered", "start"), vec!["job"]));
+}

@@ -173,6 +173,7 @@ situations! {
     a_program_that_was_not_run_yet_leaves_the_drive_to_the_helper
     a_program_gives_the_hook_what_it_printed_last
     guests_learn_no_more_of_the_host_than_they_may
+    while_it_is_switched_off_no_call_does_anything
     xen_arrival_changes_one_value
     xen_arrival_on_a_disk_changes_one_value
     xen_cleans_up_after_a_start_that_failed_later
