@@ -21,3 +21,4 @@ mod jobs;
 mod left;
 mod node;
 mod refresh;
+mod released;
