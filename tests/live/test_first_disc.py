@@ -1,5 +1,6 @@
 """The first disc, into an empty drive of a VM that has just been started: its firmware is at the drive at that moment."""
 
+import os
 import uuid
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from lab import context_metadata
 from lab.domain_xml import Cdrom
 
-STARTS = 20
+# tests/load asks for more.
+STARTS = int(os.environ.get("VIRT_RECONTEXT_STARTS", "20"))
+AT_A_TIME = 20
 MACHINES = {"ide": "pc", "sata": "q35"}
 
 
@@ -27,7 +30,11 @@ def machine(name, bus):
 @pytest.mark.parametrize("bus", MACHINES)
 def test_every_start_with_an_empty_drive_ends_with_the_disc_in_it(site, lab, bus):
     a, _ = lab.hosts
-    names = [f"vm{number}" for number in range(STARTS)]
+    for begin in range(0, STARTS, AT_A_TIME):
+        start(a, lab, bus, [f"vm{number}" for number in range(begin, min(begin + AT_A_TIME, STARTS))])
+
+
+def start(a, lab, bus, names):
     try:
         for name in names:
             a.write("/run/vm.xml", machine(name, bus))

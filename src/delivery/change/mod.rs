@@ -24,7 +24,7 @@ pub(super) fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str, fo
     match drive.media_change() {
         MediaChange::EjectAndInsert => {
             eject_insert::change(handle, drive, path, force, &mut phases)?;
-            by_force = force;
+            by_force = force && !drive.is_empty();
         }
         MediaChange::Update => update::insert(handle, drive, path)?,
         MediaChange::DetachAndAttach => more = replug::change(host, handle, drive, path)?,

@@ -112,6 +112,11 @@ impl Job {
         Ok(jobs)
     }
 
+    /// Whether there is a job of the VM, of whatever version.
+    pub(super) fn is_noted(host: &Host, uuid: &Uuid) -> bool {
+        host.job_file(uuid).exists()
+    }
+
     /// The files of jobs that a newer version has left.
     #[cfg(feature = "libvirt")]
     pub(crate) fn of_newer_version(host: &Host) -> Vec<PathBuf> {

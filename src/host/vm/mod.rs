@@ -73,8 +73,7 @@ impl Vm<'_> {
 
     /// Gives the VM back, and removes its lock's file if all else of it has been removed meanwhile.
     pub(crate) fn give_back(self) -> Result<()> {
-        let nothing_is_left =
-            !self.host.job_file(self.uuid()).exists() && State::known(self.host, self.uuid())?.is_none();
+        let nothing_is_left = !Job::is_noted(self.host, self.uuid()) && State::known(self.host, self.uuid())?.is_none();
         if nothing_is_left { self.retire() } else { Ok(()) }
     }
 }

@@ -75,7 +75,7 @@ fn sweep_one(host: &Host, state: &State, absent: &Absent) -> Result<Swept> {
 /// Whether nothing has happened to the VM since `state` was read, and nothing is to.
 fn is_still(host: &Host, state: &State) -> Result<bool> {
     let now = State::known(host, &state.uuid)?;
-    Ok(now.is_some_and(|now| now.since == state.since) && Job::of(host, &state.uuid)?.is_none())
+    Ok(now.is_some_and(|now| now.since == state.since) && !Job::is_noted(host, &state.uuid))
 }
 
 /// Whether there may be something to sweep, though there is no job.
@@ -123,7 +123,7 @@ fn unknown_images(host: &Host, config: &Config) -> Result<Vec<(Uuid, PathBuf)>> 
 /// Whether the image was removed: not while there is a job or a state of its VM.
 fn remove_unknown(host: &Host, uuid: &Uuid, image: &Path) -> Result<bool> {
     let vm = Vm::hold(host, uuid)?;
-    let unknown = Job::of(host, uuid)?.is_none() && State::known(host, uuid)?.is_none();
+    let unknown = !Job::is_noted(host, uuid) && State::known(host, uuid)?.is_none();
     if unknown {
         file::remove(image)?;
     }
