@@ -20,7 +20,7 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed, the message says at what; 2 wrong usage;
-            3 a guest has not let go of its old disc yet.
+            3 a guest holds its old disc, or all is switched off.
 Configuration: /etc/virt-recontext/config.toml";
 
 #[derive(Debug, Subcommand)]

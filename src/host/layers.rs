@@ -36,7 +36,7 @@ pub(crate) fn read(
 pub(crate) fn programs(host: &Host, name: &str, uuid: &Uuid) -> Result<Vec<PathBuf>> {
     let mut programs = Vec::new();
     for dir in dirs(host, name, uuid)? {
-        for entry in entries(&dir.join("facts.d"), left_over::in_list, &mut Vec::new())? {
+        for entry in fact_entries(&dir, &mut Vec::new())? {
             if parser(&entry.path()).is_none() && is_program(&entry.path())? {
                 programs.push(entry.path());
             }
@@ -69,7 +69,7 @@ impl Reading<'_> {
         if !check_dir(dir)? {
             return Ok(layer);
         }
-        for entry in entries(&dir.join("facts.d"), left_over::in_list, &mut layer.left_over)? {
+        for entry in fact_entries(dir, &mut layer.left_over)? {
             facts::merge(&mut layer.facts, self.facts(&entry.path())?);
         }
         self.files(&dir.join("context"), &mut Vec::new(), &mut layer)?;
@@ -140,6 +140,15 @@ fn check_dir(dir: &Path) -> Result<bool> {
     let there = file::if_there(fs::metadata(dir)).with_context(|| format!("looking at {}", dir.display()))?;
     let Some(metadata) = there else { return Ok(false) };
     file::check_trusted(dir, &metadata).map(|()| true)
+}
+
+/// What gives facts in the layer of `dir`. The directory `facts.d/host` is kept for a newer version.
+fn fact_entries(dir: &Path, left_over: &mut Vec<String>) -> Result<Vec<DirEntry>> {
+    let mut entries = entries(&dir.join("facts.d"), left_over::in_list, left_over)?;
+    if let Some(at) = entries.iter().position(|entry| entry.file_name() == "host" && entry.path().is_dir()) {
+        left_over.push(entries.remove(at).path().display().to_string());
+    }
+    Ok(entries)
 }
 
 /// What is in a directory that root alone can have written, sorted by name; nothing if it is missing. What does not count

@@ -1,7 +1,6 @@
 //! The spool: a job file for each VM that waits for its medium to be changed. The hook leaves them, the helper does
 //! them; one that dies leaves them to the next. The newest job of a VM takes the place of an older one.
 
-use std::path::PathBuf;
 use std::process;
 
 use anyhow::Result;
@@ -119,7 +118,7 @@ impl Job {
 
     /// The files of jobs that a newer version has left.
     #[cfg(feature = "libvirt")]
-    pub(crate) fn of_newer_version(host: &Host) -> Vec<PathBuf> {
+    pub(crate) fn of_newer_version(host: &Host) -> Vec<std::path::PathBuf> {
         let jobs = record::listed(&host.jobs_dir()).unwrap_or_default();
         jobs.iter().map(|uuid| host.job_file(uuid)).filter(|file| record::is_newer(file)).collect()
     }
