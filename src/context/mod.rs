@@ -9,6 +9,7 @@ pub mod disc;
 // A domain's XML, what it asks for, and the edit that puts a disc into its drive.
 pub mod domain;
 
+pub(crate) mod byte_order_mark;
 pub mod moment;
 pub mod toml_fault;
 pub mod uuid;

@@ -224,6 +224,25 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_is_taken_off_what_is_read_as_data_and_stays_in_what_is_content() {
+        let meta_data = "openstack/latest/meta_data.json";
+        for (format, path, given, wanted) in [
+            (Format::NoCloud, "meta-data", "\u{feff}{\"a\": \"x\"}", "{\n  \"a\": \"x\""),
+            (Format::NoCloud, "meta-data", "\u{feff}a: x\n", "\n\"site\": \"b\"\na: x\n"),
+            (Format::ConfigDrive, meta_data, "\u{feff}{\"a\": \"x\"}", "{\n  \"a\": \"x\""),
+            (Format::OpenNebula, "context.sh", "\u{feff}A=x\n", "\nSITE='b'\nA=x\n"),
+        ] {
+            let files = [(path, given), ("plain", "\u{feff}x"), ("rendered.j2", "\u{feff}{{ facts.site }}")];
+            let disc = composed_as(format, 1, vec![layer("site = 'b'", &files)]).unwrap();
+            assert!(text(&disc, path).contains(wanted), "{}", text(&disc, path));
+            assert_eq!(
+                (text(&disc, "plain"), text(&disc, "rendered")),
+                ("\u{feff}x".to_owned(), "\u{feff}b".to_owned())
+            );
+        }
+    }
+
+    #[test]
     fn a_template_may_be_the_file_that_a_format_merges() {
         let template = ("openstack/latest/meta_data.json.j2", "{\"availability_zone\": {{ facts.zone|tojson }}}");
         let disc = composed_as(Format::ConfigDrive, 1, vec![layer("zone = 'b'", &[template])]).unwrap();

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
 use super::fact_origins::FactOrigins;
-use crate::context::toml_fault;
+use crate::context::{byte_order_mark, toml_fault};
 
 /// Facts by name; a value may be a table of further facts.
 pub type Facts = Map<String, Value>;
@@ -19,6 +19,7 @@ pub(crate) fn from_toml(text: &str) -> Result<Facts> {
 
 /// Facts in JSON, which is one object, of tables and lists no deeper than readers of JSON go.
 pub fn from_json(text: &str) -> Result<Facts> {
+    let text = byte_order_mark::without(text);
     let facts: Facts = serde_json::from_str(text).context("facts in JSON are one object, {\"name\": value, …}")?;
     ensure!(facts.values().all(|value| fits_in(value, MAX_DEPTH)), "the facts nest deeper than {MAX_DEPTH} levels");
     Ok(facts)
@@ -137,6 +138,7 @@ mod tests {
         let error = from_toml("a = 1\nb = ").unwrap_err().to_string();
         assert!(error.contains("line 2"), "{error}");
         assert!(from_json("[1]").is_err());
+        assert_eq!(from_json("\u{feff}{\"a\": 1}").unwrap(), from_toml("\u{feff}a = 1").unwrap());
         let nested = |levels: usize| from_json(&format!("{{\"a\": {}{}}}", "[".repeat(levels), "]".repeat(levels)));
         assert!(nested(100).is_ok());
         assert!(nested(101).unwrap_err().to_string().contains("deeper than 100 levels"));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 
 use super::path::DiscPath;
+use crate::context::byte_order_mark;
 
 /// The mode of a file that we make, or that a VM carries.
 pub(crate) const OPEN: u16 = 0o444;
@@ -58,11 +59,12 @@ impl Files {
         Ok(())
     }
 
-    /// Puts at `path` what `make` makes of the content that a layer has given there, if any; such a file keeps its mode.
+    /// Puts at `path` what `make` makes of the text that a layer has given there, if any; such a file keeps its mode. A byte
+    /// order mark is taken off: something may come to stand before the text.
     pub(crate) fn make(&mut self, path: &str, make: impl FnOnce(Option<&[u8]>) -> Result<Vec<u8>>) -> Result<()> {
         let path: DiscPath = path.parse()?;
         let given = self.files.get_mut(&path);
-        let bytes = make(given.as_ref().map(|(file, _)| file.bytes.as_slice()));
+        let bytes = make(given.as_ref().map(|(file, _)| byte_order_mark::without_in(&file.bytes)));
         let bytes = Arc::new(bytes.with_context(|| format!("making /{path}"))?);
         match given {
             None => self.insert(path, File { bytes, mode: OPEN }, Origin::default())?,
