@@ -12,7 +12,7 @@ use super::config::Limits;
 use super::file;
 use super::left_over;
 use super::paths::Host;
-use super::programs::ProgramFacts;
+use super::programs::{ProgramFacts, beginning};
 use crate::context::disc::facts::{self, Facts};
 use crate::context::disc::files::File;
 use crate::context::disc::layer::{Layer, Owner};
@@ -78,8 +78,12 @@ impl Reading<'_> {
 
     fn facts(&mut self, path: &Path) -> Result<Facts> {
         let Some(parse) = parser(path) else {
-            let said = "facts are in *.toml, *.json, or what an executable prints";
-            return if is_program(path)? { self.programs.facts_of(path) } else { bail!("{}: {said}", path.display()) };
+            if is_program(path)? {
+                return self.programs.facts_of(path);
+            }
+            let shown = path.display();
+            ensure!(!beginning::is_a_programs(path), "{shown} is a program that may not be executed: chmod +x {shown}");
+            bail!("{shown}: facts are in *.toml, *.json, or what an executable prints");
         };
         parse(&file::read_trusted_text(path)?).with_context(|| format!("reading {}", path.display()))
     }

@@ -116,6 +116,40 @@ fn a_program_that_takes_too_long_ends_with_all_its_children() {
 }
 
 #[test]
+fn a_program_that_ended_is_not_told_to_take_long() {
+    let host = Host::with_program("sleep 1000 & echo '{}'");
+    host.write("etc/virt-recontext/config.toml", "[limits]\nprogram_time = \"1s\"\n", 0o644);
+    let complaint = host.complaint();
+    assert!(complaint.contains("probe: it ended, and what it has left running still holds its output"), "{complaint}");
+}
+
+#[test]
+fn what_a_program_lacks_to_start_is_named() {
+    let host = Host::with_program("");
+    for (program, why) in [
+        (
+            "#! /bin/nosh -e\necho",
+            "running FILE: its first line asks for the interpreter \"/bin/nosh\", which is not there",
+        ),
+        ("#!/bin/sh\r\necho\r\n", "end as on Windows, so that its first one asks for the interpreter \"/bin/sh\\r\""),
+    ] {
+        host.write("etc/virt-recontext/facts.d/probe", program, 0o755);
+        let why = why.replace("FILE", host.site.path("etc/virt-recontext/facts.d/probe").to_str().unwrap());
+        let complaint = host.complaint();
+        assert!(complaint.contains(&why) && !complaint.contains("No such file"), "{complaint}");
+    }
+}
+
+#[test]
+fn a_program_that_may_not_be_executed_is_told_so() {
+    let host = Host::with_program("echo '{}'");
+    host.write("etc/virt-recontext/facts.d/probe", "#!/bin/sh\necho '{}'\n", 0o644);
+    let program = host.site.path("etc/virt-recontext/facts.d/probe");
+    let told = format!("{0} is a program that may not be executed: chmod +x {0}", program.display());
+    assert!(host.complaint().contains(&told), "{}", host.complaint());
+}
+
+#[test]
 fn a_program_that_prints_without_end_is_stopped() {
     let host = Host::with_program("yes '{}'");
     host.write("etc/virt-recontext/config.toml", "[limits]\nprogram_output = \"64KiB\"\n", 0o644);

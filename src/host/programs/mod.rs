@@ -1,6 +1,7 @@
 //! Facts from programs: executables in `facts.d` that print a JSON object. Only the helper and the command line run them;
 //! the hook, for which libvirtd waits, takes what they printed last for this VM.
 
+pub(crate) mod beginning;
 pub(crate) mod run;
 
 use std::fmt;

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 
-use super::ProgramFacts;
+use super::{ProgramFacts, beginning};
 use crate::context::disc::facts::{self, Facts};
 use crate::context::uuid::Uuid;
 use crate::host::child::listen::Heard;
@@ -45,10 +45,18 @@ impl<'a> Runner<'a> {
         command.current_dir("/");
         let time = self.limits.program_time;
         let max = usize::try_from(self.limits.program_output).unwrap_or(usize::MAX);
-        let ran = program::run(command, Instant::now() + time, max, MAX_STDERR)?;
+        let ran = program::run(command, Instant::now() + time, max, MAX_STDERR).map_err(|error| {
+            let why = error.downcast_ref().and_then(|error| beginning::why_not_started(program, error));
+            why.map_or(error, Error::msg)
+        })?;
         match (ran.outcome.heard, ran.outcome.ended) {
             (Heard::TooMuch, _) => bail!("it printed more than limits.program_output = {max} bytes"),
-            (Heard::Part, _) => bail!("it took longer than limits.program_time = {} s", time.as_secs()),
+            (Heard::Part, true) => bail!(
+                "it ended, and what it has left running still holds its output after limits.program_time = {} s; start that \
+                 with >/dev/null 2>&1",
+                time.as_secs()
+            ),
+            (Heard::Part, false) => bail!("it took longer than limits.program_time = {} s", time.as_secs()),
             (Heard::All | Heard::Whole, ended) => ensure!(ended, "it closed its output and did not end"),
         }
         ensure!(ran.status.success(), "it failed ({}): {}", ran.status, as_line(&ran.stderr));
