@@ -1,11 +1,11 @@
 //! virt-recontext: the command line, and the helper that the hook starts.
 
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use virt_recontext::commands::cli::Cli;
-use virt_recontext::commands::exit::{DONE, FAILED};
+use virt_recontext::commands::exit::{DONE, FAILED, NOBODY_READS};
 use virt_recontext::composer;
 use virt_recontext::host::paths::Host;
 
@@ -17,9 +17,16 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(code) => ExitCode::from(code),
+        Err(error) if is_of_stdout(&error) => ExitCode::from(NOBODY_READS),
         Err(error) => {
             let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {error:#}");
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Whether nobody reads on what is printed. What is written elsewhere says where to.
+fn is_of_stdout(error: &anyhow::Error) -> bool {
+    let error = error.chain().next().and_then(|error| error.downcast_ref::<io::Error>());
+    error.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }

@@ -1,7 +1,7 @@
 //! `build`: a disc as a file.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write, stdout};
+use std::io::{self, ErrorKind, Read, Write, stdout};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -21,7 +21,7 @@ use crate::host::vm::image;
 /// Write the disc of a domain's XML to a file.
 #[derive(Debug, Args)]
 pub(super) struct Build {
-    /// The file with the domain's XML.
+    /// The file with the domain's XML; - is stdin.
     #[arg(long, value_name = "FILE")]
     pub xml: PathBuf,
     /// The image to write; - is stdout.
@@ -37,7 +37,10 @@ pub(super) fn build(host: &Host, options: &Build) -> Result<u8> {
     let image = layers(host, &config, &domain, &request)?.image(first_edition())?;
     let output = &options.output;
     match fs::symlink_metadata(output) {
-        _ if output == Path::new("-") => write_whole(&image, &mut stdout().lock()),
+        _ if output == Path::new("-") => match write_whole(&image, &mut stdout().lock()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Err(error.into()),
+            written => written,
+        },
         // Beside a regular file a new one is written that takes its place; what is anything else stays what it is.
         Ok(there) if !there.is_file() => {
             let opened = OpenOptions::new().write(true).create(true).truncate(true).open(output);

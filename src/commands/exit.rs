@@ -4,5 +4,7 @@
 pub const DONE: u8 = 0;
 /// Exit code of a command that failed; the message says at what, and what to do.
 pub const FAILED: u8 = 1;
+/// Exit code when nobody reads on what is printed, as `head` does not: a shell shows the same of tools that SIGPIPE ends.
+pub const NOBODY_READS: u8 = 141;
 /// Exit code when all is on its way, but a guest has not taken its disc yet.
 pub(crate) const WAITING: u8 = 3;

@@ -24,7 +24,7 @@ use crate::host::programs::run::Runner;
 pub(super) struct Preview {
     /// The VM's name or UUID.
     pub vm: Option<String>,
-    /// A file with a domain's XML, instead of a VM.
+    /// A file with a domain's XML, instead of a VM; - is stdin.
     #[arg(long, value_name = "FILE")]
     pub xml: Option<PathBuf>,
     /// Show this file of the disc, instead of a list of all.

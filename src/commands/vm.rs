@@ -1,17 +1,18 @@
 //! VMs as a person on the command line means them.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write, stdin};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::context::byte_order_mark;
 use crate::host::config::Config;
-use crate::host::file;
 use crate::host::paths::Host;
 use crate::libvirt::connection::Libvirt;
 use crate::libvirt::domain::{Handle, Scope, Situation};
 
-/// Largest XML file that is read, in bytes.
+/// Largest XML that is read, in bytes.
 const MAX_XML: u64 = 8 << 20;
 
 pub(super) fn connect(host: &Host, config: &Config) -> Result<Libvirt> {
@@ -32,7 +33,17 @@ pub(super) fn runs(vm: &Handle) -> Result<bool> {
     Ok(vm.situation()? != Situation::Gone)
 }
 
+/// The domain's XML in the file that a person names, which may be a pipe; - is stdin.
 pub(super) fn xml_file(path: &Path) -> Result<String> {
-    let bytes = file::read(path, MAX_XML)?;
-    String::from_utf8(bytes).with_context(|| format!("reading {}: it is not UTF-8", path.display()))
+    let from_stdin = path == Path::new("-");
+    let shown = if from_stdin { "stdin".to_owned() } else { path.display().to_string() };
+    let mut bytes = Vec::new();
+    let read = match from_stdin {
+        true => stdin().take(MAX_XML + 1).read_to_end(&mut bytes),
+        false => File::open(path).and_then(|file| file.take(MAX_XML + 1).read_to_end(&mut bytes)),
+    };
+    read.with_context(|| format!("reading {shown}"))?;
+    ensure!(bytes.len() as u64 <= MAX_XML, "reading {shown}: it is larger than {MAX_XML} bytes");
+    let text = str::from_utf8(byte_order_mark::without_in(&bytes));
+    text.map(str::to_owned).with_context(|| format!("reading {shown}: it is not UTF-8"))
 }

@@ -87,6 +87,25 @@ fn build_needs_no_metadata_in_the_xml() {
 }
 
 #[test]
+fn the_xml_may_come_from_a_pipe_and_begin_with_a_byte_order_mark() {
+    let (site, xml) = site();
+    let usual = printed(&site, &["preview", "--xml", &xml]);
+    let marked = [b"\xef\xbb\xbf", fs::read(&xml).unwrap().as_slice()].concat();
+    for from in ["-", "/dev/stdin", "/proc/self/fd/0"] {
+        let said = run(&mut site.recontext(&["preview", "--xml", from]), &marked);
+        assert_eq!((text(&said.stderr), text(&said.stdout)), (String::new(), usual.clone()), "{from}");
+        let said = run(&mut site.recontext(&["build", "--xml", from, "--output", "-"]), &marked);
+        assert_eq!((text(&said.stderr), said.stdout.len()), (String::new(), 1 << 20), "{from}");
+    }
+    let said = run(&mut site.recontext(&["preview", "--xml", "-"]), &vec![b' '; (8 << 20) + 1]);
+    assert_eq!(text(&said.stderr), "virt-recontext: reading stdin: it is larger than 8388608 bytes\n");
+    let said = run(&mut site.recontext(&["preview", "--xml", "/dev/zero"]), b"");
+    assert_eq!(text(&said.stderr), "virt-recontext: reading /dev/zero: it is larger than 8388608 bytes\n");
+    let said = run(&mut site.recontext(&["preview", "--xml", "-"]), b"\xff");
+    assert!(text(&said.stderr).starts_with("virt-recontext: reading stdin: it is not UTF-8"), "{}", text(&said.stderr));
+}
+
+#[test]
 fn build_leaves_what_is_no_regular_file_what_it_is() {
     let (site, xml) = site();
     let beside = |name: &str| site.beside(name).to_str().unwrap().to_owned();
@@ -181,13 +200,28 @@ fn what_a_newer_version_keeps_in_facts_d_host_costs_no_vm_its_disc() {
 }
 
 #[test]
-fn a_preview_into_a_closed_pipe_ends_quietly() {
+fn what_nobody_reads_on_ends_quietly() {
     let (site, xml) = site();
-    let mut preview = site.recontext(&["preview", "--xml", &xml]);
-    let mut preview = preview.spawn().unwrap();
-    drop(preview.stdout.take());
-    let output = preview.wait_with_output().unwrap();
-    assert!(!text(&output.stderr).contains("panicked"), "{}", text(&output.stderr));
+    for command in [vec!["preview", "--xml", &xml], vec!["build", "--xml", &xml, "--output", "-"]] {
+        let (read, write) = std::io::pipe().unwrap();
+        drop(read);
+        let mut command = site.recontext(&command);
+        let output = run(command.stdout(write), b"");
+        assert_eq!((text(&output.stderr), output.status.code()), (String::new(), Some(141)), "{command:?}");
+    }
+    // Elsewhere it is a failure.
+    let pipe = site.beside("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut build = site.recontext(&["build", "--xml", &xml, "--output", pipe.to_str().unwrap()]);
+    let build = build.spawn().unwrap();
+    // The image is larger than the pipe, so it cannot have been written before nobody reads any more.
+    drop(fs::File::open(&pipe).unwrap());
+    let output = build.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        text(&output.stderr),
+        format!("virt-recontext: writing {}: Broken pipe (os error 32)\n", pipe.display())
+    );
 }
 
 /// States of two VMs, and a job of one, as the programs leave them.
@@ -291,7 +325,7 @@ fn what_cannot_be_done_is_told_in_one_line_and_exits_with_1() {
             "no disc is known here for the VM \"nobody\"; see whether it takes part: virt-recontext doctor",
         ),
         (&["preview", "--xml", "/nowhere.xml"], "reading /nowhere.xml: No such file or directory (os error 2)"),
-        (&["preview", "--xml", "/"], "reading /: it is not a regular file"),
+        (&["preview", "--xml", "/"], "reading /: Is a directory (os error 21)"),
         (&["preview", "--xml", empty.to_str().unwrap()], "reading the domain's XML: there is no XML element"),
     ] {
         let output = say(&site, arguments);
