@@ -1,9 +1,12 @@
 //! What a reader found on a disc, and whether that is what we put there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+use virt_recontext::context::disc::files::File;
+use virt_recontext::context::disc::path::DiscPath;
 
 use super::samples::Sample;
 
@@ -66,8 +69,20 @@ impl ReadBack {
         for (path, bytes, _) in self.files {
             *left.entry((path, bytes)).or_default() += 1;
         }
-        let (kept, changed): (Vec<_>, Vec<_>) =
-            sample.tree.iter().partition(|(path, _)| path.names().iter().all(|name| joliet_holds(name)));
+        // Of what is called the same but for its case, as a directory above it may be, one keeps its name.
+        let mut called: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (path, _) in sample.tree.iter() {
+            for depth in 1..=path.names().len() {
+                let name = path.names()[..depth].join("/");
+                called.entry(name.to_lowercase()).or_default().insert(name);
+            }
+        }
+        let is_kept = |(path, _): &(&DiscPath, &File)| {
+            let names = path.names();
+            let alone = |depth: usize| called[&names[..depth].join("/").to_lowercase()].len() == 1;
+            names.iter().all(|name| joliet_holds(name)) && (1..=names.len()).all(alone)
+        };
+        let (kept, changed): (Vec<_>, Vec<_>) = sample.tree.iter().partition(is_kept);
         assert_eq!(count, kept.len() + changed.len(), "{}: number of files", sample.name);
         for (path, file) in kept {
             let found = left.get_mut(&(shown(&path.to_string()), file.bytes.to_vec())).filter(|count| **count > 0);
@@ -85,7 +100,7 @@ impl ReadBack {
 /// Whether a name is promised to be the same in Joliet.
 fn joliet_holds(name: &str) -> bool {
     name.encode_utf16().count() <= 64
-        && name.chars().all(|c| u32::from(c) <= 0xFFFF && !"*/:;?\\".contains(c))
+        && name.chars().all(|c| u32::from(c) <= 0xFFFF && !"*/:;?\\\"<>|".contains(c))
         && !name.ends_with(['.', ' '])
 }
 

@@ -114,7 +114,12 @@ fn nasty() -> Sample {
     file("-rf", 0o444);
     file("a*b:c;d?e\\f", 0o444);
     file("a_b_c_d_e_f", 0o444);
+    file("<a> | \"b\"", 0o444);
     file("version;1", 0o444);
+    // One to who does not look at case.
+    for path in ["case/x", "Case/x", "case/README", "case/Readme", "case/readme~1", "case/ä", "case/Ä"] {
+        file(path, 0o444);
+    }
     file("dot at the end.", 0o444);
     file("d.o.t.s/dir.with.dots/...", 0o444);
     for mode in [0o400, 0o440, 0o444, 0o500, 0o555] {

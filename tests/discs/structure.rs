@@ -124,6 +124,9 @@ impl View<'_> {
             if !self.is_joliet {
                 self.check_links(&records[0], 2 + subdirectories);
             }
+            if self.is_joliet {
+                windows_opens_each(named);
+            }
             assert!(named.is_sorted_by(|a, b| a.key(self.is_joliet) < b.key(self.is_joliet)));
             for record in named {
                 if record.is_directory {
@@ -172,6 +175,20 @@ impl View<'_> {
             }
             rest = after;
         }
+    }
+}
+
+/// Fails unless the names are of characters that Windows takes, and no two are one to it.
+fn windows_opens_each(records: &[Record]) {
+    let mut names = BTreeSet::new();
+    for Record { identifier, .. } in records {
+        let units: Vec<u16> = identifier.chunks(2).map(|unit| u16::from_be_bytes(unit.try_into().unwrap())).collect();
+        let name = String::from_utf16(&units).unwrap();
+        assert!(!name.contains(['"', '*', '/', ':', ';', '<', '>', '?', '\\', '|']), "{name}");
+        assert!(!name.ends_with(['.', ' ']), "{name}");
+        let lower = |letter: char| Some(letter.to_lowercase()).filter(|lower| lower.len() == 1)?.next();
+        let folded: String = name.chars().map(|letter| lower(letter).unwrap_or(letter)).collect();
+        assert!(names.insert(folded), "{name} is there twice");
     }
 }
 

@@ -1,9 +1,10 @@
 //! Names in the Joliet tree: up to 64 units of UCS-2.
 //!
-//! A name is kept as it is unless Joliet or Windows cannot hold it. `*`, `:`, `;`, `?`, `\` and characters outside the
-//! basic multilingual plane (emoji) become `_`, and so do dots and spaces at the end, which Windows drops; what is
-//! longer than 64 units is cut; what would then be twice in a directory ends in `~1`, `~2` and so on. Case is kept,
-//! and names that differ only in case stay two names, although Windows (and Linux, if it mounts Joliet) opens only one.
+//! A name is kept as it is unless Joliet or Windows cannot hold it. `*`, `:`, `;`, `?`, `\`, `"`, `<`, `>`, `|` and
+//! characters outside the basic multilingual plane (emoji) become `_`, and so do dots and spaces at the end, which Windows
+//! drops, and the last letter of what Windows takes for a device (`nul`, `com1.txt`). What is longer than 64 units is cut;
+//! what would then be twice in a directory ends in `~1`, `~2` and so on. Case is kept, but of two names that differ only in
+//! case Windows (and Linux, if it mounts Joliet) would open only one, so they count as one.
 
 use super::distinct::{ShortName, Wanted};
 
@@ -22,6 +23,9 @@ impl JolietName {
         let mut units: Vec<u16> = name.chars().map(unit).take(MAX).collect();
         let dropped = |unit: &&mut u16| [u16::from(b'.'), u16::from(b' ')].contains(unit);
         units.iter_mut().rev().take_while(dropped).for_each(|unit| *unit = UNDERSCORE);
+        if let Some(letter) = device_in(name).and_then(|length| units.get_mut(length.saturating_sub(1))) {
+            *letter = UNDERSCORE;
+        }
         let unchanged = units.iter().copied().eq(name.encode_utf16());
         Wanted { name: JolietName(units), unchanged }
     }
@@ -34,20 +38,48 @@ impl JolietName {
 
 impl ShortName for JolietName {
     fn family(&self) -> Self {
-        JolietName(self.0.iter().copied().take(FAMILY).collect())
+        JolietName(self.alike().0.into_iter().take(FAMILY).collect())
     }
 
     fn numbered(&self, number: u32) -> Self {
         let ending: Vec<u16> = format!("~{number}").encode_utf16().collect();
         JolietName(self.0.iter().copied().take(MAX - ending.len()).chain(ending).collect())
     }
+
+    fn alike(&self) -> Self {
+        JolietName(self.0.iter().copied().map(without_case).collect())
+    }
+}
+
+/// What Windows takes for a device, whatever follows behind a dot; `COM` and `LPT` with a digit behind them.
+const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "COM", "LPT"];
+
+/// How long the part of a name is that Windows takes for a device, if it does.
+fn device_in(name: &str) -> Option<usize> {
+    let stem = name.split('.').next().unwrap_or_default().trim_end_matches(' ');
+    let (letters, digit) = (stem.get(..3)?, stem.get(3..)?);
+    let number = DEVICES.iter().position(|device| device.eq_ignore_ascii_case(letters))?;
+    let fits = if number < 4 { digit.is_empty() } else { matches!(digit.as_bytes(), [b'0'..=b'9']) };
+    fits.then_some(stem.len())
+}
+
+/// The same for a letter in upper and in lower case, as far as both are one unit.
+fn without_case(unit: u16) -> u16 {
+    let Some(letter) = char::from_u32(unit.into()) else { return unit };
+    let upper = only(letter.to_uppercase()).unwrap_or(letter);
+    let lower = only(upper.to_lowercase()).unwrap_or(upper);
+    u16::try_from(u32::from(lower)).unwrap_or(unit)
+}
+
+fn only(mut letters: impl Iterator<Item = char>) -> Option<char> {
+    letters.next().filter(|_| letters.next().is_none())
 }
 
 const UNDERSCORE: u16 = b'_' as u16;
 
 fn unit(character: char) -> u16 {
     match character {
-        '*' | '/' | ':' | ';' | '?' | '\\' => UNDERSCORE,
+        '*' | '/' | ':' | ';' | '?' | '\\' | '"' | '<' | '>' | '|' => UNDERSCORE,
         _ => u16::try_from(u32::from(character)).unwrap_or(UNDERSCORE),
     }
 }
@@ -71,11 +103,39 @@ mod tests {
     #[test]
     fn what_readers_cannot_show_becomes_an_underscore() {
         assert_eq!(
-            shown(&["a:b;c?d\\e*", "😀.txt", "end.", "end ", "..."]),
-            ["a_b_c_d_e_", "_.txt", "end_", "end_~1", "___"]
+            shown(&["a:b;c?d\\e*", "<a>|\"b\"", "😀.txt", "end.", "end ", "..."]),
+            ["a_b_c_d_e_", "_a___b_", "_.txt", "end_", "end_~1", "___"]
         );
         let cut_at_a_dot = format!("{}.{}", "x".repeat(63), "y");
         assert_eq!(shown(&[&cut_at_a_dot]), ["x".repeat(63) + "_"]);
+    }
+
+    #[test]
+    fn what_windows_takes_for_a_device_is_called_otherwise() {
+        assert_eq!(
+            shown(&["nul", "Aux.tar.gz", "COM1", "con .txt", "com", "lpt10", "null", "x.con", "größe"]),
+            ["nu_", "Au_.tar.gz", "COM_", "co_ .txt", "com", "lpt10", "null", "x.con", "größe"]
+        );
+    }
+
+    #[test]
+    fn names_that_differ_only_in_case_are_told_apart() {
+        assert_eq!(shown(&["README", "Readme", "readme~1", "ä", "Ä"]), ["README", "Readme~2", "readme~1", "ä", "Ä~1"]);
+    }
+
+    #[test]
+    fn thousands_of_names_that_differ_only_in_case_are_told_apart_in_no_time() {
+        let cased = |number: u32, at: u32| if number >> at & 1 == 1 { 'A' } else { 'a' };
+        let names: Vec<String> = (0..1 << 14).map(|number| (0..14).map(|at| cased(number, at)).collect()).collect();
+        let begin = std::time::Instant::now();
+        let mut shown: Vec<_> = shown(&names.iter().map(String::as_str).collect::<Vec<_>>())
+            .iter()
+            .map(|name| name.to_lowercase())
+            .collect();
+        assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
+        shown.sort();
+        shown.dedup();
+        assert_eq!(shown.len(), names.len());
     }
 
     #[test]
