@@ -22,6 +22,14 @@ impl fmt::Display for BadUuid {
 
 impl std::error::Error for BadUuid {}
 
+impl Uuid {
+    /// Whether `text` means this one, however it is written: in capitals, or without hyphens.
+    pub(crate) fn is_meant_by(&self, text: &str) -> bool {
+        let digits = |text: &str| text.replace('-', "").to_ascii_lowercase();
+        digits(text) == digits(&self.0)
+    }
+}
+
 impl FromStr for Uuid {
     type Err = BadUuid;
 
@@ -66,6 +74,10 @@ mod tests {
     fn only_a_uuid_is_a_uuid() {
         let uuid: Uuid = "6695EB01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
         assert_eq!(uuid.to_string(), "6695eb01-f6a4-8304-79aa-97f2502e193f");
+        for text in ["6695EB01-F6A4-8304-79AA-97F2502E193F", "6695eb01f6a4830479aa97f2502e193f", &uuid.0] {
+            assert!(uuid.is_meant_by(text), "{text}");
+        }
+        assert!(!uuid.is_meant_by("") && !uuid.is_meant_by("6695eb01f6a4830479aa97f2502e193"));
         for text in
             ["", "../../../../etc/passwd", "6695eb01f6a4830479aa97f2502e193f", "6695eb01-f6a4-8304-79aa-97f2502e193/"]
         {

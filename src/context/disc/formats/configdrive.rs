@@ -51,7 +51,7 @@ fn meta_data(given: Option<&[u8]>, domain: &Uuid, facts: &Facts) -> Result<Vec<u
     let mut all = Facts::from_iter([(META.to_owned(), Value::Object(meta))]);
     if let Some(given) = given {
         let given = json::read(given).context("reading a layer's meta_data.json")?;
-        let identity = given.get(UUID).is_none_or(|uuid| *uuid == domain.to_string());
+        let identity = given.get(UUID).is_none_or(|uuid| uuid.as_str().is_some_and(|uuid| domain.is_meant_by(uuid)));
         ensure!(
             identity,
             "{UUID:?} in a layer's meta_data.json must be the domain's, {domain}, or be left out: with another one \
@@ -104,6 +104,14 @@ mod tests {
              \"uuid\": \"{DOMAIN}\"\n}}\n"
         );
         assert_eq!((text, origin.merged), (wanted, true));
+    }
+
+    #[test]
+    fn the_domains_uuid_may_be_given_however_it_is_written() {
+        for given in [DOMAIN.to_uppercase(), DOMAIN.replace('-', "")] {
+            let given = format!("{{\"uuid\": \"{given}\"}}");
+            assert_eq!(completed("{}", META_DATA, &given).unwrap().0, completed("{}", "", "").unwrap().0);
+        }
     }
 
     #[test]

@@ -40,20 +40,21 @@ fn meta_data(given: Option<&[u8]>, domain: &Uuid, facts: &Facts) -> Result<Vec<u
     let mut all = facts.clone();
     if given.trim_ascii().is_empty() || given.trim_ascii_start().starts_with(b"{") {
         let given = json::read(given).context("merging a layer's meta-data with the facts")?;
-        let identity = given.get(INSTANCE_ID).cloned();
-        ensure!(identity.is_none_or(|id| id == domain.to_string()), other_identity(domain));
+        let is_the_domains = |id: &Value| id.as_str().is_some_and(|id| domain.is_meant_by(id));
+        ensure!(given.get(INSTANCE_ID).is_none_or(is_the_domains), other_identity(domain));
         facts::merge(&mut all, given);
         return json::write(&identified(all, domain)?);
     }
     let given = yaml::read(given).context("merging a layer's meta-data with the facts")?;
     let mut all = identified(all, domain)?;
     for (key, value) in &given.keys {
-        let same = value.trim_matches(['"', '\'']) == domain.to_string();
+        let same = domain.is_meant_by(value.trim_matches(['"', '\'']));
         ensure!(*key != INSTANCE_ID || same, other_identity(domain));
         all.remove(*key);
     }
     let mut bytes = json::write_lines(&all)?;
-    bytes.extend_from_slice(given.text.as_bytes());
+    // Another way to write the same UUID would be another instance to the guest.
+    bytes.extend_from_slice(given.text_with(INSTANCE_ID, &domain.to_string()).as_bytes());
     Ok(bytes)
 }
 
@@ -131,6 +132,19 @@ mod tests {
         assert_eq!(text(&disc, "meta-data"), format!("\"monitoring\": {{\"port\": 9100}}\n{given}"));
         let disc = completed("zone = 'b'", &[("meta-data", "a: b")]).unwrap();
         assert_eq!(text(&disc, "meta-data"), format!("\"instance-id\": \"{UUID}\"\n\"zone\": \"b\"\na: b"));
+    }
+
+    #[test]
+    fn the_identity_is_written_in_one_way_however_it_is_given() {
+        for given in [UUID.to_uppercase(), UUID.replace('-', ""), UUID.to_owned()] {
+            let disc = completed("", &[("meta-data", &format!("{{\"instance-id\": \"{given}\"}}"))]).unwrap();
+            assert_eq!(text(&disc, "meta-data"), text(&completed("", &[]).unwrap(), "meta-data"));
+            let yaml = |id: &str| format!("# {id}\na: {given}\n\"instance-id\":  {id} \r\nb:\n- {given}\n");
+            let disc = completed("", &[("meta-data", &yaml(&given))]).unwrap();
+            assert_eq!(text(&disc, "meta-data"), yaml(UUID).replacen(UUID, &given, 1));
+            let disc = completed("", &[("meta-data", &format!("instance-id: '{given}'"))]).unwrap();
+            assert_eq!(text(&disc, "meta-data"), format!("instance-id: '{UUID}'"));
+        }
     }
 
     #[test]

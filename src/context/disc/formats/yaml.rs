@@ -4,7 +4,7 @@
 //! only what is valid beyond doubt is accepted, line by line: `name: value`, a list of values below a `name:`, comments.
 //! A value is in quotes without any escape, or plain and of harmless characters. Whoever needs more writes JSON, or facts.
 //!
-//! The author's text is left as it is, byte for byte. Lines `"key": value` before it are more of the same mapping. Of a
+//! The author's text is left as it is, byte for byte, but for how the domain's UUID is written in it. Lines `"key": value` before it are more of the same mapping. Of a
 //! key that is there twice, readers take the last one or refuse the file; so what the file has itself is left out.
 
 use std::collections::BTreeMap;
@@ -19,6 +19,17 @@ pub(super) struct Mapping<'t> {
     pub(super) text: &'t str,
     /// The keys, each with its value; an empty one may have a list below it.
     pub(super) keys: BTreeMap<&'t str, &'t str>,
+}
+
+impl Mapping<'_> {
+    /// The text with another value of `key`, which has one, and is in quotes if that is.
+    pub(super) fn text_with(&self, key: &str, value: &str) -> String {
+        let line = |line: &str| match entry(line.trim_end_matches(['\n', '\r'])) {
+            Some((found, old)) if found == key => line.replacen(old.trim_matches(['"', '\'']), value, 1),
+            _ => line.to_owned(),
+        };
+        self.text.split_inclusive('\n').map(line).collect()
+    }
 }
 
 /// Fails when a line is not clearly of the kind above, with the line.
