@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
 use super::fact_origins::FactOrigins;
+use super::whole_numbers;
 use crate::context::{byte_order_mark, toml_fault};
 
 /// Facts by name; a value may be a table of further facts.
@@ -21,6 +22,7 @@ pub(crate) fn from_toml(text: &str) -> Result<Facts> {
 pub fn from_json(text: &str) -> Result<Facts> {
     let text = byte_order_mark::without(text);
     let facts: Facts = serde_json::from_str(text).context("facts in JSON are one object, {\"name\": value, …}")?;
+    whole_numbers::check(text)?;
     ensure!(facts.values().all(|value| fits_in(value, MAX_DEPTH)), "the facts nest deeper than {MAX_DEPTH} levels");
     Ok(facts)
 }
@@ -139,6 +141,7 @@ mod tests {
         assert!(error.contains("line 2"), "{error}");
         assert!(from_json("[1]").is_err());
         assert_eq!(from_json("\u{feff}{\"a\": 1}").unwrap(), from_toml("\u{feff}a = 1").unwrap());
+        assert!(from_json("{\"a\": 18446744073709551616}").unwrap_err().to_string().contains("18446744073709551616"));
         let nested = |levels: usize| from_json(&format!("{{\"a\": {}{}}}", "[".repeat(levels), "]".repeat(levels)));
         assert!(nested(100).is_ok());
         assert!(nested(101).unwrap_err().to_string().contains("deeper than 100 levels"));

