@@ -66,16 +66,17 @@ impl<'l, 'h> Coordinator<'l, 'h> {
         let (to_us, messages) = channel();
         // Register for events first and look second, so that nothing happens in between unseen.
         let happened = to_us.clone();
-        match libvirt.watch(move |uuid| drop(happened.send(Message::Happened(uuid)))) {
-            Ok(()) => {}
+        let _watch = match libvirt.watch(move |uuid| drop(happened.send(Message::Happened(uuid)))) {
+            Ok(watch) => Some(watch),
             Err(Trouble::Lost) => return Err(Trouble::Lost.into()),
             Err(trouble) => {
                 self.ledger.log.warning(format_args!(
                     "delivering: libvirt gives no events, so it is asked every {} s: {trouble}",
                     LOOK.as_secs()
                 ));
+                None
             }
-        }
+        };
         let (host, connection, composers) = (self.ledger.host.clone(), libvirt.clone(), self.composers.clone());
         let attempt = move |due: &Due<Job>| {
             let maker = Maker { host: &host, composers: &composers };

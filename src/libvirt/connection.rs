@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 use virt::connect::Connect;
 use virt::error::Error;
 
-use super::raw;
+use super::raw::{self, Watch};
 use super::trouble::Trouble;
 use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
@@ -56,9 +56,8 @@ impl Libvirt {
         Ok(Libvirt { connection, driver, uri: uri.to_owned() })
     }
 
-    /// Calls `happened`, in the event loop's thread, for each domain in whose life something happens, until the
-    /// connection ends.
-    pub(crate) fn watch(&self, happened: impl Fn(Uuid) + Send + 'static) -> Result<(), Trouble> {
+    /// Calls `happened`, in the event loop's thread, for each domain in whose life something happens, as long as the watch lasts.
+    pub(crate) fn watch(&self, happened: impl Fn(Uuid) + Send + 'static) -> Result<Watch<'_>, Trouble> {
         self.told(raw::watch(&self.connection, happened))
     }
 
@@ -91,4 +90,24 @@ fn run_event_loop() -> Result<()> {
         Ok(())
     });
     started.clone().map_err(|why| anyhow!("starting libvirt's event loop: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn what_a_watch_holds_is_given_back_with_it() {
+        let libvirt = Libvirt::connect("test:///default", || {}).unwrap();
+        let held = Arc::new(());
+        for _ in 0..3 {
+            let its = held.clone();
+            let watch = libvirt.watch(move |_| drop(its.clone())).unwrap();
+            assert_eq!(Arc::strong_count(&held), 2);
+            drop(watch);
+            assert_eq!(Arc::strong_count(&held), 1);
+        }
+    }
 }

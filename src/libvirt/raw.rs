@@ -19,8 +19,8 @@ pub(super) fn state(domain: &Domain) -> Result<(c_uint, c_uint), Error> {
     if done == -1 { Err(Error::last_error()) } else { Ok((state as c_uint, reason as c_uint)) }
 }
 
-/// Calls `happened`, in the event loop's thread, for each domain in whose life something happens, until the connection ends.
-pub(super) fn watch(connection: &Connect, happened: impl Fn(Uuid) + Send + 'static) -> Result<(), Error> {
+/// Calls `happened`, in the event loop's thread, for each domain in whose life something happens, as long as the watch lasts.
+pub(super) fn watch(connection: &Connect, happened: impl Fn(Uuid) + Send + 'static) -> Result<Watch<'_>, Error> {
     let happened: Happened = Box::new(happened);
     let opaque = Box::into_raw(Box::new(happened)).cast::<c_void>();
     // SAFETY: libvirt calls a lifecycle callback with exactly the arguments of `LifecycleCallback`; the generic type
@@ -43,7 +43,21 @@ pub(super) fn watch(connection: &Connect, happened: impl Fn(Uuid) + Send + 'stat
         drop(unsafe { Box::from_raw(opaque.cast::<Happened>()) });
         return Err(Error::last_error());
     }
-    Ok(())
+    Ok(Watch { connection, callback: registered })
+}
+
+/// A callback at a connection, which it keeps open in libvirt's eyes: closed before this ends, it would stay, and the daemon
+/// would complain of an end that it was not told.
+pub(crate) struct Watch<'c> {
+    connection: &'c Connect,
+    callback: c_int,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the connection is open as long as it is borrowed, and the number is what it gave.
+        let _lost_perhaps = unsafe { sys::virConnectDomainEventDeregisterAny(self.connection.as_ptr(), self.callback) };
+    }
 }
 
 /// Who is told which domain something happened to.

@@ -144,3 +144,18 @@ def test_a_backup_that_takes_hours_keeps_no_change_from_the_guest(site, lab):
     site.recontext(a, "refresh", vm.name)
     vm.wait_for_text("monitoring endpoint: https://new.example:9100")
     a.virsh("domjobabort", vm.name)
+
+
+def test_refresh_says_goodbye_to_the_daemon(site, lab):
+    a, _ = lab.hosts
+    vm = site.guest()
+    vm.create(a)
+    vm.wait_for_text(site.text(a))
+    site.wait_for_helpers()
+    before = a.libvirtd_log
+    site.recontext(a, "refresh", "--force", vm.name)
+    site.wait_for_state(a, vm, "delivered")
+    site.wait_for_helpers()
+    # What the daemon has to say of the helper it says before it hears whoever comes next.
+    a.virsh("list")
+    assert "End of file" not in a.libvirtd_log.removeprefix(before)
