@@ -5,17 +5,22 @@
 // needs 0.40 ms and not 0.56.
 #![no_main]
 
-use std::env::args_os;
-use std::ffi::{c_char, c_int};
+use std::ffi::{CStr, OsStr, c_char, c_int};
+use std::os::unix::ffi::OsStrExt;
 use std::panic::set_hook;
 use std::process::{ExitCode, exit};
 
 #[unsafe(no_mangle)]
-extern "C" fn main(_count: c_int, _words: *const *const c_char) -> c_int {
+extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
     // libvirtd would show a panic's message to nobody, and take its exit code for a refusal. So it ends right here, and
     // the hook may be built to unwind or not.
     set_hook(Box::new(|_| exit(0)));
-    let mut args = args_os();
+    // Not from std, which knows them of glibc alone when its own start is left out.
+    let mut args = (0..usize::try_from(count).unwrap_or_default()).map(|at| {
+        // SAFETY: the C library gives as many words as it says, each of which ends in a NUL and lasts as long as this process.
+        let word: &'static CStr = unsafe { CStr::from_ptr(*words.add(at)) };
+        OsStr::from_bytes(word.to_bytes()).to_owned()
+    });
     let program = args.next().unwrap_or_default();
     let code = virt_recontext::hook::run(&program, args);
     c_int::from(code != ExitCode::SUCCESS)
