@@ -9,7 +9,6 @@ use std::process;
 
 use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
 
-use super::clock;
 use super::paths::Host;
 
 /// Longest line, in bytes.
@@ -20,24 +19,17 @@ pub(crate) struct Log {
     logger: Option<Logger<LoggerBackend, Format>>,
 }
 
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
-/// RFC 3164 as the log's socket takes it, with the time in UTC. syslog's own formatter reads the description of a date
-/// anew for every line, and is 60 KiB large.
+/// RFC 3164 as the log's socket takes it, but for the time, which readers put to it themselves. They would take ours for the
+/// local one, to know which costs more than the line. syslog's own formatter reads the description of a date anew for every line,
+/// and is 60 KiB large.
 struct Format {
     pid: u32,
 }
 
 impl LogFormat<String> for Format {
     fn format<W: Write>(&self, to: &mut W, severity: Severity, line: String) -> syslog::Result<()> {
-        let now = clock::now();
-        let (_, month, day) = now.date();
-        let (hour, minute, second, _) = now.time();
-        let month = (1..=month).zip(MONTHS).last().map_or("", |(_, name)| name);
         let priority = Facility::LOG_DAEMON as u8 | severity as u8;
-        let pid = self.pid;
-        write!(to, "<{priority}>{month} {day:2} {hour:02}:{minute:02}:{second:02} virt-recontext[{pid}]: {line}")
-            .map_err(syslog::Error::Write)
+        write!(to, "<{priority}>virt-recontext[{}]: {line}", self.pid).map_err(syslog::Error::Write)
     }
 }
 
@@ -97,5 +89,12 @@ mod tests {
     fn a_line_stays_one_line_of_bounded_length() {
         assert_eq!(clean("a\nb\tc"), "a b c");
         assert!(clean(&"ä".repeat(5_000)).len() <= MAX_LINE + 3);
+    }
+
+    #[test]
+    fn the_time_is_left_to_who_reads_the_log() {
+        let mut line = Vec::new();
+        Format { pid: 7 }.format(&mut line, Severity::LOG_ERR, "web: failed".to_owned()).unwrap();
+        assert_eq!(line, b"<27>virt-recontext[7]: web: failed");
     }
 }

@@ -50,13 +50,11 @@ impl Normal {
 
     /// A line of the log as `severity: message`; its form is checked.
     pub fn log_line(&mut self, line: &str) -> String {
-        // <PRI>Mon DD HH:MM:SS virt-recontext[PID]: MESSAGE, RFC 3164 without the host's name as on /dev/log.
+        // <PRI>virt-recontext[PID]: MESSAGE, RFC 3164 without the host's name as on /dev/log, and without a time.
         let parse = || {
             let (priority, rest) = line.strip_prefix('<')?.split_once('>')?;
             let (head, message) = rest.split_once("]: ")?;
-            let (time, sender) = (head.get(..15)?, head.get(15..)?);
-            let pid = sender.strip_prefix(" virt-recontext[")?;
-            let proper = pid.parse::<u32>().is_ok() && time.as_bytes()[9] == b':' && time.as_bytes()[12] == b':';
+            let proper = head.strip_prefix("virt-recontext[")?.parse::<u32>().is_ok();
             // The facility daemon is 3 × 8.
             let severity = match priority {
                 "27" => "error",
