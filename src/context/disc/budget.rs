@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use super::files::Files;
 
 /// Work on so many bytes counts as one step.
-const BYTES_A_STEP: u64 = 64;
+pub(super) const BYTES_A_STEP: u64 = 64;
 
 /// How much one disc may hold, and how much work it may be.
 #[derive(Debug, Clone, Copy)]

@@ -1,4 +1,4 @@
-//! Templates in the Jinja language, with nothing in reach but the values they are given.
+//! Templates in the Jinja language as MiniJinja has it, with nothing in reach but the values they are given.
 //!
 //! A name that does not exist is an error, not an empty text. There is no loader, so no template reads a file. Fuel
 //! pays for each step and each byte, so neither one nor all of a disc together run for ever or fill the memory, wherever
@@ -8,9 +8,10 @@ use std::str;
 
 use anyhow::{Context, Result, anyhow};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
+use minijinja::{AutoEscape, Environment, ErrorKind, State, UndefinedBehavior, Value};
+use minijinja_contrib::pycompat::unknown_method_callback;
 
-use super::budget::Budget;
+use super::budget::{BYTES_A_STEP, Budget};
 use super::undefined;
 
 /// Renders templates with one set of values.
@@ -23,6 +24,7 @@ impl Templates {
     /// Templates that see `values`.
     pub(super) fn new(values: Value) -> Result<Templates> {
         let mut environment = Environment::new();
+        environment.set_unknown_method_callback(methods);
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         // The files are configuration in any syntax, so nothing is right to escape; templates may use |tojson.
         environment.set_auto_escape_callback(|_| AutoEscape::None);
@@ -57,6 +59,20 @@ impl Templates {
     }
 }
 
+/// The methods that Jinja has from Python, each at the price of what it looks at: most look at all of it. But not `format`, which
+/// makes a text of any length; the filter of that name pays for it.
+fn methods(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, minijinja::Error> {
+    if method == "format" {
+        return Err(minijinja::Error::new(
+            ErrorKind::UnknownMethod,
+            "instead of .format() there is the filter |format",
+        ));
+    }
+    let text = value.as_str().map(|text| text.len() as u64 / BYTES_A_STEP);
+    state.consume_fuel(text.or_else(|| Some(value.len()? as u64)).unwrap_or_default())?;
+    unknown_method_callback(state, value, method, args)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +101,18 @@ mod tests {
     }
 
     #[test]
+    fn texts_and_tables_have_the_methods_that_jinja_has_from_python() {
+        assert_eq!(
+            render("{% for k, v in {'a': 1, 'b': 2}.items() %}{{ k }}={{ v }};{% endfor %}").unwrap(),
+            "a=1;b=2;"
+        );
+        assert_eq!(render("{{ 'a.b c'.split('.')[1].upper() }} {{ facts.get('none', 'd') }}").unwrap(), "B C d");
+        assert_eq!(render("{% for k, v in facts.items() %}{{ k }};{% endfor %}").unwrap(), "hosts;port;quote;");
+        let error = render("{{ facts.quote.nothing() }}").unwrap_err().to_string();
+        assert!(error.contains("line 1: unknown method: string has no method named nothing"), "{error}");
+    }
+
+    #[test]
     fn a_name_that_does_not_exist_is_an_error_with_its_line() {
         let error = format!("{:#}", render("one\n{{ facts.monitoring }}").unwrap_err());
         assert!(error.contains("not defined") && error.contains("x.j2, line 2"), "{error}");
@@ -98,6 +126,12 @@ mod tests {
             "{% for a in range(100000) %}{% for b in range(100000) %}{{ b }}{% endfor %}{% endfor %}",
             "{{ 'x' * 1000000000 }}",
             "{% set n = namespace(x='x') %}{% for i in range(64) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+            "{{ ('x' * 60000).replace('x', 'x' * 60000)|length }}",
+            "{{ ('x' * 60000).join(range(60000))|length }}",
+            "{% set s = 'x' * 60000 %}{% for i in range(5000) %}{% if s.count('y') %}{% endif %}{% endfor %}",
+            "{% set s = range(6000)|list %}{% for i in range(5000) %}{% if s.count('y') %}{% endif %}{% endfor %}",
+            "{{ '%1000000000s'|format(1)|length }}",
+            "{{ '{:>1000000000}'.format(1)|length }}",
             "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
             "{% for i in range(90000) %}xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx{% endfor %}",
         ] {
