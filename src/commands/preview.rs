@@ -86,6 +86,12 @@ pub(super) fn layers<'a>(
     for left_over in layers.layers.iter().flat_map(|layer| &layer.left_over) {
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {left_over} does not count, by its name");
     }
+    for empty in layers.layers.iter().flat_map(|layer| &layer.empty) {
+        let _nobody_reads = writeln!(
+            std::io::stderr(),
+            "virt-recontext: {empty} is empty, and would not be on the disc without a file in it"
+        );
+    }
     for warning in programs.warnings.into_iter().chain(request.unknown.told()) {
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {warning}");
     }

@@ -89,7 +89,11 @@ impl Reading<'_> {
     }
 
     fn files(&mut self, dir: &Path, below: &mut Vec<String>, layer: &mut Layer) -> Result<()> {
-        for entry in entries(dir, left_over::in_content, &mut layer.left_over)? {
+        let entries = entries(dir, left_over::in_content, &mut layer.left_over)?;
+        if entries.is_empty() && !below.is_empty() {
+            layer.empty.push(dir.display().to_string());
+        }
+        for entry in entries {
             let path = entry.path();
             let mut kind = entry.file_type().with_context(|| format!("reading the directory {}", dir.display()))?;
             let Ok(name) = entry.file_name().into_string() else { bail!("{}: its name is not UTF-8", path.display()) };

@@ -224,6 +224,23 @@ fn what_nobody_reads_on_ends_quietly() {
     );
 }
 
+#[test]
+fn preview_says_on_stderr_that_an_empty_directory_is_not_on_the_disc() {
+    let (site, xml) = site();
+    let usual = printed(&site, &["preview", "--xml", &xml]);
+    let context = site.path("etc/virt-recontext/context");
+    fs::create_dir_all(context.join("etc/a/b")).unwrap();
+    site.write("etc/virt-recontext/context/etc/c/copy~", "");
+    let said = say(&site, &["preview", "--xml", &xml]);
+    assert_eq!((text(&said.stdout), said.status.success()), (usual, true));
+    let told: Vec<String> = text(&said.stderr).lines().map(str::to_owned).collect();
+    let line = |dir: &str| {
+        let dir = context.join(dir);
+        format!("virt-recontext: {} is empty, and would not be on the disc without a file in it", dir.display())
+    };
+    assert_eq!(told[1..], ["etc/a/b", "etc/c"].map(line));
+}
+
 /// States of two VMs, and a job of one, as the programs leave them.
 fn prepare_states(site: &Site) {
     let second = "11111111-2222-4333-8444-555555555555";

@@ -27,6 +27,8 @@ pub struct Layer {
     pub files: Vec<(String, File)>,
     /// What lies there and does not count, by its name: an editor's swap file, a package's other version.
     pub left_over: Vec<String>,
+    /// Directories without anything in them that counts, as a person finds them; a disc has none.
+    pub empty: Vec<String>,
 }
 
 impl Layer {
