@@ -115,6 +115,35 @@ fn a_program_that_takes_too_long_ends_with_all_its_children() {
     }
 }
 
+/// Has a tracer that lets it die, and keeps it from having died: to its parent that is as if it were held in the kernel.
+const HELD: &str = "#!/usr/bin/python3 -I
+import ctypes, os, time
+program, (read, write) = os.getpid(), os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    null = os.open('/dev/null', os.O_RDWR)
+    for number in range(3):
+        os.dup2(null, number)
+    SEIZE = 0x4206
+    traces = ctypes.CDLL(None).ptrace(SEIZE, program, None, None) == 0
+    os.write(write, b'y' if traces else b'n')
+    time.sleep(15)
+    os._exit(0)
+assert os.read(read, 1) == b'y'
+time.sleep(1000)
+";
+
+#[test]
+fn a_program_that_does_not_end_though_it_is_killed_keeps_nobody() {
+    let host = Host::with_program("");
+    host.write("etc/virt-recontext/facts.d/probe", HELD, 0o755);
+    host.write("etc/virt-recontext/config.toml", "[limits]\nprogram_time = \"1s\"\n", 0o644);
+    let begin = Instant::now();
+    let complaint = host.complaint();
+    assert!(complaint.contains("probe: it was killed and does not end: the kernel holds it"), "{complaint}");
+    assert!(begin.elapsed() < Duration::from_secs(12), "{:?}", begin.elapsed());
+}
+
 #[test]
 fn a_program_that_ended_is_not_told_to_take_long() {
     let host = Host::with_program("sleep 1000 & echo '{}'");

@@ -4,14 +4,17 @@ use std::io::{self, PipeReader, pipe};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, setsid};
 
 use super::listen::Stream;
-use super::{Outcome, attend};
+use super::{Outcome, attend, has_ended_by};
+
+/// So long one that was killed is waited for.
+const REAP: Duration = Duration::from_millis(500);
 
 pub(crate) struct Ran {
     /// What became of it, before what was left of it was killed.
@@ -31,6 +34,12 @@ pub(crate) fn run(command: Command, end: Instant, max: usize, max_stderr: usize)
     let outcome = attend(leader, &mut streams, end);
     // Whatever it left running; and before it is reaped, since from then on the number may be another group's.
     let _all_gone = killpg(leader, Signal::SIGKILL);
+    // One that the kernel holds ends when that lets go of it, and whoever waited for it would be held as well.
+    let ended = has_ended_by(leader, Instant::now() + REAP).context("waiting for its end")?;
+    ensure!(
+        ended,
+        "it was killed and does not end: the kernel holds it, as it does when a disk or a server does not answer"
+    );
     let status = child.wait().context("waiting for its end")?;
     let [output, stderr] = streams.map(Stream::said);
     Ok(Ran { outcome: outcome.context("reading its output")?, status, output, stderr })
@@ -50,7 +59,6 @@ fn start(mut command: Command) -> io::Result<(Child, PipeReader, PipeReader)> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::ExitStatusExt;
-    use std::time::Duration;
 
     use super::super::listen::Heard;
     use super::*;
