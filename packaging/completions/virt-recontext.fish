@@ -55,7 +55,7 @@ complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l force -d 'Change the disc even if it is the same or the guest holds it'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -s h -l help -d 'Print help'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -l json -d 'Print a JSON array, one object per VM'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -s h -l help -d 'Print help'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand doctor" -l json -d 'Print a JSON array, one object per finding'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand deliver" -s h -l help -d 'Print help'

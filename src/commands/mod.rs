@@ -9,5 +9,6 @@ mod doctor;
 mod enable;
 mod preview;
 mod refresh;
+mod standing;
 mod status;
 mod vm;

@@ -1,22 +1,26 @@
 //! `status`: what became of the discs.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::io::{self, Write};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
-use serde::Serialize;
 
-use super::exit::DONE;
-use crate::context::disc::marker::Reason;
-use crate::context::moment::Moment;
+use super::exit::{DONE, FAILED};
+use super::standing::Standing;
+use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
+use crate::host::config::Config;
 use crate::host::paths::Host;
 use crate::host::vm::job::Job;
-use crate::host::vm::state::{Progress, State};
+use crate::host::vm::state::State;
+use crate::libvirt::survey::Survey;
 
 /// Show what became of the discs of this host's VMs.
+///
+/// All VMs that take part, and those that did.
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub(super) struct Status {
     /// One VM's name or UUID, instead of all.
     pub vm: Option<String>,
@@ -25,60 +29,80 @@ pub(super) struct Status {
     pub json: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct Line {
-    name: String,
-    uuid: Uuid,
-    state: Progress,
-    reason: Reason,
-    generation: Option<u64>,
-    since: Moment,
-    message: String,
-    image: Option<PathBuf>,
-    job_waiting: bool,
-}
+const EXIT_CODES: &str = "Exit codes: 0 no disc has failed; 1 one has, or none can be delivered now.";
 
 pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Result<u8> {
-    let mut states = State::all(host)?;
+    let mut code = DONE;
+    let mut trouble = |line: String| {
+        let _nobody_reads = writeln!(io::stderr(), "virt-recontext: {line}");
+        code = FAILED;
+    };
+    if let Err(error) = Config::load(host) {
+        trouble(format!("{error:#}; no disc is made until that is fixed"));
+    }
+    let config = Config::assumed(host);
+    let driver = config.driver(host);
+    let survey = Survey::take(config.uri_of(driver));
+    if let Err(error) = &survey {
+        trouble(format!("{error:#}; what follows is only what was recorded"));
+    }
+    let mut standings = all(host, driver, survey.as_ref().ok())?;
     if let Some(vm) = &options.vm {
-        states.retain(|state| state.name == *vm || state.uuid.to_string() == vm.to_lowercase());
-        let none =
-            || format!("no disc is known here for the VM {vm:?}; see whether it takes part: virt-recontext doctor");
-        states.first().with_context(none)?;
+        let uuid: Option<Uuid> = vm.parse().ok();
+        // A UUID means the VM that has it, even if another is called so.
+        let by_uuid = standings.iter().any(|standing| Some(&standing.uuid) == uuid.as_ref());
+        standings.retain(|standing| if by_uuid { Some(&standing.uuid) == uuid.as_ref() } else { standing.name == *vm });
+        if standings.is_empty() {
+            return nothing_known(vm, uuid.as_ref(), survey.as_ref().ok());
+        }
     }
-    let lines = states.into_iter().map(|state| line(host, state)).collect::<Result<Vec<_>>>()?;
+    if standings.iter().any(Standing::is_bad) {
+        code = FAILED;
+    }
     if options.json {
-        serde_json::to_writer_pretty(&mut *out, &lines)?;
+        serde_json::to_writer_pretty(&mut *out, &standings)?;
         writeln!(out)?;
-        return Ok(DONE);
+        return Ok(code);
     }
-    for line in lines {
-        let generation = line.generation.map_or("-".to_owned(), |generation| generation.to_string());
-        let Line { name, state, reason, since, message, .. } = line;
-        let state = word(state);
-        writeln!(out, "{name}: {state} ({reason}, disc {generation}, {since}): {message}")?;
+    for standing in &standings {
+        write(standing, out)?;
     }
-    Ok(DONE)
+    Ok(code)
 }
 
-fn line(host: &Host, state: State) -> Result<Line> {
-    Ok(Line {
-        job_waiting: Job::of(host, &state.uuid)?.is_some(),
-        name: state.name,
-        uuid: state.uuid,
-        state: state.progress,
-        reason: state.reason,
-        generation: state.edition.map(|edition| edition.generation.0),
-        since: Moment(state.since),
-        message: state.message,
-        image: state.image,
-    })
+/// How all VMs stand that take part or are recorded, by name. libvirt has told of those of `driver`.
+fn all(host: &Host, driver: Driver, survey: Option<&Survey>) -> Result<Vec<Standing>> {
+    let states = State::all(host)?.into_iter().map(|state| (state.uuid.clone(), state));
+    let mut states: HashMap<Uuid, State> = states.collect();
+    let has_job = |uuid: &Uuid| Job::of(host, uuid).map(|job| job.is_some());
+    let mut standings = Vec::new();
+    for vm in survey.map(|survey| survey.vms.as_slice()).unwrap_or_default() {
+        if let Some(error) = &vm.error {
+            let _nobody_reads = writeln!(io::stderr(), "virt-recontext: asking libvirt about {}: {error}", vm.name);
+        }
+        standings.extend(Standing::of(vm, states.remove(&vm.uuid), has_job(&vm.uuid)?));
+    }
+    for state in states.into_values() {
+        let running = survey.filter(|_| state.driver == driver).map(|_| false);
+        let job_waiting = has_job(&state.uuid)?;
+        standings.push(Standing { running, ..Standing::recorded(state, job_waiting) });
+    }
+    standings.sort_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
+    Ok(standings)
 }
 
-fn word(progress: Progress) -> &'static str {
-    match progress {
-        Progress::Delivered => "delivered",
-        Progress::Waiting => "waiting",
-        Progress::Failed => "failed",
-    }
+fn nothing_known(vm: &str, uuid: Option<&Uuid>, survey: Option<&Survey>) -> Result<u8> {
+    let Some(survey) = survey else { bail!("no disc is recorded here for the VM {vm:?}") };
+    let there = survey.vms.iter().find(|there| Some(&there.uuid) == uuid || there.name == vm);
+    ensure!(there.is_none(), "the VM {vm:?} does not take part; \"virt-recontext enable\" lets it");
+    bail!("there is no VM {vm:?} here; \"virsh list --all\" shows all")
+}
+
+fn write(standing: &Standing, out: &mut impl Write) -> Result<()> {
+    let Standing { name, state, message, .. } = standing;
+    let occasion = standing.reason.zip(standing.since).map(|(reason, since)| {
+        let generation = standing.generation.map_or("-".to_owned(), |generation| generation.to_string());
+        format!(" ({reason}, disc {generation}, {since})")
+    });
+    Ok(writeln!(out, "{name}: {}{}: {message}", state.text(), occasion.unwrap_or_default())?)
 }

@@ -8,39 +8,39 @@ mod denial;
 mod hook;
 mod installed;
 mod jobs;
+mod libvirt;
 mod machine;
 mod mount;
 mod question;
 mod report;
 mod script;
 mod selinux;
-mod survey;
 mod vm;
 
 pub(crate) use self::report::Report;
 
 use self::daemon::Daemon;
 use self::installed::Installed;
-use self::survey::Survey;
 use crate::host::config::Config;
 use crate::host::paths::Host;
+use crate::libvirt::survey::Survey;
 
 pub(crate) fn examine(host: &Host) -> Report {
     let mut report = Report::default();
     // What does not depend on a broken configuration is still worth a look.
-    let driver = Config::load(host).unwrap_or_default().driver(host);
+    let assumed = Config::assumed(host);
+    let driver = assumed.driver(host);
     let installed = Installed::all(host, driver);
     hook::check(host, driver, &installed, &mut report);
     hook::check_others(host, driver, &installed, &mut report);
     machine::check_helper(host, &mut report);
     let config = content::check_configuration(host, &mut report);
-    let assumed = config.clone().unwrap_or_default();
 
     let uri = assumed.uri_of(driver);
     let survey = Survey::take(uri);
     let in_directory = |hook: &Installed| hook.path.parent() != Some(&host.hooks_dir());
     let only_in_directory = installed.iter().filter(|hook| hook.is_ours()).all(in_directory);
-    survey::check(driver, uri, &survey, only_in_directory, daemon::unit(host, driver), &mut report);
+    libvirt::check(driver, uri, &survey, only_in_directory, daemon::unit(host, driver), &mut report);
     // Behind the survey, whose call may have started it.
     let daemons = Daemon::running(host, driver);
     daemon::check(host, driver, &daemons, &installed, &mut report);

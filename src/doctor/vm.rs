@@ -4,7 +4,6 @@ use anyhow::{Result, bail};
 
 use super::jobs::{SOON, helper_is_at_work};
 use super::report::{Check, Report};
-use super::survey::Vm;
 use crate::composer::{Answer, Composers, Fault, Order};
 use crate::context::domain::Domain;
 use crate::context::domain::driver::MediaChange;
@@ -19,6 +18,7 @@ use crate::host::programs::run::Runner;
 use crate::host::vm::image;
 use crate::host::vm::state::{Progress, State};
 use crate::libvirt::domain::{Scope, Situation};
+use crate::libvirt::survey::Vm;
 
 pub(super) fn check_all(host: &Host, config: &Config, vms: &[Vm], report: &mut Report) {
     let composers = Composers::new();
@@ -64,7 +64,7 @@ impl Look<'_> {
         }
         let unread = [live, definition].into_iter().flatten().find_map(|xml| Domain::read(xml).err());
         if let Some(error) = unread {
-            check.bad(format_args!("{error:#}"), format_args!("virsh edit {}", self.word()));
+            check.bad(format_args!("{error:#}"), format_args!("virsh edit {}", self.vm.word()));
             return true;
         }
         let [live, definition] = [live, definition].map(|xml| xml.and_then(|xml| Domain::read(xml).ok()));
@@ -74,7 +74,7 @@ impl Look<'_> {
         let request = match domain.request() {
             Ok(request) => request.cloned().unwrap_or_default(),
             Err(error) => {
-                let name = self.word();
+                let name = self.vm.word();
                 check.bad(format_args!("{error:#}"), format_args!("virsh metadata {name} urn:virt-recontext:1 --edit"));
                 return true;
             }
@@ -111,21 +111,12 @@ impl Look<'_> {
         true
     }
 
-    /// The VM as a shell's word: its name, or its UUID where the name is no plain word. Whoever made the VM chose that, and
-    /// remedies are copied into shells.
-    fn word(&self) -> String {
-        let name = &self.vm.name;
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        let is_word = name.chars().all(plain) && !name.starts_with('-');
-        if is_word { name.clone() } else { self.vm.uuid.to_string() }
-    }
-
     fn enable(&self) -> String {
-        format!("virt-recontext enable {}", self.word())
+        format!("virt-recontext enable {}", self.vm.word())
     }
 
     fn refresh(&self) -> String {
-        format!("virt-recontext refresh {}", self.word())
+        format!("virt-recontext refresh {}", self.vm.word())
     }
 
     fn drive(&self, domain: &Domain, scope: Scope, check: &mut Check) {
@@ -182,14 +173,14 @@ impl Look<'_> {
                 ),
                 match scope {
                     Scope::Live => format!("{fix} --force"),
-                    Scope::Config => format!("add it with virsh edit {}", self.word()),
+                    Scope::Config => format!("add it with virsh edit {}", self.vm.word()),
                 },
             );
         }
         if !drive.read_only {
             check.warning(
                 format_args!("{when}the drive {target} is not marked <readonly/>"),
-                format_args!("add it with virsh edit {}", self.word()),
+                format_args!("add it with virsh edit {}", self.vm.word()),
             );
         }
     }
@@ -229,7 +220,7 @@ impl Look<'_> {
                 }
             }
             Err(error) => {
-                let remedy = format!("fix that; \"virt-recontext preview {}\" tries again", self.word());
+                let remedy = format!("fix that; \"virt-recontext preview {}\" tries again", self.vm.word());
                 check.bad(format_args!("no disc can be made for it now: {error:#}"), remedy);
             }
         }

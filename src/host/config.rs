@@ -153,6 +153,16 @@ impl Config {
         Ok(config)
     }
 
+    /// The configuration, or what may be assumed of one that is broken: where libvirt is, if that can still be read, and else
+    /// the defaults. For those who only look.
+    pub(crate) fn assumed(host: &Host) -> Config {
+        Config::load(host).unwrap_or_else(|_| {
+            let text = file::read_trusted_text(&host.config_file()).unwrap_or_default();
+            let uri = text.parse::<toml::Table>().ok().and_then(|table| table.get("uri")?.as_str().map(str::to_owned));
+            Config { uri, ..Config::default() }
+        })
+    }
+
     fn parse(text: &str) -> Result<Config> {
         let told = |fault: &toml::de::Error| toml_fault::told(fault, text);
         let mut table = DeTable::parse(text).map_err(|fault| told(&fault))?;

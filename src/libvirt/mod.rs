@@ -5,4 +5,5 @@ pub(crate) mod domain;
 mod lookup;
 mod raw;
 pub(crate) mod saved;
+pub(crate) mod survey;
 pub(crate) mod trouble;

@@ -22,3 +22,4 @@ mod left;
 mod node;
 mod refresh;
 mod released;
+mod status;

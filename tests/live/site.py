@@ -80,10 +80,10 @@ class Site:
         return f"monitoring endpoint: https://monitor.{host.name}.example:9100"
 
     def status(self, host: Host, guest: Guest) -> dict[str, Any]:
-        """What status says of a VM; empty if nothing is known of it."""
+        """What status says of a VM's disc; empty if nothing is recorded of it."""
         done = self.recontext(host, "status", guest.name, "--json", check=False)
         known = json.loads(done.stdout) if done.stdout.strip() else []
-        return next((vm for vm in (known if isinstance(known, list) else [known]) if vm["uuid"] == guest.uuid), {})
+        return next((vm for vm in (known if isinstance(known, list) else [known]) if vm["uuid"] == guest.uuid and vm["since"]), {})
 
     def wait_for_state(self, host: Host, guest: Guest, state: str, seconds: float = 20) -> dict[str, Any]:
         """Waits until status says so; returns all that it says."""

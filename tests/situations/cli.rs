@@ -241,6 +241,15 @@ fn preview_says_on_stderr_that_an_empty_directory_is_not_on_the_disc() {
     assert_eq!(told[1..], ["etc/a/b", "etc/c"].map(line));
 }
 
+/// A host whose libvirt has no VM.
+fn site_without_vms() -> Site {
+    let (site, _) = site();
+    let node = site.beside("node.xml");
+    fs::write(&node, "<node/>").unwrap();
+    site.write("etc/virt-recontext/config.toml", &format!("uri = 'test://{}'\n", node.display()));
+    site
+}
+
 /// States of two VMs, and a job of one, as the programs leave them.
 fn prepare_states(site: &Site) {
     let second = "11111111-2222-4333-8444-555555555555";
@@ -268,41 +277,43 @@ fn prepare_states(site: &Site) {
 
 #[test]
 fn status_shows_every_vm_by_name() {
-    let (site, _) = site();
+    let site = site_without_vms();
     assert_eq!(printed(&site, &["status"]), "");
     assert_eq!(printed(&site, &["status", "--json"]), "[]\n");
     prepare_states(&site);
     let web = "web: waiting (migrate, disc 179540670612, 2026-11-23T04:05:06.12Z): the guest has not let go\n";
     let db = "db: failed (start, disc -, 2026-11-23T04:05:06.00Z): no drive\n";
-    assert_eq!(printed(&site, &["status"]), [db, web].concat());
+    let all = say(&site, &["status"]);
+    assert_eq!((all.status.code(), text(&all.stdout)), (Some(1), [db, web].concat()));
     assert_eq!(printed(&site, &["status", "web"]), web);
     assert_eq!(printed(&site, &["status", &UUID.to_uppercase()]), web);
 }
 
 #[test]
 fn status_as_json_says_all() {
-    let (site, _) = site();
+    let site = site_without_vms();
     prepare_states(&site);
-    let json: serde_json::Value = serde_json::from_str(&printed(&site, &["status", "--json"])).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&say(&site, &["status", "--json"]).stdout).unwrap();
     assert_eq!(
         json,
         serde_json::json!([
             {"name": "db", "uuid": "11111111-2222-4333-8444-555555555555", "state": "failed", "reason": "start",
              "generation": null, "since": "2026-11-23T04:05:06.00Z", "message": "no drive", "image": null,
-             "job_waiting": false},
+             "job_waiting": false, "takes_part": null, "running": false},
             {"name": "web", "uuid": UUID, "state": "waiting", "reason": "migrate", "generation": 179_540_670_612_u64,
              "since": "2026-11-23T04:05:06.12Z", "message": "the guest has not let go",
-             "image": format!("/var/lib/libvirt/recontext/{UUID}.iso"), "job_waiting": true},
+             "image": format!("/var/lib/libvirt/recontext/{UUID}.iso"), "job_waiting": true,
+             "takes_part": null, "running": false},
         ])
     );
 }
 
 #[test]
 fn status_leaves_a_damaged_state_out() {
-    let (site, _) = site();
+    let site = site_without_vms();
     prepare_states(&site);
     site.write(&format!("run/libvirt/recontext/state/{UUID}.json"), "{");
-    assert_eq!(printed(&site, &["status"]).lines().count(), 1);
+    assert_eq!(text(&say(&site, &["status"]).stdout).lines().count(), 1);
 }
 
 #[test]
@@ -333,14 +344,11 @@ fn wrong_usage_is_told_and_exits_with_2() {
 
 #[test]
 fn what_cannot_be_done_is_told_in_one_line_and_exits_with_1() {
-    let (site, _) = site();
+    let site = site_without_vms();
     site.write("etc/virt-recontext/empty.xml", "");
     let empty = site.root().join("etc/virt-recontext/empty.xml");
     for (arguments, why) in [
-        (
-            &["status", "nobody"][..],
-            "no disc is known here for the VM \"nobody\"; see whether it takes part: virt-recontext doctor",
-        ),
+        (&["status", "nobody"][..], "there is no VM \"nobody\" here; \"virsh list --all\" shows all"),
         (&["preview", "--xml", "/nowhere.xml"], "reading /nowhere.xml: No such file or directory (os error 2)"),
         (&["preview", "--xml", "/"], "reading /: Is a directory (os error 21)"),
         (&["preview", "--xml", empty.to_str().unwrap()], "reading the domain's XML: there is no XML element"),
@@ -355,7 +363,7 @@ fn what_cannot_be_done_is_told_in_one_line_and_exits_with_1() {
 #[test]
 fn only_root_may_look() {
     use std::os::unix::process::CommandExt;
-    let (site, _) = site();
+    let site = site_without_vms();
     let mut recontext = site.recontext(&["status"]);
     let copy = site.beside("recontext");
     install(Path::new(recontext.get_program()), &copy);

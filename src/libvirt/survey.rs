@@ -7,23 +7,21 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::report::Report;
-use crate::context::domain::driver::Driver;
+use super::connection::Libvirt;
+use super::domain::{Handle, Scope, Situation};
+use super::trouble::Trouble;
 use crate::context::uuid::Uuid;
-use crate::libvirt::connection::Libvirt;
-use crate::libvirt::domain::{Handle, Scope, Situation};
-use crate::libvirt::trouble::Trouble;
 
 /// Longest wait for all answers.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(super) struct Survey {
+pub(crate) struct Survey {
     /// Of libvirt: major, minor, release.
     pub version: (u32, u32, u32),
     pub vms: Vec<Vm>,
 }
 
-pub(super) struct Vm {
+pub(crate) struct Vm {
     pub name: String,
     pub uuid: Uuid,
     pub situation: Situation,
@@ -35,12 +33,22 @@ pub(super) struct Vm {
     pub definition: Option<String>,
 }
 
+impl Vm {
+    /// The VM as a shell's word: its name, or its UUID where the name is no plain word. Whoever made the VM chose that, and
+    /// commands that are told are copied into shells.
+    pub(crate) fn word(&self) -> String {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        let is_word = self.name.chars().all(plain) && !self.name.starts_with('-');
+        if is_word { self.name.clone() } else { self.uuid.to_string() }
+    }
+}
+
 impl Survey {
     /// Asks the daemon at `uri`.
     ///
     /// # Errors
     /// When there is no daemon, or it does not answer within 30 seconds.
-    pub(super) fn take(uri: &str) -> Result<Survey> {
+    pub(crate) fn take(uri: &str) -> Result<Survey> {
         let (answer, answers) = channel();
         let asked = uri.to_owned();
         thread::spawn(move || {
@@ -96,42 +104,5 @@ fn vm(handle: &Handle) -> Result<Vm, Trouble> {
         Ok((live, definition)) => Ok(Vm { live, definition, ..vm }),
         Err(trouble @ (Trouble::Gone | Trouble::Lost)) => Err(trouble),
         Err(trouble) => Ok(Vm { error: Some(trouble.to_string()), ..vm }),
-    }
-}
-
-/// Checks that libvirt answers, and its version for known bugs.
-pub(super) fn check(
-    driver: Driver,
-    uri: &str,
-    survey: &Result<Survey>,
-    only_in_directory: bool,
-    unit: &str,
-    report: &mut Report,
-) {
-    let hook = driver.hook();
-    let check = &mut report.check("libvirt");
-    let version = match survey {
-        Ok(survey) => survey.version,
-        Err(error) => {
-            let remedy = format!("systemctl start {unit}, or fix uri in config.toml");
-            return check.bad(format_args!("{error:#}"), remedy);
-        }
-    };
-    let (major, minor, release) = version;
-    let answers = format!("{uri} answers, with version {major}.{minor}.{release}");
-    if version < (6, 5, 0) && only_in_directory {
-        check.bad(
-            format_args!("{answers}, which does not know {hook}.d: it does not call our hook"),
-            format_args!("make /etc/libvirt/hooks/{hook} our hook, or a script that calls it"),
-        );
-    } else if version == (9, 0, 0) && driver == Driver::Qemu {
-        check.warning(
-            format_args!("{answers}, which as released cannot change a CD-ROM's medium (\"tray isn't open\")"),
-            "use Debian's 9.0.0-2 or later, which has the fix, or 9.1.0 or later",
-        );
-    } else if version < (9, 0, 0) {
-        check.warning(format_args!("{answers}; no version before 9.0 has been tested"), "use libvirt 9.1 or later");
-    } else {
-        check.good(answers);
     }
 }

@@ -1,0 +1,181 @@
+//! How a VM of this host stands: what is recorded of its disc, and what libvirt tells of the VM.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::context::disc::marker::Reason;
+use crate::context::domain::Domain;
+use crate::context::domain::request::NAMESPACE;
+use crate::context::moment::Moment;
+use crate::context::uuid::Uuid;
+use crate::host::vm::state::{Progress, State};
+use crate::libvirt::domain::Situation;
+use crate::libvirt::survey::Vm;
+
+/// The names of the fields and of the words are promised: programs read them.
+#[derive(Debug, Serialize)]
+pub(super) struct Standing {
+    pub name: String,
+    pub uuid: Uuid,
+    pub state: Word,
+    /// What the last attempt was for; as the two that follow, `None` as long as nothing has been tried.
+    pub reason: Option<Reason>,
+    pub generation: Option<u64>,
+    pub since: Option<Moment>,
+    pub message: String,
+    pub image: Option<PathBuf>,
+    pub job_waiting: bool,
+    /// Whether it asks for context, now or at its next start; `None` where libvirt does not tell.
+    pub takes_part: Option<bool>,
+    /// Whether it runs here; `None` where libvirt does not tell.
+    pub running: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Word {
+    Delivered,
+    Waiting,
+    Failed,
+    /// It gets its first disc here when it starts.
+    NextStart,
+    /// It runs, and no disc was made for it yet.
+    None,
+}
+
+impl Word {
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Word::Delivered => "delivered",
+            Word::Waiting => "waiting",
+            Word::Failed => "failed",
+            Word::NextStart => "from its next start on",
+            Word::None => "no disc yet",
+        }
+    }
+}
+
+/// Whether and how its XML asks for context.
+enum Asks {
+    No,
+    /// Only its definition does.
+    Later,
+    Yes,
+    /// It does, and in a way that gives no disc, for this reason.
+    Faultily(String),
+    /// It does, for a drive that only its definition has.
+    Drive(String),
+}
+
+impl Standing {
+    /// What is recorded.
+    pub(super) fn recorded(state: State, job_waiting: bool) -> Standing {
+        Standing {
+            name: state.name,
+            uuid: state.uuid,
+            state: match state.progress {
+                Progress::Delivered => Word::Delivered,
+                Progress::Waiting => Word::Waiting,
+                Progress::Failed => Word::Failed,
+            },
+            reason: Some(state.reason),
+            generation: state.edition.map(|edition| edition.generation.0),
+            since: Some(Moment(state.since)),
+            message: state.message,
+            image: state.image,
+            job_waiting,
+            takes_part: None,
+            running: None,
+        }
+    }
+
+    /// What there is to say of a VM that libvirt knows; `None` of one that takes no part.
+    pub(super) fn of(vm: &Vm, recorded: Option<State>, job_waiting: bool) -> Option<Standing> {
+        let recorded = recorded.map(|state| Standing::recorded(state, job_waiting));
+        if vm.error.is_some() {
+            return recorded;
+        }
+        let running = Some(vm.situation != Situation::Gone);
+        let first = |state, message: String| Standing::first(vm, state, message, job_waiting);
+        if vm.situation == Situation::Arriving {
+            let coming = || job_waiting.then(|| first(Word::None, "it is just arriving".to_owned()));
+            return recorded.or_else(coming).map(|standing| Standing { running, ..standing });
+        }
+        let asks = asks(vm);
+        if let Some(standing) = recorded {
+            let message = match &asks {
+                Asks::No => format!("{}; but the VM no longer asks for context", standing.message),
+                Asks::Later if running == Some(true) => {
+                    format!("{}; but the VM runs without the opt-in, which only its definition has", standing.message)
+                }
+                _ => standing.message,
+            };
+            let takes_part = Some(!matches!(asks, Asks::No));
+            return Some(Standing { message, takes_part, running, ..standing });
+        }
+        let (state, message) = match asks {
+            Asks::No => return None,
+            Asks::Faultily(why) => (Word::Failed, why),
+            _ if running == Some(false) => (Word::NextStart, "it is not running".to_owned()),
+            Asks::Later => (Word::NextStart, "it runs without the opt-in, which only its definition has".to_owned()),
+            Asks::Drive(target) => {
+                (Word::NextStart, format!("it runs without the drive {target}, which its definition has"))
+            }
+            Asks::Yes => {
+                let make = format!("virt-recontext refresh {}", vm.word());
+                (Word::None, format!("nothing has been made for it here; to have it made: {make}"))
+            }
+        };
+        Some(Standing { takes_part: Some(true), running, ..first(state, message) })
+    }
+
+    /// Of a VM of which nothing is recorded.
+    fn first(vm: &Vm, state: Word, message: String, job_waiting: bool) -> Standing {
+        Standing {
+            name: vm.name.clone(),
+            uuid: vm.uuid.clone(),
+            state,
+            reason: None,
+            generation: None,
+            since: None,
+            message,
+            image: None,
+            job_waiting,
+            takes_part: None,
+            running: None,
+        }
+    }
+
+    /// Whether it should have a disc and has not got it. One that asks for none any more lacks nothing.
+    pub(super) fn is_bad(&self) -> bool {
+        self.state == Word::Failed && self.takes_part != Some(false)
+    }
+}
+
+fn asks(vm: &Vm) -> Asks {
+    let (live, definition) = (asks_in(vm.live.as_deref()), asks_in(vm.definition.as_deref()));
+    let (now, later) = match (live, definition) {
+        (Err(why), _) | (_, Err(why)) => return Asks::Faultily(why),
+        (Ok(now), Ok(later)) => (now, later),
+    };
+    let Some(domain) = now.as_ref().or(later.as_ref()) else { return Asks::No };
+    if let Err(error) = domain.request() {
+        return Asks::Faultily(format!("{error:#}"));
+    }
+    match now {
+        None => Asks::Later,
+        Some(now) => {
+            let is_defined = |target: &&str| later.iter().flat_map(|later| &later.targets).any(|one| one == target);
+            let target = now.missing_target().filter(is_defined);
+            target.map_or(Asks::Yes, |target| Asks::Drive(target.to_owned()))
+        }
+    }
+}
+
+/// The domain of `xml`, if it takes part. Of one that does not concern us nothing can be wrong.
+fn asks_in(xml: Option<&str>) -> Result<Option<Domain<'_>>, String> {
+    let Some(xml) = xml.filter(|xml| xml.contains(NAMESPACE)) else { return Ok(None) };
+    let domain = Domain::read(xml).map_err(|error| format!("{error:#}"))?;
+    Ok(domain.takes_part().then_some(domain))
+}

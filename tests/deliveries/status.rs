@@ -1,0 +1,119 @@
+//! `status`: what it knows of each VM, and how it ends.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::node::{Node, OFF, Vm};
+
+/// The exit code, and what is said of each VM.
+fn status(node: &Node, arguments: &[&str]) -> (i32, Vec<String>) {
+    let (code, said) = node.say(&[&["status"], arguments].concat());
+    (code, said.lines().map(str::to_owned).collect())
+}
+
+fn as_json(node: &Node) -> (i32, Value) {
+    let (code, said) = node.say(&["status", "--json"]);
+    (code, serde_json::from_str(&said).unwrap())
+}
+
+#[test]
+fn a_vm_that_was_enabled_is_known_before_anything_was_made_for_it() {
+    let (web, off) = (Vm::called("web"), Vm { more: OFF, ..Vm::called("off") });
+    let other = Vm { context: None, ..Vm::called("other") };
+    let node = Node::with(&[&web, &off, &other]);
+    let later = "off: from its next start on: it is not running".to_owned();
+    let now =
+        "web: no disc yet: nothing has been made for it here; to have it made: virt-recontext refresh web".to_owned();
+    assert_eq!(status(&node, &[]), (0, vec![later.clone(), now]));
+    assert_eq!(status(&node, &["off"]), (0, vec![later.clone()]));
+    assert_eq!(status(&node, &[&off.uuid.to_uppercase()]), (0, vec![later]));
+    let (code, told) = as_json(&node);
+    let wanted = json!({
+        "name": "off", "uuid": off.uuid, "state": "next-start", "reason": null, "generation": null, "since": null,
+        "message": "it is not running", "image": null, "job_waiting": false, "takes_part": true, "running": false
+    });
+    assert_eq!((code, &told[0]), (0, &wanted));
+    assert_eq!(
+        [&told[1]["state"], &told[1]["running"], &told[1]["takes_part"]],
+        [&json!("none"), &json!(true), &json!(true)]
+    );
+    assert_eq!(told.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_vm_that_failed_is_told_by_the_exit_code() {
+    let (web, bad) = (
+        Vm::called("web"),
+        Vm { context: Some("<r:file path='a.j2'>{{ x }}</r:file>".to_owned()), ..Vm::called("bad") },
+    );
+    let node = Node::with(&[&web, &bad]);
+    node.serve(&web);
+    node.note(&bad, "start");
+    node.deliver();
+    let (code, lines) = status(&node, &[]);
+    assert_eq!(code, 1);
+    assert!(lines.len() == 2 && lines[0].starts_with("bad: failed (start, "), "{lines:?}");
+    assert_eq!([status(&node, &["web"]).0, status(&node, &["bad"]).0], [0, 1]);
+    assert_eq!(as_json(&node).0, 1);
+}
+
+#[test]
+fn an_opt_in_that_gives_no_disc_is_told_before_the_vms_start() {
+    let off = Vm { context: Some("<r:file>x</r:file>".to_owned()), more: OFF, ..Vm::called("off") };
+    let node = Node::with(&[&off]);
+    let (code, lines) = status(&node, &[]);
+    assert!(code == 1 && lines.len() == 1 && lines[0].starts_with("off: failed: "), "{lines:?}");
+}
+
+#[test]
+fn a_vm_that_no_longer_asks_for_context_is_told_and_lacks_nothing() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    node.serve(&web);
+    node.edit(&node.state_file(&web), |state| state["progress"] = json!("failed"));
+    assert_eq!(status(&node, &[]).0, 1);
+    node.has(&[&Vm { context: None, ..web.clone() }]);
+    let (code, lines) = status(&node, &[]);
+    assert!(code == 0 && lines[0].ends_with("; but the VM no longer asks for context"), "{code}: {lines:?}");
+    assert_eq!(as_json(&node).1[0]["takes_part"], json!(false));
+}
+
+#[test]
+fn without_its_daemon_status_says_so_and_tells_what_was_recorded() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    node.serve(&web);
+    fs::remove_file(node.site.beside("node.xml")).unwrap();
+    let (code, lines) = status(&node, &[]);
+    assert_eq!(code, 1);
+    assert!(lines[0].starts_with("web: delivered (start, "), "{lines:?}");
+    assert!(lines[1].starts_with("virt-recontext: connecting to libvirt at test://"), "{lines:?}");
+    assert!(lines[1].ends_with("; what follows is only what was recorded"), "{lines:?}");
+}
+
+#[test]
+fn a_broken_configuration_is_told_and_the_vms_all_the_same() {
+    let web = Vm { more: OFF, ..Vm::called("web") };
+    let node = Node::with(&[&web]);
+    node.configure("image_dir = 7\n");
+    let (code, lines) = status(&node, &[]);
+    assert_eq!((code, lines[0].as_str()), (1, "web: from its next start on: it is not running"));
+    assert!(
+        lines[1].contains("config.toml: line 2") && lines[1].ends_with("; no disc is made until that is fixed"),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn one_vm_that_takes_no_part_or_is_not_there_is_told() {
+    let other = Vm { context: None, ..Vm::called("other") };
+    let node = Node::with(&[&other]);
+    for (name, why) in [
+        ("other", "does not take part; \"virt-recontext enable\" lets it"),
+        ("nobody", "there is no VM \"nobody\" here"),
+    ] {
+        let (code, lines) = status(&node, &[name]);
+        assert!(code == 1 && lines.len() == 1 && lines[0].contains(why), "{lines:?}");
+    }
+}
