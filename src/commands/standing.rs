@@ -92,6 +92,8 @@ impl Standing {
 
     /// What there is to say of a VM that libvirt knows; `None` of one that takes no part.
     pub(super) fn of(vm: &Vm, recorded: Option<State>, job_waiting: bool) -> Option<Standing> {
+        let is_untold = |run: u32| recorded.as_ref().is_some_and(|state| state.is_untold_since_snapshot(run));
+        let is_untold = vm.run_from_snapshot.is_some_and(is_untold);
         let recorded = recorded.map(|state| Standing::recorded(state, job_waiting));
         if vm.error.is_some() {
             return recorded;
@@ -109,6 +111,11 @@ impl Standing {
                 Asks::Later if running == Some(true) => {
                     format!("{}; but the VM runs without the opt-in, which only its definition has", standing.message)
                 }
+                _ if is_untold => format!(
+                    "{}; but the guest goes on from a snapshot and has not been told since: virt-recontext refresh {}",
+                    standing.message,
+                    vm.word()
+                ),
                 _ => standing.message,
             };
             let takes_part = Some(!matches!(asks, Asks::No));

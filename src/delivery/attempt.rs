@@ -16,6 +16,7 @@ use crate::context::domain::drive::Drive;
 use crate::context::domain::driver::{Device, MediaChange};
 use crate::host::config::Config;
 use crate::host::paths::Host;
+use crate::host::vm::Vm;
 use crate::host::vm::image::{self, Kept};
 use crate::host::vm::job::Job;
 use crate::host::vm::state::{Progress, State};
@@ -77,15 +78,28 @@ impl Attempts<'_> {
         let UpToDate { rebuilt, last, warnings } = disc;
         let told = warnings.iter().cloned().chain(request.unknown.told());
         let done = |line: String| Outcome::Done([vec![line], told.collect()].concat().join("; "));
-        if job.reason == Reason::Refresh && !rebuilt && !job.force && self.has_it(&domain, drive, path) {
+        let untold = self.is_untold_since_snapshot(&handle, &domain)?;
+        if job.reason == Reason::Refresh && !rebuilt && !job.force && !untold && self.has_it(&domain, drive, path) {
             return Ok(if warnings.is_empty() { Outcome::Unchanged } else { done(SAME.to_owned()) });
         }
         // A disc that somebody else put in is only taken out of a guest's hands when a person asks for it.
         let ours = drive.image().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
         match change::change(self.host, &handle, drive, path, due.force && (ours || job.force)) {
             Err(Outcome::Failed(message)) => Err(Outcome::Failed(self.after_failure(message, last, &handle, drive))),
-            changed => changed.map(|line| done(format!("{line}; before that {phases}"))),
+            changed => {
+                let line = changed?;
+                let vm = Vm::hold(self.host, &domain.uuid).map_err(hopeless)?;
+                vm.is_told_in(handle.id()).map_err(hopeless)?;
+                Ok(done(format!("{line}; before that {phases}")))
+            }
         }
+    }
+
+    /// Whether the guest goes on from a snapshot and has not been told of its disc since.
+    fn is_untold_since_snapshot(&self, handle: &Handle, domain: &Domain) -> Result<bool, Outcome> {
+        let Some(run) = handle.run_from_snapshot()? else { return Ok(false) };
+        let state = State::of(self.host, &domain.uuid).map_err(Outcome::hopeless)?;
+        Ok(state.is_some_and(|state| state.is_untold_since_snapshot(run)))
     }
 
     /// Puts the last disc back, where there is one; gives what there is to say.

@@ -136,6 +136,17 @@ impl Handle<'_> {
         self.domain.get_id()
     }
 
+    /// The number of this run, if the guest goes on in it from where a snapshot was made. libvirt knows that until the guest
+    /// next stops and goes on.
+    pub(crate) fn run_from_snapshot(&self) -> Result<Option<u32>, Trouble> {
+        let from_snapshot = matches!(
+            self.libvirt.told(raw::state(&self.domain))?,
+            (sys::VIR_DOMAIN_RUNNING, sys::VIR_DOMAIN_RUNNING_FROM_SNAPSHOT)
+                | (sys::VIR_DOMAIN_PAUSED, sys::VIR_DOMAIN_PAUSED_FROM_SNAPSHOT)
+        );
+        Ok(self.id().filter(|_| from_snapshot))
+    }
+
     /// Writes our metadata element, or removes it.
     pub(crate) fn set_request(&self, xml: Option<&str>, scopes: &[Scope]) -> Result<(), Trouble> {
         let flags = scopes.iter().fold(0, |flags, scope| flags | scope.flag());

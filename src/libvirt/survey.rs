@@ -25,6 +25,8 @@ pub(crate) struct Vm {
     pub name: String,
     pub uuid: Uuid,
     pub situation: Situation,
+    /// The number of the run in which its guest goes on from a snapshot, if it does.
+    pub run_from_snapshot: Option<u32>,
     /// Why the rest is not known, if it is not.
     pub error: Option<String>,
     /// The XML of the running VM; none while it arrives.
@@ -85,13 +87,15 @@ fn ask(libvirt: &Libvirt) -> Result<Survey> {
 
 fn vm(handle: &Handle) -> Result<Vm, Trouble> {
     let (name, uuid) = (handle.name()?, handle.uuid()?);
-    let vm = Vm { name, uuid, situation: Situation::Gone, error: None, live: None, definition: None };
+    let (situation, run_from_snapshot) = (Situation::Gone, None);
+    let vm = Vm { name, uuid, situation, run_from_snapshot, error: None, live: None, definition: None };
     let situation = match handle.situation() {
         Err(trouble @ (Trouble::Gone | Trouble::Lost)) => return Err(trouble),
         Err(trouble) => return Ok(Vm { error: Some(trouble.to_string()), ..vm }),
         Ok(situation) => situation,
     };
-    let vm = Vm { situation, ..vm };
+    let run_from_snapshot = handle.run_from_snapshot().ok().flatten();
+    let vm = Vm { situation, run_from_snapshot, ..vm };
     // The XML of one that arrives comes only when it has arrived.
     if situation == Situation::Arriving {
         return Ok(vm);

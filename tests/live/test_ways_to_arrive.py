@@ -159,6 +159,34 @@ def test_a_snapshot_comes_back_with_fresh_data_and_its_guest_is_told(site, lab):
     wait_until_nothing_is_left(site, a, vm)
 
 
+def test_a_revert_that_the_hook_sees_as_a_start_is_told_by_the_next_refresh_and_by_no_other(site, lab):
+    a, _ = lab.hosts
+    disk = lab.shared / "revert.qcow2"
+    a.run("qemu-img", "create", "-q", "-f", "qcow2", str(disk), "256M")
+    disk.chmod(0o666)
+    # It reads only when it is told.
+    vm = running_on(site, a, mode="event", poll_ms=2000, devices=f"""
+        <disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+        <source file='{disk}'/><target dev='vda' bus='virtio'/></disk>""")
+    a.virsh("snapshot-create-as", vm.name, "running")
+    a.virsh("destroy", vm.name)
+    site.set_endpoint(a, "https://moved.example")
+    mark = vm.mark()
+    try:
+        # Of a VM that does not run there is no `release`, as there is none that says why before libvirt 10.5.
+        a.virsh("snapshot-revert", vm.name, "running")
+        told = site.wait_for_state(a, vm, "delivered")
+        assert told["reason"] == "start" and "goes on from a snapshot and has not been told" in told["message"]
+        site.recontext(a, "refresh", "--all")
+        vm.wait_for("event media-change", since=mark)
+        vm.wait_for_text("monitoring endpoint: https://moved.example", since=mark)
+        wait_until_delivered(site, a, vm)
+        assert "snapshot" not in site.status(a, vm)["message"]
+        assert "the content is the same" in site.recontext(a, "refresh", "--all").stdout
+    finally:
+        a.virsh("snapshot-delete", vm.name, "running", "--metadata", check=False)
+
+
 def test_an_external_snapshot_comes_back_with_fresh_data_whether_or_not_the_vm_ran(site, lab):
     a, _ = lab.hosts
     disk = lab.shared / "external.qcow2"

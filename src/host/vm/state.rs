@@ -46,6 +46,9 @@ pub struct State {
     /// The disk that was taken from the running VM and is to be given back, if one is away just now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) detached: Option<String>,
+    /// libvirt's number of the run in which the guest was last told of a disc by a media change, if it was in this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) told_in: Option<u32>,
     /// Since when, in hundredths of a second since 1970.
     pub(crate) since: u64,
     /// What the last attempt was for.
@@ -135,6 +138,12 @@ impl State {
         clock::seconds_since(self.since)
     }
 
+    /// Whether the guest, which goes on from a snapshot in the run of this number, has not been told of its disc since. Before
+    /// libvirt 10.5 the hook sees such a run as any other start.
+    pub(crate) fn is_untold_since_snapshot(&self, run: u32) -> bool {
+        self.told_in != Some(run)
+    }
+
     pub(super) fn new(uuid: &Uuid, about: About) -> State {
         State {
             uuid: uuid.clone(),
@@ -144,6 +153,7 @@ impl State {
             until_next_start: false,
             left: false,
             detached: None,
+            told_in: None,
             since: 0,
             reason: about.reason,
             message: String::new(),
@@ -160,6 +170,7 @@ impl State {
         }
         if about.seen == Seen::Coming {
             self.detached = None;
+            self.told_in = None;
         }
         State { driver: about.driver, reason: about.reason, ..self }
     }

@@ -38,6 +38,15 @@ impl Vm<'_> {
         self.put(state.with_file(disc))
     }
 
+    /// The guest was told of its disc by a media change in the run of this number. How far the disc has come is told by the step
+    /// that follows.
+    pub(crate) fn is_told_in(&self, run: Option<u32>) -> Result<()> {
+        match State::known(self.host, self.uuid())? {
+            None => Ok(()),
+            Some(state) => record::write(&self.host.state_file(self.uuid()), &State { told_in: run, ..state }),
+        }
+    }
+
     /// The disk `target` is taken out of the running VM, and is to be given back; or none is any more.
     pub(crate) fn disk_is_out(&self, target: Option<&str>) -> Result<()> {
         let Some(state) = State::of(self.host, self.uuid())? else { return Ok(()) };
@@ -72,5 +81,31 @@ impl Vm<'_> {
     fn put(&self, state: State) -> Result<()> {
         let state = State { since: clock::now().0, ..state };
         record::write(&self.host.state_file(self.uuid()), &state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::disc::marker::Reason;
+    use crate::context::domain::driver::Driver;
+    use crate::host::paths::Host;
+
+    #[test]
+    fn a_guest_that_goes_on_from_a_snapshot_is_told_once_in_each_run() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::new(root.path().to_owned(), "host".to_owned());
+        let uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
+        let vm = Vm::hold(&host, &uuid).unwrap();
+        let is_untold = |run| State::of(&host, &uuid).unwrap().unwrap().is_untold_since_snapshot(run);
+        let comes = || vm.delivered(About::coming("vm", Driver::Qemu, Reason::Start), None, "").unwrap();
+        comes();
+        assert!(is_untold(1));
+        vm.is_told_in(Some(1)).unwrap();
+        vm.delivered(About::running("vm", Driver::Qemu, Reason::Refresh), None, "").unwrap();
+        assert!(!is_untold(1) && is_untold(2));
+        // The daemon may give that number again, to a run that begins anew.
+        comes();
+        assert!(is_untold(1));
     }
 }
