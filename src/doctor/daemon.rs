@@ -9,14 +9,13 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::installed::{Installed, Standing};
 use super::report::Report;
+use super::systemd;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::driver::Driver;
 use crate::context::moment::Moment;
@@ -81,17 +80,8 @@ fn reloaded(host: &Host, name: &str, pid: u32) -> Option<SystemTime> {
     if !host.systemd_dir().is_dir() {
         return None;
     }
-    let mut systemctl = Command::new("systemctl");
-    let unit = format!("{name}.service");
-    systemctl.args(["show", "--property=MainPID,StateChangeTimestampMonotonic", &unit]).stdin(Stdio::null());
-    let output = String::from_utf8(systemctl.output().ok()?.stdout).ok()?;
-    let value = |key: &str| output.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-    if value("MainPID")? != pid.to_string() {
-        return None;
-    }
-    let then = Duration::from_micros(value("StateChangeTimestampMonotonic")?.parse().ok().filter(|time| *time > 0)?);
-    let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).ok()?);
-    SystemTime::now().checked_sub(now.checked_sub(then)?)
+    let [main, changed] = systemd::show(&format!("{name}.service"), ["MainPID", "StateChangeTimestampMonotonic"])?;
+    if main == pid.to_string() { systemd::moment(&changed) } else { None }
 }
 
 fn started(host: &Host, process: PathBuf) -> Option<SystemTime> {

@@ -15,6 +15,8 @@ mod question;
 mod report;
 mod script;
 mod selinux;
+mod systemd;
+mod units;
 mod vm;
 
 pub(crate) use self::report::Report;
@@ -48,6 +50,7 @@ pub(crate) fn examine(host: &Host) -> Report {
     selinux::check(host, &assumed, &daemons, &installed, &mut report);
 
     machine::check_log(host, &mut report);
+    units::check(host, &mut report);
     machine::check_run_dir(host, &mut report);
     jobs::check(host, &mut report);
     if let Some(config) = &config {

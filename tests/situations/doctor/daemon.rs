@@ -1,13 +1,12 @@
 //! libvirt's daemon: whether it runs, answers, and has seen the hook.
 
-use std::fs;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use super::{CHECKS, Found, Patient, assert_finds, findings};
-use crate::site::{install, now, run};
+use super::{CHECKS, Found, Patient, assert_finds, findings, units};
+use crate::site::now;
 
 #[test]
 fn a_daemon_that_started_before_the_hook_may_not_call_it_until_it_has() {
@@ -34,21 +33,13 @@ fn a_daemon_that_started_before_the_hook_may_not_call_it_until_it_has() {
 fn a_daemon_that_systemd_has_reloaded_since_has_seen_the_hook() {
     let patient = Patient::new();
     patient.daemon_started(900);
-    patient.sh("mkdir -p run/systemd/system");
-    let systemctl = patient.site.beside("bin/systemctl");
     let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap());
     // The oldest moment that every machine has, however young it is.
     let boot = Duration::from_micros(1);
     let told = |pid: u32, changed: Duration| {
-        let changed = changed.as_micros();
-        let script = patient.site.beside("script");
-        let answer = format!("echo MainPID={pid}\necho StateChangeTimestampMonotonic={changed}\n");
-        let asked = "[ \"$*\" = 'show --property=MainPID,StateChangeTimestampMonotonic libvirtd.service' ] || exit 1";
-        fs::write(&script, format!("#!/bin/sh\n{asked}\n{answer}")).unwrap();
-        install(&script, &systemctl);
-        let mut doctor = patient.site.recontext(&["doctor", "--json"]);
-        doctor.env("PATH", format!("{}:/usr/bin:/bin", systemctl.parent().unwrap().display()));
-        findings(&run(&mut doctor, b""))
+        let answer = format!("MainPID={pid}\\nStateChangeTimestampMonotonic={}\\n", changed.as_micros());
+        let asked = "show --property=MainPID,StateChangeTimestampMonotonic libvirtd.service";
+        patient.examine_under_systemd(&[&[(asked.to_owned(), answer)][..], &units::not_installed()].concat())
     };
     let before = "started before the hook was installed";
     assert_finds(&told(812, boot), "daemon", "warning", before, "systemctl reload libvirtd");

@@ -11,7 +11,7 @@ fn a_broken_configuration_is_told_with_its_line_and_ends_no_other_check() {
     let config: Vec<&Found> = found.iter().filter(|one| one.check == "configuration").collect();
     assert!(config[0].level == "bad" && config[0].message.contains("line 2"), "{}", config[0].message);
     let checks: Vec<&str> = found.iter().map(|one| one.check.as_str()).collect();
-    assert_eq!(checks, CHECKS[..11]);
+    assert_eq!(checks, CHECKS[..12]);
     let libvirt = found.iter().find(|one| one.check == "libvirt").unwrap();
     assert!(
         libvirt.level == "good" && libvirt.message.starts_with("test://"),

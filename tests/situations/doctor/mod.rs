@@ -8,6 +8,7 @@ mod hook;
 mod host;
 mod kernel;
 mod selinux;
+mod units;
 mod vms;
 
 use std::fs;
@@ -18,13 +19,13 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 use super::normal::Normal;
-use super::site::{Site, UUID, make_dir, now, run};
+use super::site::{Site, UUID, install, make_dir, now, run};
 use super::snapshot::Snapshot;
 
 pub const IMAGES: &str = "var/lib/libvirt/recontext";
 pub const DRIVE: &str = "<disk type='file' device='cdrom'><source file='IMAGE' startupPolicy='optional'/>\
                      <target dev='hdc' bus='ide'/><readonly/></disk>";
-const CHECKS: [&str; 14] = [
+const CHECKS: [&str; 15] = [
     "hook",
     "other-hooks",
     "helper",
@@ -34,6 +35,7 @@ const CHECKS: [&str; 14] = [
     "apparmor",
     "selinux",
     "log",
+    "units",
     "run-directory",
     "jobs",
     "images",
@@ -136,6 +138,20 @@ impl Patient {
         findings(&run(&mut self.site.in_mounts(mount, &self.site.recontext(&["doctor", "--json"])), b""))
     }
 
+    /// The same on a host that systemd runs, whose systemctl answers these questions.
+    fn examine_under_systemd(&self, answers: &[(String, String)]) -> Vec<Found> {
+        make_dir(&self.path("run/systemd/system"));
+        let answer = |(asked, answer): &(String, String)| format!("'{asked}') printf '{answer}';;\n");
+        let answers: String = answers.iter().map(answer).collect();
+        let script = self.site.beside("script");
+        fs::write(&script, format!("#!/bin/sh\ncase \"$*\" in\n{answers}*) exit 1;;\nesac\n")).unwrap();
+        let systemctl = self.site.beside("bin/systemctl");
+        install(&script, &systemctl);
+        let mut doctor = self.site.recontext(&["doctor", "--json"]);
+        doctor.env("PATH", format!("{}:/usr/bin:/bin", systemctl.parent().unwrap().display()));
+        findings(&run(&mut doctor, b""))
+    }
+
     /// What a person reads.
     pub fn told(&self) -> String {
         String::from_utf8(run(&mut self.site.recontext(&["doctor"]), b"").stdout).unwrap()
@@ -200,7 +216,7 @@ fn a_host_on_which_all_is_well_is_all_good() {
     assert_eq!(told.lines().count(), CHECKS.len() + 1);
     assert!(told.contains(&format!("qemu is virt-recontext-hook {}, in /", env!("CARGO_PKG_VERSION"))), "{told}");
     assert!(told.contains("\ngood: vm web: its disc is in the drive hdc, delivered (refresh, 20"), "{told}");
-    assert!(told.ends_with("\n14 good, 0 warning, 0 bad\n"), "{told}");
+    assert!(told.ends_with("\n15 good, 0 warning, 0 bad\n"), "{told}");
 }
 
 #[test]
