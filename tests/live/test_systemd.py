@@ -1,5 +1,6 @@
 """The package on a machine with systemd, where nobody but systemd starts anything: what its units promise."""
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from lab.host import QEMU_CONF
 from live.site import CONFIG, IMAGES
 
 UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
+REFRESH = "virt-recontext-refresh.service"
 UNITS = ["virt-recontext-refresh.path", "virt-recontext-refresh.timer"]
 
 # A guest without a system, which holds no tray.
@@ -97,6 +99,11 @@ class Machine:
         done = self.run("bsdtar", "-xOf", f"{IMAGES}/{UUID}.iso", "endpoint", check=False)
         return done.stdout.strip()
 
+    def units_as_doctor_tells(self) -> list[tuple[str, str]]:
+        """The level and the message of each thing that doctor says of the units."""
+        found = json.loads(self.run("virt-recontext", "doctor", "--json", check=False).stdout)
+        return [(one["level"], one["message"].split(";")[0]) for one in found if one["check"] == "units"]
+
     def daemon(self) -> str:
         """libvirtd's process, and since when it runs."""
         return self.run("systemctl", "show", "libvirtd", "-p", "MainPID", "-p", "ExecMainStartTimestamp").stdout
@@ -155,8 +162,20 @@ def test_units_bring_each_change_of_the_hosts_data_to_running_vms(machine, progr
              "status to tell of it")
     assert machine.run("systemctl", "is-failed", "virt-recontext-refresh.service", check=False).stdout != "failed\n"
 
+    assert machine.units_as_doctor_tells() == [("good", "at work: " + ", ".join(UNITS))]
+    (machine.root / f"{CONFIG[1:]}/facts.d/site.toml").write_text("endpoint\n", "ascii")
+    wait_for(lambda: machine.run("systemctl", "is-failed", REFRESH, check=False).stdout == "failed\n", 30, "a refresh to fail")
+    machine.run("systemctl", "stop", UNITS[1])
+    assert {level for level, _ in machine.units_as_doctor_tells()} == {"warning"}
+    assert [message for _, message in machine.units_as_doctor_tells()][0].startswith(f"{UNITS[1]} is enabled, and not at work")
+
+    known = ["systemctl", "list-units", "--all", "--no-legend", "--plain", "virt-recontext*"]
+    machine.run("dpkg", "--no-triggers", "-r", "virt-recontext")
+    machine.run("systemctl", "daemon-reload")
+    # Whoever lists these looks where the links lead that enabled the units.
+    machine.run("systemctl", "list-dependencies", "--all", "multi-user.target", "timers.target")
+    assert not re.search("failed|not-found", machine.run(*known).stdout)
     machine.run("dpkg", "--no-triggers", "-P", "virt-recontext")
-    for unit in UNITS:
-        assert machine.run("systemctl", "is-active", unit, check=False).stdout != "active\n"
+    assert machine.run(*known).stdout == ""
     assert machine.run("virsh", "domstate", "vm").stdout.strip() == "running"
     assert machine.daemon() == before
