@@ -69,10 +69,20 @@ fn modular(driver: Driver) -> &'static str {
     }
 }
 
-/// The name of the unit that this host has for its daemon, as far as can be known while none runs.
+/// The daemon with `driver` that this host has, as far as can be known while none runs: the one that systemd would start, or
+/// else the one whose program is there.
 pub(super) fn unit(host: &Host, driver: Driver) -> &'static str {
-    let modular = modular(driver);
-    if host.daemon_pid_file(modular).exists() { modular } else { "libvirtd" }
+    let both = [modular(driver), "libvirtd"];
+    let is_enabled = |name: &str, kind: &str| {
+        let state = systemd::show(&format!("{name}.{kind}"), ["UnitFileState"]);
+        state.is_some_and(|[state]| state.starts_with("enabled"))
+    };
+    let by_systemd =
+        |name: &&&str| host.systemd_dir().is_dir() && ["socket", "service"].iter().any(|kind| is_enabled(name, kind));
+    let ran = both.iter().find(|name| host.daemon_pid_file(name).exists());
+    let found = ran.or_else(|| both.iter().find(by_systemd));
+    let is_there = |name: &&&str| host.daemon_program(name).exists();
+    found.or_else(|| both.iter().rev().find(is_there)).copied().unwrap_or("libvirtd")
 }
 
 /// When systemd last reloaded a daemon: when its unit last changed its state, which else it does only at its start.

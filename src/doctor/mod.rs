@@ -42,7 +42,7 @@ pub(crate) fn examine(host: &Host) -> Report {
     let survey = Survey::take(uri);
     let in_directory = |hook: &Installed| hook.path.parent() != Some(&host.hooks_dir());
     let only_in_directory = installed.iter().filter(|hook| hook.is_ours()).all(in_directory);
-    libvirt::check(driver, uri, &survey, only_in_directory, daemon::unit(host, driver), &mut report);
+    libvirt::check(host, driver, uri, &survey, only_in_directory, daemon::unit(host, driver), &mut report);
     // Behind the survey, whose call may have started it.
     let daemons = Daemon::running(host, driver);
     daemon::check(host, driver, &daemons, &installed, &mut report);

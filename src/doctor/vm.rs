@@ -197,6 +197,12 @@ impl Look<'_> {
         };
         let since = Moment(state.since);
         match state.progress {
+            Progress::Delivered if self.vm.run_from_snapshot.is_some_and(|run| state.is_untold_since_snapshot(run)) => {
+                check.warning(
+                    "its guest goes on from a snapshot, and has not been told of its disc since",
+                    self.refresh(),
+                );
+            }
             Progress::Delivered => {}
             Progress::Waiting if state.until_next_start => check
                 .warning(format_args!("since {since}: {}", state.message), "save and restore, migrate or restart it"),

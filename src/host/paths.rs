@@ -26,6 +26,7 @@ pub(crate) const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
 //  <root>/etc/libvirt/hooks/{qemu,qemu.d/*}    where libvirtd looks for hooks
 //  <root>/etc/libvirt/hooks/{libxl,libxl.d/*}  the same for VMs of Xen
 //  <root>/run/{libvirtd,virtqemud,virtxend}.pid  libvirt's daemon; <root>/proc tells more of it
+//  <root>/usr/sbin/{libvirtd,virtqemud,virtxend}
 //  <root>/sys/                                 what AppArmor and SELinux let the daemon do
 /// This host, as the programs see it.
 #[derive(Debug, Clone)]
@@ -146,6 +147,11 @@ impl Host {
     /// Where libvirt's daemon of this name writes the number of its process.
     pub(crate) fn daemon_pid_file(&self, daemon: &str) -> PathBuf {
         self.root.join("run").join(format!("{daemon}.pid"))
+    }
+
+    /// The program of libvirt's daemon of this name.
+    pub(crate) fn daemon_program(&self, daemon: &str) -> PathBuf {
+        self.root.join("usr/sbin").join(daemon)
     }
 
     /// A directory that is there where systemd runs the host.

@@ -177,6 +177,7 @@ def test_a_revert_that_the_hook_sees_as_a_start_is_told_by_the_next_refresh_and_
         a.virsh("snapshot-revert", vm.name, "running")
         told = site.wait_for_state(a, vm, "delivered")
         assert told["reason"] == "start" and "goes on from a snapshot and has not been told" in told["message"]
+        assert "its guest goes on from a snapshot" in site.recontext(a, "doctor", check=False).stdout
         site.recontext(a, "refresh", "--all")
         vm.wait_for("event media-change", since=mark)
         vm.wait_for_text("monitoring endpoint: https://moved.example", since=mark)

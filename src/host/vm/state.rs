@@ -144,6 +144,11 @@ impl State {
         self.told_in != Some(run)
     }
 
+    /// Whether a medium was changed since the VM came.
+    pub(crate) fn tells_of_a_media_change(&self) -> bool {
+        self.told_in.is_some()
+    }
+
     pub(super) fn new(uuid: &Uuid, about: About) -> State {
         State {
             uuid: uuid.clone(),

@@ -124,6 +124,29 @@ fn a_daemon_that_does_not_run_is_told_and_ends_no_other_check() {
 }
 
 #[test]
+fn the_daemon_that_is_to_be_started_is_the_one_that_the_host_has() {
+    let patient = Patient::new();
+    patient.site.write("etc/virt-recontext/config.toml", "uri = 'test:///nowhere.xml'\n");
+    patient.sh("rm run/libvirtd.pid");
+    let started = |found: Vec<Found>| {
+        let told = |check: &str| found.iter().find(|one| one.check == check).unwrap().remedy.clone().unwrap();
+        let (libvirt, daemon) = (told("libvirt"), told("daemon"));
+        let name = libvirt.split(',').next().unwrap();
+        assert!(daemon.ends_with(name), "{daemon}");
+        name.to_owned()
+    };
+    assert_eq!(started(patient.examine()), "systemctl start libvirtd");
+    patient.sh("touch usr/sbin/virtqemud");
+    assert_eq!(started(patient.examine()), "systemctl start virtqemud");
+    // Where both are, systemd knows which of them is used.
+    patient.sh("touch usr/sbin/libvirtd");
+    assert_eq!(started(patient.examine()), "systemctl start libvirtd");
+    let enabled = ("show --property=UnitFileState virtqemud.socket".to_owned(), "UnitFileState=enabled\\n".to_owned());
+    let answers = [vec![enabled], units::not_installed()].concat();
+    assert_eq!(started(patient.examine_under_systemd(&answers)), "systemctl start virtqemud");
+}
+
+#[test]
 fn a_daemon_that_takes_calls_and_never_answers_holds_up_no_report() {
     let patient = Patient::new();
     let socket = patient.site.beside("silent");
