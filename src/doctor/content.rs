@@ -15,6 +15,7 @@ use crate::host::config::Config;
 use crate::host::layers;
 use crate::host::paths::Host;
 use crate::host::programs::ProgramFacts;
+use crate::libvirt::survey::Vm;
 
 pub(super) fn check_configuration(host: &Host, report: &mut Report) -> Option<Config> {
     let path = host.config_file();
@@ -41,8 +42,9 @@ pub(super) fn check_configuration(host: &Host, report: &mut Report) -> Option<Co
     }
 }
 
-/// Checks the data for every VM, and for each VM that has data of its own here.
-pub(super) fn check_content(host: &Host, config: &Config, report: &mut Report) {
+/// Checks the data for every VM, and for each VM that has data of its own here. `vms` are those that libvirt knows, if it
+/// tells.
+pub(super) fn check_content(host: &Host, config: &Config, vms: Option<&[Vm]>, report: &mut Report) {
     let check = &mut report.check("content");
     let mut programs = NotRun::default();
     let Ok(nobody) = "00000000-0000-0000-0000-000000000000".parse() else { return };
@@ -64,7 +66,15 @@ pub(super) fn check_content(host: &Host, config: &Config, report: &mut Report) {
             Err(_) => read(&name, &nobody).map(|layers| summary(layers.get(1))),
         };
         match read {
-            Ok(summary) => check.good(format_args!("{}: {summary}", dir.join("domains").join(name).display())),
+            Ok(summary) => {
+                // It may be meant for one that is to come.
+                let fits = |vm: &Vm| vm.name == name || vm.uuid.to_string() == name;
+                let unknown = match vms {
+                    Some(vms) if !vms.iter().any(fits) => "; no VM that this host knows now is called so",
+                    _ => "",
+                };
+                check.good(format_args!("{}: {summary}{unknown}", dir.join("domains").join(name).display()));
+            }
             Err(error) => check.bad(format_args!("{error:#}; that VM gets no new disc here"), "fix it"),
         }
     }
@@ -94,7 +104,13 @@ fn summary(layer: Option<&Layer>) -> String {
     } else {
         format!("; by their names these do not count: {}", left_over.join(", "))
     };
-    format!("{files} files and {facts} facts or tables of facts load{left_over}")
+    let (files, facts) =
+        (counted(files, "file", "files"), counted(facts, "fact or table of facts", "facts or tables of facts"));
+    format!("it gives {files} and {facts}{left_over}")
+}
+
+fn counted(number: usize, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
 }
 
 /// Programs are only looked at here; those of a VM are run for that VM.

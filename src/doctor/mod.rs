@@ -55,7 +55,8 @@ pub(crate) fn examine(host: &Host) -> Report {
     jobs::check(host, &mut report);
     if let Some(config) = &config {
         machine::check_images(host, config, &mut report);
-        content::check_content(host, config, &mut report);
+        let vms = survey.as_ref().ok().map(|survey| survey.vms.as_slice());
+        content::check_content(host, config, vms, &mut report);
         if let Ok(survey) = &survey {
             vm::check_all(host, config, &survey.vms, &mut report);
         }

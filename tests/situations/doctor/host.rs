@@ -133,6 +133,33 @@ fn data_for_a_uuid_that_is_written_as_no_vm_is_found_is_worth_a_look() {
 }
 
 #[test]
+fn data_for_one_vm_that_no_vm_here_gets_is_told_and_is_no_fault() {
+    let patient = Patient::new();
+    let other = "11111111-2222-4333-8444-555555555555";
+    for name in ["web", UUID, "wbe", other] {
+        patient.site.write(&format!("etc/virt-recontext/domains/{name}/context/x"), "x");
+    }
+    let found = patient.examine();
+    assert!(found.iter().all(|one| one.level == "good"));
+    let of = |name: &str| {
+        let told = found.iter().find(|one| one.message.contains(&format!("/domains/{name}: ")));
+        told.unwrap().message.rsplit_once(": ").unwrap().1.to_owned()
+    };
+    let gives = "it gives 1 file and 0 facts or tables of facts";
+    for (name, unknown) in [
+        ("web", ""),
+        (UUID, ""),
+        ("wbe", "; no VM that this host knows now is called so"),
+        (other, "; no VM that this host knows now is called so"),
+    ] {
+        assert_eq!(of(name), format!("{gives}{unknown}"));
+    }
+    // What is not known is not told.
+    patient.site.write("etc/virt-recontext/config.toml", "uri = 'test:///nowhere.xml'\n");
+    assert!(patient.examine().iter().all(|one| !one.message.contains("called so")));
+}
+
+#[test]
 fn data_that_does_not_load_is_told_with_its_file() {
     for (file, text, message) in [
         ("facts.d/x.toml", "a = \n", "facts.d/x.toml"),
