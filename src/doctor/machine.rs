@@ -9,11 +9,13 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use nix::sys::statvfs::statvfs;
 
+use super::former;
 use super::mount::Mount;
 use super::report::{Check, Report};
 use crate::host::config::Config;
 use crate::host::file;
 use crate::host::paths::Host;
+use crate::libvirt::survey::Vm;
 
 pub(super) fn check_helper(host: &Host, report: &mut Report) {
     let helper = host.helper();
@@ -52,7 +54,8 @@ pub(super) fn check_log(host: &Host, report: &mut Report) {
     }
 }
 
-pub(super) fn check_images(host: &Host, config: &Config, report: &mut Report) {
+/// `vms` are those that libvirt knows, if it tells.
+pub(super) fn check_images(host: &Host, config: &Config, vms: Option<&[Vm]>, report: &mut Report) {
     let check = &mut report.check("images");
     let shown = config.image_dir.display();
     let dir = host.under_root(&config.image_dir);
@@ -80,6 +83,9 @@ pub(super) fn check_images(host: &Host, config: &Config, report: &mut Report) {
         );
     }
     check_space(&dir, &mount, config, check);
+    if let Some(vms) = vms {
+        former::check(host, config, vms, check);
+    }
     let how = match fs::metadata(&dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => "will be created with the first disc",
         Err(error) => return check.bad(format_args!("{shown}: {error}"), "check what is there"),

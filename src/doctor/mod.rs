@@ -5,6 +5,7 @@ mod apparmor;
 mod content;
 mod daemon;
 mod denial;
+mod former;
 mod hook;
 mod installed;
 mod jobs;
@@ -54,8 +55,8 @@ pub(crate) fn examine(host: &Host) -> Report {
     machine::check_run_dir(host, &mut report);
     jobs::check(host, &mut report);
     if let Some(config) = &config {
-        machine::check_images(host, config, &mut report);
         let vms = survey.as_ref().ok().map(|survey| survey.vms.as_slice());
+        machine::check_images(host, config, vms, &mut report);
         content::check_content(host, config, vms, &mut report);
         if let Ok(survey) = &survey {
             vm::check_all(host, config, &survey.vms, &mut report);

@@ -108,6 +108,27 @@ fn file_systems_that_are_not_fit_are_told() {
 }
 
 #[test]
+fn images_that_are_left_where_image_dir_once_was_are_told_unless_a_vm_names_them() {
+    let patient = Patient::new();
+    let (disc, old) = ("11111111-2222-4333-8444-555555555555.iso", "srv/discs");
+    patient.site.write(&format!("{IMAGES}/{disc}"), "a disc");
+    assert!(patient.examine().iter().all(|one| one.level == "good"), "the directory is in use");
+    patient.vm(DRIVE, "image_dir = '/srv/new'\n");
+    patient.sh("chmod 755 .. .; mkdir -m 711 -p srv/new");
+    let told = |found: Vec<Found>| {
+        let told = found.into_iter().filter(|one| one.check == "images" && one.level == "warning");
+        told.map(|one| one.message).collect::<Vec<_>>()
+    };
+    let line = |dir: &str| {
+        format!("in /{dir}, which is not image_dir, there are images that no VM here names any more: {disc}")
+    };
+    assert_eq!(told(patient.examine()), [line(IMAGES)], "and not of the VM's, which it names");
+    patient.sh(&format!("mv {IMAGES} {old}; cd run/libvirt/recontext/state; sed -i 's|/{IMAGES}|/{old}|' *"));
+    patient.vm(&DRIVE.replace("IMAGE", &format!("/{old}/{UUID}.iso")), "image_dir = '/srv/new'\n");
+    assert_eq!(told(patient.examine()), [line(old)]);
+}
+
+#[test]
 fn what_does_not_count_is_told_and_is_no_fault() {
     let patient = Patient::new();
     for file in ["facts.d/.site.toml.swp", "facts.d/README", "context/motd~", "domains/.gitkeep", "domains/web/x"] {
