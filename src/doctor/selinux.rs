@@ -17,6 +17,9 @@ use crate::host::paths::Host;
 /// The type of what lies in libvirt's directory of hooks.
 const HOOK_TYPE: &str = "virt_hook_t";
 
+/// What lets virtqemud do what it needs, where the packages have it.
+const MODULE: &str = "/usr/share/selinux/packages/virt-recontext.cil";
+
 pub(super) fn check(host: &Host, config: &Config, daemons: &[Daemon], hooks: &[Installed], report: &mut Report) {
     let check = &mut report.check("selinux");
     let enforce = fs::read_to_string(host.selinux_dir().join("enforce"));
@@ -27,6 +30,8 @@ pub(super) fn check(host: &Host, config: &Config, daemons: &[Daemon], hooks: &[I
     }
     for daemon in daemons {
         check_programs(host, daemon, hooks, daemons, check);
+        check_callers(host, daemon, check);
+        check_images(host, config, daemon, check);
     }
     check_labels(host, config, check);
     if check.is_clean() {
@@ -68,11 +73,7 @@ fn check_programs(host: &Host, daemon: &Daemon, hooks: &[Installed], daemons: &[
 
 fn remedy(program: &Called, kind: &str) -> String {
     let install = program.remedy("install -Z -m 755", &format!("restorecon {}", program.real.display()));
-    if kind == HOOK_TYPE {
-        format!("{install}; or allow it: semodule -i virt-recontext.cil, which is with the documentation")
-    } else {
-        install
-    }
+    if kind == HOOK_TYPE { format!("{install}; or allow it: semodule -i {MODULE}") } else { install }
 }
 
 enum Ruling {
@@ -83,29 +84,76 @@ enum Ruling {
     Denied,
 }
 
-/// Whether a process in `domain` may run a file with this label; `None` if the kernel does not say.
-fn may_run(host: &Host, domain: &str, label: &str) -> Option<Ruling> {
-    let dir = host.selinux_dir();
-    let number = |path: &str| fs::read_to_string(dir.join("class").join(path)).ok()?.trim().parse::<u32>().ok();
-    let bit = |permission: &str| 1_u32.checked_shl(number(&format!("file/perms/{permission}"))?.checked_sub(1)?);
-    let question = |class: u32| format!("{domain} {label} {class}");
-    let answer = ask(&dir.join("access"), question(number("file/index")?).as_bytes())?;
+/// The number that the kernel has for this, below its directory of classes.
+fn number(host: &Host, path: &str) -> Option<u32> {
+    fs::read_to_string(host.selinux_dir().join("class").join(path)).ok()?.trim().parse().ok()
+}
+
+/// Whether a process in `domain` may do this to a thing of the class with this label; `None` if the kernel does not say.
+fn may(host: &Host, domain: &str, (label, class): (&str, &str), permission: &str) -> Option<bool> {
+    let question = format!("{domain} {label} {}", number(host, &format!("{class}/index"))?);
+    let bit = number(host, &format!("{class}/perms/{permission}"))?.checked_sub(1)?;
+    let answer = ask(&host.selinux_dir().join("access"), question.as_bytes())?;
     // What is allowed, what was decided, what is logged (twice), a number of the policy, and flags: 1 is a permissive domain.
     let words: Vec<&str> = answer.split_ascii_whitespace().collect();
     let hexadecimal = |at: usize| u32::from_str_radix(words.get(at)?, 16).ok();
     let (allowed, flags) = (hexadecimal(0)?, hexadecimal(5)?);
-    let may = |permission: &str| Some(allowed & bit(permission)? != 0);
-    if flags & 1 != 0 {
-        return Some(Ruling::AsItIs);
-    }
+    Some(flags & 1 != 0 || allowed & 1_u32.checked_shl(bit)? != 0)
+}
+
+/// The domain into which the policy sends a process that runs a file with this label.
+fn next_domain(host: &Host, domain: &str, label: &str) -> Option<String> {
+    let question = format!("{domain} {label} {}", number(host, "process/index")?);
+    let answer = ask(&host.selinux_dir().join("create"), question.as_bytes())?;
+    Some(answer.trim_end_matches('\0').to_owned())
+}
+
+/// Whether a process in `domain` may run a file with this label; `None` if the kernel does not say.
+fn may_run(host: &Host, domain: &str, label: &str) -> Option<Ruling> {
+    let may = |permission| may(host, domain, (label, "file"), permission);
     if !may("execute")? {
         return Some(Ruling::Denied);
     }
-    let next = ask(&dir.join("create"), question(number("process/index")?).as_bytes())?;
-    if next.trim_end_matches('\0') != domain {
+    if next_domain(host, domain, label)? != domain {
         return Some(Ruling::InAnotherDomain);
     }
     Some(if may("execute_no_trans")? { Ruling::AsItIs } else { Ruling::Denied })
+}
+
+/// Whether `daemon` looks at whoever calls it from a unit of systemd, as it must, or else refuses him.
+fn check_callers(host: &Host, daemon: &Daemon, check: &mut Check) {
+    let init = fs::read_to_string(host.process_dir(1).join("attr/current")).unwrap_or_default();
+    let unit = label(&host.helper()).and_then(|helper| next_domain(host, init.trim_end_matches(['\0', '\n']), &helper));
+    let (Some(domain), Some(unit)) = (daemon.label.as_deref(), unit) else { return };
+    if host.systemd_dir().is_dir() && may(host, domain, (&unit, "dir"), "search") == Some(false) {
+        check.warning(
+            format_args!(
+                "{} may not look at processes of {}, and refuses them (\"Cannot find start time for pid\"): no refresh by \
+                 systemd's units works",
+                daemon.name,
+                kind_in(&unit).unwrap_or(&unit)
+            ),
+            format_args!("semodule -i {MODULE}"),
+        );
+    }
+}
+
+/// Whether `daemon` may give the images the label with which QEMU may read them.
+fn check_images(host: &Host, config: &Config, daemon: &Daemon, check: &mut Check) {
+    let (Some(domain), Some(label)) = (daemon.label.as_deref(), label(&host.under_root(&config.image_dir))) else {
+        return;
+    };
+    if may(host, domain, (&label, "file"), "relabelfrom") == Some(false) {
+        check.bad(
+            format_args!(
+                "{} may not change the label {} that images get in {}: VMs do not start with their discs",
+                daemon.name,
+                kind_in(&label).unwrap_or(&label),
+                config.image_dir.display()
+            ),
+            format_args!("semodule -i {MODULE}; or set image_dir to a directory below /var/lib/libvirt/images"),
+        );
+    }
 }
 
 fn check_labels(host: &Host, config: &Config, check: &mut Check) {

@@ -21,7 +21,7 @@ def run(*argv):
 
 # The least of a policy: the types and permissions that our module names, and what the compiler asks of every policy.
 LEAST_POLICY = """
-(class file (getattr open read map execute execute_no_trans ioctl lock))
+(class file (getattr open read map execute execute_no_trans ioctl lock relabelfrom))
 (class dir (getattr open read search ioctl lock))
 (class lnk_file (getattr read))
 (class process (transition))
@@ -32,6 +32,8 @@ LEAST_POLICY = """
 (role r)
 (type virtqemud_t)
 (type virt_hook_t)
+(type virt_var_lib_t)
+(type unconfined_service_t)
 (typeattribute cil_gen_require)
 (roletype r virtqemud_t)
 (userrole u r)

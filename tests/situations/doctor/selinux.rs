@@ -3,7 +3,7 @@
 
 use super::denied::{COPY, ELSEWHERE, SCRIPT, assert_first};
 use super::kernel::Kernel;
-use super::{IMAGES, Patient, assert_finds};
+use super::{IMAGES, Patient, assert_finds, units};
 
 /// What a kernel with SELinux answers.
 #[derive(Clone, Copy)]
@@ -14,14 +14,20 @@ struct Policy {
     next: &'static str,
     /// Bits: 1 is a permissive domain.
     flags: u32,
+    /// Whether it may relabel the images, and look at what systemd's units run.
+    to_us: [bool; 2],
 }
 
 const DAEMON: &str = "system_u:system_r:virtqemud_t:s0-s0:c0.c1023";
 const ANOTHER_DOMAIN: &str = "system_u:system_r:virt_hook_unconfined_t:s0";
+const INIT: &str = "system_u:system_r:init_t:s0";
+const UNIT: &str = "system_u:system_r:unconfined_service_t:s0";
 const READ: u32 = 2;
+const RELABEL_FROM: u32 = 7;
+const SEARCH: u32 = 23;
 const EXECUTE: u32 = 14;
 const EXECUTE_NO_TRANS: u32 = 18;
-const DISTRIBUTIONS: Policy = Policy { to_hooks: &[READ], next: DAEMON, flags: 0 };
+const DISTRIBUTIONS: Policy = Policy { to_hooks: &[READ], next: DAEMON, flags: 0, to_us: [true; 2] };
 const WITH_THE_MODULE: Policy = Policy { to_hooks: &[READ, EXECUTE, EXECUTE_NO_TRANS], ..DISTRIBUTIONS };
 
 fn confined_by_selinux(form: &str, policy: Policy) -> (Patient, [Kernel; 2]) {
@@ -32,6 +38,9 @@ fn confined_by_selinux(form: &str, policy: Policy) -> (Patient, [Kernel; 2]) {
         ("enforce", 1),
         ("class/file/index", 6),
         ("class/process/index", 2),
+        ("class/dir/index", 7),
+        ("class/dir/perms/search", SEARCH),
+        ("class/file/perms/relabelfrom", RELABEL_FROM),
         ("class/file/perms/execute", EXECUTE),
         ("class/file/perms/execute_no_trans", EXECUTE_NO_TRANS),
     ] {
@@ -43,7 +52,10 @@ fn confined_by_selinux(form: &str, policy: Policy) -> (Patient, [Kernel; 2]) {
                                ln -sf $PWD/usr/sbin/virt-recontext-hook etc/libvirt/hooks/qemu; ",
     ];
     patient.sh(&program.concat());
+    patient.site.write("proc/1/attr/current", &format!("{INIT}\0"));
     label(&patient, "bin_t", "usr/sbin/virt-recontext-hook");
+    label(&patient, "bin_t", "usr/sbin/virt-recontext");
+    label(&patient, "virt_var_lib_t", IMAGES);
     patient.sh(form);
     patient.daemon_started(0);
     let mask = |permissions: &[u32]| permissions.iter().fold(0, |mask, number| mask | 1 << (number - 1));
@@ -52,11 +64,16 @@ fn confined_by_selinux(form: &str, policy: Policy) -> (Patient, [Kernel; 2]) {
             " u:object_r:virt_hook_t:s0 6" => mask(policy.to_hooks),
             " u:object_r:bin_t:s0 6" => mask(&[READ, EXECUTE, EXECUTE_NO_TRANS]),
             " u:object_r:user_home_t:s0 6" => mask(&[READ]),
+            " u:object_r:virt_var_lib_t:s0 6" => mask(if policy.to_us[0] { &[RELABEL_FROM] } else { &[READ] }),
+            other if other == format!(" {UNIT} 7") => mask(if policy.to_us[1] { &[SEARCH] } else { &[READ] }),
             other => panic!("{other}"),
         };
         format!("{allowed:x} ffffffff 0 ffffffff 7 {:x}", policy.flags)
     });
     let create = Kernel::at(&patient.path("sys/fs/selinux/create"), move |question| {
+        if question.starts_with(INIT.as_bytes()) {
+            return format!("{UNIT}\0");
+        }
         assert!(question.starts_with(DAEMON.as_bytes()) && question.ends_with(b":s0 2"));
         format!("{}\0", policy.next)
     });
@@ -85,7 +102,7 @@ fn what_selinux_denies_stops_every_vm_and_is_told_first() {
         let (patient, _kernel) = confined_by_selinux(form, DISTRIBUTIONS);
         let may_not = "hooks/qemu, with the label virt_hook_t: no VM on this host";
         assert_first(&patient, "selinux", may_not, install);
-        assert_first(&patient, "selinux", "virtqemud may not run ", "; or allow it: semodule -i virt-recontext.cil");
+        assert_first(&patient, "selinux", "virtqemud may not run ", "; or allow it: semodule -i /usr/share/");
     }
     // That it may be executed is not enough, unless in another domain; nor is another domain.
     for policy in [Policy { to_hooks: &[EXECUTE], ..DISTRIBUTIONS }, Policy { next: ANOTHER_DOMAIN, ..DISTRIBUTIONS }] {
@@ -109,7 +126,7 @@ fn what_selinux_denies_stops_every_vm_and_is_told_first() {
 #[test]
 fn what_selinux_lets_the_daemon_run_is_good() {
     let permissive = Policy { flags: 1, ..DISTRIBUTIONS };
-    let in_another_domain = Policy { to_hooks: &[EXECUTE], next: ANOTHER_DOMAIN, flags: 0 };
+    let in_another_domain = Policy { to_hooks: &[EXECUTE], next: ANOTHER_DOMAIN, ..DISTRIBUTIONS };
     let forms = in_the_hooks_directory();
     let [copy, script] = [forms[0].as_str(), forms[1].as_str()];
     for (form, policy) in [
@@ -127,6 +144,18 @@ fn what_selinux_lets_the_daemon_run_is_good() {
             assert_eq!(one.level, "good", "{}: {}", one.check, one.message);
         }
     }
+}
+
+#[test]
+fn what_selinux_denies_the_daemon_to_do_with_images_and_units_is_told() {
+    let (patient, _kernel) = confined_by_selinux("", Policy { to_us: [false, true], ..DISTRIBUTIONS });
+    let images = "virtqemud may not change the label virt_var_lib_t that images get in /var/lib/libvirt/recontext";
+    assert_finds(&patient.examine(), "selinux", "bad", images, "or set image_dir to a directory below");
+    let (patient, _kernel) = confined_by_selinux("", Policy { to_us: [true, false], ..DISTRIBUTIONS });
+    assert_finds(&patient.examine(), "selinux", "good", "it is enforcing", "");
+    let refused = "virtqemud may not look at processes of unconfined_service_t, and refuses them";
+    let found = patient.examine_under_systemd(&units::not_installed());
+    assert_finds(&found, "selinux", "warning", refused, "semodule -i /usr/share/selinux/packages/virt-recontext.cil");
 }
 
 #[test]
