@@ -80,7 +80,7 @@ impl Look<'_> {
             }
         };
         if let Some(told) = request.unknown.told() {
-            let edit = format!("virsh metadata {} urn:virt-recontext:1 --edit", self.word());
+            let edit = format!("virsh metadata {} urn:virt-recontext:1 --edit", self.vm.word());
             check.warning(told, format_args!("install the version that knows it, or correct it: {edit}"));
         }
         if live.is_some() && now.is_none() {
