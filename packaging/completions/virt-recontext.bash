@@ -155,7 +155,7 @@ _virt__recontext() {
             return 0
             ;;
         virt__recontext__subcmd__enable)
-            opts="-h --target --disk --format --label --help"
+            opts="-h --target --replace --disk --format --label --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -41,6 +41,7 @@ nocloud\t''
 configdrive\t''
 opennebula\t''"
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand enable" -l label -d 'The disc\'s volume label; else that of the format' -r
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand enable" -l replace -d 'Take out what somebody else has put into the drive'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand enable" -l disk -d 'On a read-only disk, for a paravirtual guest of Xen'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand enable" -s h -l help -d 'Print help'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand disable" -s h -l help -d 'Print help'

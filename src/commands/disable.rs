@@ -1,5 +1,6 @@
 //! `disable`: the VM no longer takes part, and what is ours is taken back.
 
+use std::fmt::Display;
 use std::io::Write;
 
 use anyhow::{Context, Result};
@@ -12,10 +13,12 @@ use crate::context::domain::disk_xml::with_medium;
 use crate::context::domain::driver::{Device, MediaChange};
 use crate::context::domain::new_drive;
 use crate::host::config::Config;
+use crate::host::log::Log;
+use crate::host::medium;
 use crate::host::paths::Host;
 use crate::host::vm::Vm;
 use crate::host::vm::state::State;
-use crate::libvirt::domain::Scope;
+use crate::libvirt::domain::{Handle, Scope};
 use crate::libvirt::saved;
 use crate::libvirt::trouble::Trouble;
 
@@ -38,21 +41,17 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
     let live = live.as_deref().map(Domain::read).transpose()?;
     let defined = defined.as_deref().map(Domain::read).transpose()?;
 
-    for (scope, domain) in [(Scope::Config, &defined), (Scope::Live, &live)] {
-        if domain.as_ref().is_some_and(Domain::takes_part) {
-            handle.set_request(None, &[scope]).context("removing the VM's metadata")?;
-        }
+    if live.as_ref().is_some_and(Domain::takes_part) {
+        handle.set_request(None, &[Scope::Live]).context("removing the VM's metadata")?;
     }
+    let mut told = Told { out, log: Log::open(host), name: &name };
     if let Some(domain) = &defined {
-        for drive in domain.drives_with_disc() {
-            if drive.device == Device::Cdrom {
-                let disk = new_drive::emptied(domain, drive)?;
-                handle.update_device(&disk, Scope::Config, false).context("emptying the drive in the definition")?;
-            } else {
-                let disk = with_medium(drive, None);
-                handle.remove_device(&disk, Scope::Config).context("removing the disk's definition")?;
-            }
+        // What was in the drive before is known from the metadata alone.
+        let emptied = take_out(&handle, domain, host, &mut told);
+        if domain.takes_part() {
+            handle.set_request(None, &[Scope::Config]).context("removing the VM's metadata")?;
         }
+        emptied?;
     }
     let uuid = handle.uuid()?;
     let image = State::known(host, &uuid)?.and_then(|state| state.image);
@@ -62,7 +61,7 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
     for drive in live.iter().flat_map(Domain::drives_with_disc) {
         let (target, empty) = (&drive.target, with_medium(drive, None));
         if drive.media_change() == MediaChange::Never {
-            writeln!(out, "{name}: no longer takes part; its disc in {target} cannot be taken out before it stops")?;
+            told.tell(format_args!("no longer takes part; its disc in {target} cannot be taken out before it stops"))?;
             return Ok(DONE);
         }
         let taken_out = match drive.device {
@@ -72,10 +71,9 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
         match taken_out {
             Ok(()) | Err(Trouble::Gone) => {}
             Err(Trouble::Refused(_)) => {
-                writeln!(
-                    out,
-                    "{name}: no longer takes part; its guest holds the disc in {target} and keeps it until it stops"
-                )?;
+                told.tell(format_args!(
+                    "no longer takes part; its guest holds the disc in {target} and keeps it until it stops"
+                ))?;
                 return Ok(WAITING);
             }
             Err(trouble) => return Err(trouble).context("taking the disc out of its drive"),
@@ -86,6 +84,53 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
         // A helper that had read the old XML may have made a new disc, and put it in.
         if State::of(host, &uuid)?.is_some() { vm.leave()? } else { vm.forget()? }
     }
-    writeln!(out, "{name}: no longer takes part")?;
+    told.tell("no longer takes part")?;
     Ok(DONE)
+}
+
+/// Takes our disc out of the drives of the definition, and puts back what was in its drive before.
+fn take_out(handle: &Handle, defined: &Domain, host: &Host, told: &mut Told<impl Write>) -> Result<()> {
+    let request = defined.request().ok().flatten();
+    let mut before = request.and_then(|request| request.target.as_deref().zip(request.replaced.as_deref()));
+    for drive in defined.drives_with_disc() {
+        let target = &drive.target;
+        if drive.device == Device::Disk {
+            let disk = with_medium(drive, None);
+            handle.remove_device(&disk, Scope::Config).context("removing the disk's definition")?;
+            continue;
+        }
+        // The VM's owner may have written any path there.
+        let theirs =
+            before.take_if(|(place, path)| place == target && medium::is_disc(host, path)).map(|(_, path)| path);
+        let disk = new_drive::given_back(defined, drive, theirs)?;
+        let doing = || match theirs {
+            Some(path) => format!("putting {path} back into {target} in the definition"),
+            None => format!("emptying the drive {target} in the definition"),
+        };
+        handle.update_device(&disk, Scope::Config, false).with_context(doing)?;
+        match theirs {
+            Some(path) => told.tell(format_args!("{target} holds {path} again from its next start on"))?,
+            None => told.log.info(format_args!("{}: disable: {target} is empty from its next start on", told.name)),
+        }
+    }
+    let Some((target, path)) = before else { return Ok(()) };
+    let why = match defined.drives_with_disc().any(|drive| drive.target == target) {
+        true => "no image of a disc can be read there on this host",
+        false => "the drive no longer has the context disc",
+    };
+    told.tell(format_args!("{path} is not put back into {target}, where the context disc took its place: {why}"))
+}
+
+/// Where it is told what was done: on stdout and in the log.
+struct Told<'o, W> {
+    out: &'o mut W,
+    log: Log,
+    name: &'o str,
+}
+
+impl<W: Write> Told<'_, W> {
+    fn tell(&mut self, line: impl Display) -> Result<()> {
+        self.log.info(format_args!("{}: disable: {line}", self.name));
+        Ok(writeln!(self.out, "{}: {line}", self.name)?)
+    }
 }

@@ -1,6 +1,6 @@
 //! `enable`: the VM's own XML says that it wants context, and where.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -12,10 +12,12 @@ use crate::context::disc::format::Format;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
 use crate::context::domain::driver::Device;
-use crate::context::domain::new_drive::{self, Plan};
+use crate::context::domain::new_drive::{self, Plan, Wanted};
 use crate::context::domain::request::{self, Request};
 use crate::context::iso9660::label::Label;
 use crate::host::config::Config;
+use crate::host::log::Log;
+use crate::host::medium;
 use crate::host::paths::Host;
 use crate::host::vm::image;
 use crate::host::vm::job::Job;
@@ -29,6 +31,9 @@ pub(super) struct Enable {
     /// The drive for the disc, such as sda; else an empty one.
     #[arg(long, value_name = "DEV", value_parser = request::target)]
     pub target: Option<String>,
+    /// Take out what somebody else has put into the drive.
+    #[arg(long)]
+    pub replace: bool,
     /// On a read-only disk, for a paravirtual guest of Xen.
     #[arg(long)]
     pub disk: bool,
@@ -59,7 +64,7 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     let path = image::path(&config, uuid);
     let path = path.to_str().context("image_dir is not UTF-8")?;
 
-    let mut request = defined.request()?.cloned().unwrap_or_default();
+    let request = defined.request()?.cloned().unwrap_or_default();
     if let Some(unknown) = request.unknown.told() {
         bail!(
             "{unknown}; enable would lose it. Use the version of virt-recontext that wrote it, or begin with disable"
@@ -67,15 +72,22 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     }
     let device = if options.disk { Device::Disk } else { Device::Cdrom };
     // Whoever wants a disk from now on does not want the drive from before.
-    let before = request.target.take().filter(|_| !options.disk);
-    let target = options.target.clone().or(before);
+    let before = request.target.as_deref().filter(|_| !options.disk);
     let live = live.as_deref().map(Domain::read).transpose()?;
-    let plan = new_drive::plan(&defined, live.as_ref(), target.as_deref(), device, path)?;
+    let wanted = Wanted { target: options.target.as_deref(), before, device, path, replace: options.replace };
+    let plan = new_drive::plan(&defined, live.as_ref(), &wanted)?;
     let target = plan.target();
     let no_drive = !persistent && matches!(plan, Plan::Add(..));
     ensure!(!no_drive, "the VM {name} has no drive {target}, and none can be added to a VM that is not persistent");
+    let theirs = |domain: &Domain| domain.somebodys_medium(target).map(|medium| medium.to_string());
+    let taken_out = live.as_ref().and_then(theirs);
+    let replaced = match theirs(&defined).filter(|_| persistent) {
+        Some(theirs) => Some(theirs),
+        None => kept_for(&defined, &request, target)?,
+    };
     let request = Request {
         target: Some(target.to_owned()),
+        replaced,
         format: options.format.or(request.format),
         label: options.label.clone().or(request.label),
         ..request
@@ -89,7 +101,11 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
             Plan::Add(_, disk) => handle.add_device(disk, Scope::Config)?,
         }
     }
-    handle.set_request(Some(&request.to_xml()), &scopes).context("writing the VM's metadata")?;
+    let doing = || match &request.replaced {
+        Some(path) => format!("writing the VM's metadata; before that, the drive {target} had {path}"),
+        None => "writing the VM's metadata".to_owned(),
+    };
+    handle.set_request(Some(&request.to_xml()), &scopes).with_context(doing)?;
 
     let how = match (&plan, persistent) {
         (_, false) => format!(" with the drive {target} until it stops; it is not persistent"),
@@ -97,23 +113,56 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
         (Plan::Change(..), true) => format!("; the drive {target} holds the disc from its next start on"),
         (Plan::Add(..), true) => format!("; it has the new drive {target} with the disc from its next start on"),
     };
-    writeln!(out, "{name}: takes part{how}")?;
+    let back = request.replaced.as_ref().map(|path| format!(", in place of {path}, which disable puts back"));
+    let how = format!("takes part{how}{}", back.unwrap_or_default());
+    writeln!(out, "{name}: {how}")?;
+    let mut log = Log::open(host);
+    log.info(format_args!("{name}: enable: {how}"));
+    if let Some(theirs) = taken_out {
+        let line = format!("the running VM has {theirs} in the drive {target}, which is taken out now");
+        writeln!(out, "{name}: {line}")?;
+        log.info(format_args!("{name}: enable: {line}"));
+    }
+    let label = request.label_on(config.format);
+    let mut twins: Vec<String> = [Some(&defined), live.as_ref()]
+        .into_iter()
+        .flatten()
+        .flat_map(|of| medium::twins(host, of, target, &label))
+        .collect();
+    twins.dedup();
+    for twin in twins {
+        log.warning(format_args!("{name}: enable: {twin}"));
+        let _nobody_reads =
+            writeln!(io::stderr(), "virt-recontext: {name}: {twin}; its guest may take one for the other");
+    }
     let Some(live) = live else { return Ok(DONE) };
-    match live.drives.iter().find(|drive| drive.target == target) {
-        None => writeln!(
+    if live.drive_called(target).is_none() {
+        writeln!(
             out,
             "{name}: is running without that drive; it gets its disc when it is shut down and started again"
-        )?,
-        Some(drive) if drive.is_empty() || drive.image().is_some_and(|path| image::is_called_ours(path, uuid)) => {
-            let job = Job::new(uuid.clone(), name, live.machine.driver(), Reason::Refresh, false);
-            drop(handle);
-            drop(libvirt);
-            return refresh::deliver_and_watch(host, &config, vec![job], refresh::Told { out, code: DONE });
-        }
-        Some(_) => writeln!(
-            out,
-            "{name}: is running with another disc in {target}; it is changed when the VM migrates, or now with: virt-recontext refresh {name}"
-        )?,
+        )?;
+        return Ok(DONE);
     }
-    Ok(DONE)
+    let job = Job::new(uuid.clone(), name, live.machine.driver(), Reason::Refresh, false);
+    drop(handle);
+    drop(libvirt);
+    refresh::deliver_and_watch(host, &config, vec![job], refresh::Told { out, code: DONE })
+}
+
+/// What `disable` is to put back into the drive `target`, from when the VM was enabled before.
+///
+/// # Errors
+/// When that is to go back into another drive, in which the disc is still: there would be two to remember.
+fn kept_for(defined: &Domain, request: &Request, target: &str) -> Result<Option<String>> {
+    let Some((path, before)) = request.replaced.as_ref().zip(request.target.as_deref()) else { return Ok(None) };
+    if before == target {
+        return Ok(Some(path.clone()));
+    }
+    let name = &defined.name;
+    let is_there = defined.drives_with_disc().any(|drive| drive.target == before);
+    ensure!(
+        !is_there,
+        "the drive {before} has the disc in place of {path}; put that back first, with: virt-recontext disable {name}"
+    );
+    Ok(None)
 }

@@ -13,6 +13,7 @@ use crate::context::moment::Moment;
 use crate::host::config::Config;
 use crate::host::disc::first_edition;
 use crate::host::gather::gather;
+use crate::host::medium;
 use crate::host::paths::Host;
 use crate::host::programs::run::Runner;
 use crate::host::vm::image;
@@ -99,6 +100,14 @@ impl Look<'_> {
         if let Some(later) = later {
             self.drive(later, Scope::Config, check);
         }
+        let target = domain.drive(&request).map(|drive| drive.target.as_str()).unwrap_or_default();
+        for twin in medium::twins(self.host, domain, target, &request.label_on(self.config.format)) {
+            let choice = format!("{enable} --label LABEL, or --format files");
+            check.warning(
+                format_args!("{twin}: its guest may take one for the other"),
+                format_args!("take one out, or {choice}"),
+            );
+        }
         self.content(domain, check);
         match coming {
             _ if !check.is_clean() => {}
@@ -162,7 +171,10 @@ impl Look<'_> {
                     "{when}the drive {target} holds {}, not its context",
                     other.unwrap_or("a medium that is not a file")
                 ),
-                format_args!("{fix}, which puts its context there instead"),
+                match scope {
+                    Scope::Live => format!("{fix}, which puts its context there instead"),
+                    Scope::Config => format!("{fix} --replace, which puts its context there instead"),
+                },
             ),
         }
         if !drive.is_empty() && !drive.may_be_missing() && domain.machine.driver().may_start_without_disc() {

@@ -11,6 +11,8 @@ pub(crate) mod identity;
 pub(crate) mod layers;
 pub(crate) mod left_over;
 pub(crate) mod log;
+#[cfg(feature = "libvirt")]
+pub(crate) mod medium;
 pub(crate) mod off;
 pub mod paths;
 pub(crate) mod programs;

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use super::node::{Node, OFF, TRANSIENT, Vm};
+use super::node::{Node, OFF, TRANSIENT, Vm, disc};
+use crate::site::make_dir;
 
 #[test]
 fn disable_leaves_nothing_of_a_vm_whether_it_runs_or_has_a_definition() {
@@ -14,6 +15,35 @@ fn disable_leaves_nothing_of_a_vm_whether_it_runs_or_has_a_definition() {
         node.has(&[&Vm { more, ..web.clone() }]);
         assert_eq!(node.say(&["disable", "web"]), (0, "web: no longer takes part\n".to_owned()), "{more}");
         assert_eq!(node.all_of(&web), [""; 0], "{more}");
+    }
+}
+
+#[test]
+fn disable_puts_back_what_the_disc_took_the_place_of_and_no_file_that_is_no_disc() {
+    let attributes = "target='hdc' replaced='/srv/seed.iso'";
+    let web = Vm { attributes, more: OFF, ..Vm::called("web") };
+    let node = Node::with(&[&web]);
+    let moved = Vm { attributes: "target='hda' replaced='/srv/seed.iso'", ..web.clone() };
+    let not = "web: /srv/seed.iso is not put back into";
+    let no_disc =
+        format!("{not} hdc, where the context disc took its place: no image of a disc can be read there on this host");
+    let gone = format!("{not} hda, where the context disc took its place: the drive no longer has the context disc");
+    let back = "web: hdc holds /srv/seed.iso again from its next start on".to_owned();
+    for (vm, seed, told) in [
+        (&web, None, &no_disc),
+        (&web, Some([b'x'; 40_000].to_vec()), &no_disc),
+        (&moved, Some(disc("SEED")), &gone),
+        (&web, Some(disc("SEED")), &back),
+    ] {
+        node.has(&[vm]);
+        if let Some(seed) = seed {
+            make_dir(&node.site.path("srv"));
+            fs::write(node.site.path("srv/seed.iso"), seed).unwrap();
+        }
+        assert_eq!(node.say(&["disable", "web"]), (0, format!("{told}\nweb: no longer takes part\n")));
+        let logged = node.site.messages();
+        assert!(logged.contains(&told.replace("web: ", "web: disable: ")), "{logged:?}");
+        assert!(logged.contains(&"web: disable: no longer takes part".to_owned()), "{logged:?}");
     }
 }
 

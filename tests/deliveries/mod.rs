@@ -13,6 +13,7 @@
 //!   - that Xen's VMs do not wait for QEMU's daemon, which comes first, and all else that is Xen's own.
 
 mod disable;
+mod enable;
 mod facts;
 mod full;
 mod helpers;

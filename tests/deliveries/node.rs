@@ -20,8 +20,12 @@ pub struct Vm {
     pub uuid: String,
     /// What our element in its metadata holds; `None` if there is none.
     pub context: Option<String>,
+    /// The attributes of that element, but for those that say whose it is.
+    pub attributes: &'static str,
     /// The file in its drive.
     pub medium: Option<String>,
+    /// Its devices beyond that drive.
+    pub devices: &'static str,
     /// What the test driver is to know beyond: `<test:runstate>5</test:runstate>` is one that does not run.
     pub more: &'static str,
 }
@@ -39,22 +43,30 @@ impl Vm {
         let hex: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
         let uuid = format!("6695eb01-f6a4-8304-79aa-{hex:0>12}");
         let medium = Some(format!("/var/lib/libvirt/recontext/{uuid}.iso"));
-        Vm { name: name.to_owned(), uuid, context: Some(String::new()), medium, more: "" }
+        Vm {
+            name: name.to_owned(),
+            uuid,
+            context: Some(String::new()),
+            attributes: "target='hdc'",
+            medium,
+            devices: "",
+            more: "",
+        }
     }
 
     /// Its definition.
     pub fn xml(&self) -> String {
-        let Vm { name, uuid, more, .. } = self;
+        let Vm { name, uuid, attributes, devices, more, .. } = self;
         let source = |file: &String| format!("<source file='{file}' startupPolicy='optional'/>");
         let source = self.medium.as_ref().map(source).unwrap_or_default();
         let element =
-            |inner: &String| format!("<r:context xmlns:r='urn:virt-recontext:1' target='hdc'>{inner}</r:context>");
+            |inner: &String| format!("<r:context xmlns:r='urn:virt-recontext:1' {attributes}>{inner}</r:context>");
         let metadata = self.context.as_ref().map(element).unwrap_or_default();
         format!(
             "<domain type='test' xmlns:test='http://libvirt.org/schemas/domain/test/1.0'><name>{name}</name>\
              <uuid>{uuid}</uuid><metadata>{metadata}</metadata><memory>1024</memory><os><type>hvm</type></os><devices>\
-             <disk type='file' device='cdrom'>{source}<target dev='hdc' bus='ide'/><readonly/></disk></devices>\
-             {more}</domain>"
+             <disk type='file' device='cdrom'>{source}<target dev='hdc' bus='ide'/><readonly/></disk>{devices}\
+             </devices>{more}</domain>"
         )
     }
 }
@@ -220,6 +232,15 @@ impl Node {
     pub fn helper(&self) -> Child {
         self.site.recontext(&["deliver"]).spawn().unwrap()
     }
+}
+
+/// The first sectors of a disc with this label.
+pub fn disc(label: &str) -> Vec<u8> {
+    let mut disc = vec![b' '; 40_000];
+    let descriptor = &mut disc[32_768..];
+    descriptor[..6].copy_from_slice(b"\x01CD001");
+    descriptor[40..40 + label.len()].copy_from_slice(label.as_bytes());
+    disc
 }
 
 /// The exit code, and what was said on both outputs.

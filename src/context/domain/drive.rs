@@ -1,5 +1,6 @@
 //! A CD-ROM drive in a domain's XML: `<disk device='cdrom'>`; or the disk that takes its place for a paravirtual guest.
 
+use std::fmt;
 use std::ops::Range;
 
 use anyhow::{Result, bail};
@@ -35,6 +36,24 @@ pub struct Drive {
     pub(super) overlay: Option<Overlay>,
     /// What stands in the way of a raw image file in this drive.
     obstacle: Option<String>,
+}
+
+/// What somebody has put into a drive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Medium<'d> {
+    /// The file of this path.
+    File(&'d str),
+    /// A device of the host, a volume, or something in the network.
+    Other,
+}
+
+impl fmt::Display for Medium<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Medium::File(path) => f.write_str(path),
+            Medium::Other => f.write_str("a medium that is not a file"),
+        }
+    }
 }
 
 impl Drive {

@@ -10,7 +10,7 @@ pub mod xml;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use self::drive::Drive;
+use self::drive::{Drive, Medium};
 use self::driver::Machine;
 use self::request::{NAMESPACE, Request};
 use self::xml::Element;
@@ -106,6 +106,18 @@ impl<'x> Domain<'x> {
         let drive = self.drive(request)?;
         drive.check()?;
         Ok((request, drive))
+    }
+
+    /// The drive of this name.
+    pub(crate) fn drive_called(&self, target: &str) -> Option<&Drive> {
+        self.drives.iter().find(|drive| drive.target == target)
+    }
+
+    /// What is in the drive `target` and not a context disc of this VM.
+    pub fn somebodys_medium(&self, target: &str) -> Option<Medium<'_>> {
+        let drive = self.drive_called(target).filter(|drive| !drive.is_empty())?;
+        let is_ours = self.drives_with_disc().any(|ours| ours.target == target);
+        (!is_ours).then(|| drive.path().map_or(Medium::Other, Medium::File))
     }
 
     /// Its drives in which the guest reads a context disc of this VM.

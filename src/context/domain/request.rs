@@ -30,7 +30,7 @@ const MAX_FACTS: usize = 1000;
 const MAX_NAMES: usize = 64 << 10;
 
 /// The names of the attributes and elements that this version knows, any of which an element's `needs` may list.
-const KNOWN: [&str; 6] = ["target", "format", "label", "needs", "fact", "file"];
+const KNOWN: [&str; 7] = ["target", "format", "label", "replaced", "needs", "fact", "file"];
 
 /// What the metadata element asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Request {
     pub format: Option<Format>,
     /// The disc's volume label; without it the format's own.
     pub label: Option<Label>,
+    /// The file in the drive whose place the disc has taken, which `disable` puts back. 0.1.0 does not know it.
+    pub replaced: Option<String>,
     /// Facts that the VM carries: name, with dots between levels, and value.
     pub facts: Vec<(String, String)>,
     /// Files that the VM carries: path on the disc and content. A `.j2` at the end of the path makes a template.
@@ -102,6 +104,7 @@ impl Request {
                 "format" => request.format = Some(value.parse()?),
                 "label" => request.label = Some(value.parse()?),
                 "needs" => request.needs = Some(value.to_owned()),
+                "replaced" => request.replaced = Some(value.to_owned()),
                 other => request.unknown.add(|| format!("the attribute {other}")),
             }
         }
@@ -141,12 +144,24 @@ impl Request {
         Ok(layer)
     }
 
+    /// The disc's volume label where discs have the format `default`.
+    pub(crate) fn label_on(&self, default: Format) -> String {
+        let own = self.label.as_ref().map(Label::to_string);
+        own.unwrap_or_else(|| self.format.unwrap_or(default).label().to_owned())
+    }
+
     /// The element as libvirt takes it for a domain's metadata; it adds the namespace itself.
     pub fn to_xml(&self) -> String {
         let mut xml = "<context".to_owned();
         let format = self.format.map(|format| format.to_string());
         let label = self.label.as_ref().map(|label| label.to_string());
-        let attributes = [("target", &self.target), ("format", &format), ("label", &label), ("needs", &self.needs)];
+        let attributes = [
+            ("target", &self.target),
+            ("format", &format),
+            ("label", &label),
+            ("replaced", &self.replaced),
+            ("needs", &self.needs),
+        ];
         for (name, value) in attributes {
             if let Some(value) = value {
                 xml += &format!(" {name}=\"{}\"", in_attribute(value));
@@ -215,9 +230,10 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_read_and_written_again() {
-        let text = "target='sda' format='files' label='X'><r:fact name='a.b'>1 &lt; 2</r:fact><r:file path='p q'>\n x\n</r:file>";
+        let text = "target='sda' format='files' label='X' replaced='/a&amp;&apos;b.iso'><r:fact name='a.b'>1 &lt; 2</r:fact><r:file path='p q'>\n x\n</r:file>";
         let request = read(text).unwrap();
         assert_eq!(request.target.as_deref(), Some("sda"));
+        assert_eq!(request.replaced.as_deref(), Some("/a&'b.iso"));
         assert_eq!(request.facts, [("a.b".to_owned(), "1 < 2".to_owned())]);
         assert_eq!(request.files, [("p q".to_owned(), "\n x\n".to_owned())]);
         let again = request.to_xml().replace("<context", &format!("<context xmlns='{NAMESPACE}'"));

@@ -1,0 +1,92 @@
+//! `enable`, as far as it shows outside of the VM.
+
+use std::fs;
+
+use super::node::{Node, OFF, TRANSIENT, Vm, disc};
+use crate::site::{make_dir, wait_for};
+
+/// A VM without context, with this in its drive.
+fn stock(medium: Option<&str>) -> Vm {
+    Vm { context: None, medium: medium.map(str::to_owned), ..Vm::called("web") }
+}
+
+/// `enable`, which may leave a helper behind.
+fn enable(node: &Node, arguments: &[&str]) -> (i32, String) {
+    let said = node.say(&[&["enable", "web"], arguments].concat());
+    wait_for("the helper to end", || node.site.processes().is_empty());
+    said
+}
+
+#[test]
+fn a_drive_that_holds_somebodys_medium_is_taken_only_to_replace_that_which_is_told_and_logged() {
+    let web = Vm { more: OFF, ..stock(Some("/srv/seed.iso")) };
+    let named = Vm { context: Some(String::new()), ..web.clone() };
+    for (vm, arguments) in [(&web, &["--target", "hdc"][..]), (&named, &[])] {
+        let node = Node::with(&[vm]);
+        let (code, said) = enable(&node, arguments);
+        let told = "the drive hdc holds /srv/seed.iso; choose another drive, or take that out with --replace";
+        assert!(code == 1 && said.contains(told), "{code}: {said}");
+        assert_eq!(node.site.messages(), [""; 0]);
+
+        let told = "takes part; the drive hdc holds the disc from its next start on, in place of /srv/seed.iso, which disable \
+                    puts back";
+        let said = enable(&node, &[arguments, &["--replace"]].concat());
+        assert_eq!(said, (0, format!("web: {told}\n")));
+        assert_eq!(node.site.messages(), [format!("web: enable: {told}")]);
+    }
+}
+
+#[test]
+fn what_a_running_vm_has_in_the_drive_is_told_before_it_is_taken_out() {
+    for (more, how) in [
+        (
+            "",
+            "; the drive hdc holds the disc from its next start on, in place of /srv/seed.iso, which disable puts back",
+        ),
+        (TRANSIENT, " with the drive hdc until it stops; it is not persistent"),
+    ] {
+        let node = Node::with(&[&Vm { more, ..stock(Some("/srv/seed.iso")) }]);
+        let (code, said) = enable(&node, &["--target", "hdc"]);
+        assert!(code == 1 && said.contains("holds /srv/seed.iso"), "{code}: {said}");
+        let told = [
+            format!("takes part{how}"),
+            "the running VM has /srv/seed.iso in the drive hdc, which is taken out now".to_owned(),
+        ];
+        let (_, said) = enable(&node, &["--target", "hdc", "--replace"]);
+        let lines = told.each_ref().map(|line| format!("web: {line}\n")).concat();
+        assert!(said.starts_with(&lines), "{said}");
+        assert_eq!(node.site.messages()[..2], told.map(|line| format!("web: enable: {line}")));
+    }
+}
+
+#[test]
+fn what_is_to_be_put_back_is_not_forgotten_for_another_drive() {
+    let attributes = "target='hdc' replaced='/srv/seed.iso'";
+    let web = Vm { attributes, more: OFF, ..Vm::called("web") };
+    let node = Node::with(&[&web]);
+    let (code, said) = enable(&node, &["--target", "hda"]);
+    let told =
+        "the drive hdc has the disc in place of /srv/seed.iso; put that back first, with: virt-recontext disable web";
+    assert!(code == 1 && said.contains(told), "{code}: {said}");
+    let told = "web: takes part, with the drive hdc, in place of /srv/seed.iso, which disable puts back\n";
+    assert_eq!(enable(&node, &[]), (0, told.to_owned()));
+}
+
+#[test]
+fn a_disc_of_the_same_label_in_another_drive_is_told_by_enable_and_by_doctor() {
+    let seed = "<disk type='file' device='cdrom'><source file='/srv/seed.iso'/><target dev='hdd' bus='ide'/></disk>";
+    let web = Vm { devices: seed, attributes: "target='hdc' format='nocloud'", more: OFF, ..Vm::called("web") };
+    let node = Node::with(&[&web]);
+    make_dir(&node.site.path("srv"));
+    let twin = |label: &str| {
+        fs::write(node.site.path("srv/seed.iso"), disc(label)).unwrap();
+        enable(&node, &[]).1
+    };
+    let told = "the drive hdd holds /srv/seed.iso, whose label \"CIDATA\" is that of the context disc, too";
+    let said = twin("CIDATA");
+    assert!(said.contains(told), "{said}");
+    assert!(node.site.messages().contains(&format!("web: enable: {told}")));
+    assert!(node.say(&["doctor"]).1.contains(&format!("warning: vm web: {told}")));
+    assert!(!twin("INSTALL").contains("seed.iso"));
+    assert!(!node.say(&["doctor"]).1.contains("seed.iso"));
+}
