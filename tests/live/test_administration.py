@@ -111,6 +111,34 @@ def test_what_failed_on_arrival_is_mended_by_a_refresh(site, lab):
     site.wait_for_state(b, vm, "delivered")
 
 
+def disks(bus, **places):
+    """Disks by their names, each at a place of its own: bus and unit of the first controller."""
+    return "".join(f"<disk type='file' device='disk'><source file='/srv/disk'/><target dev='{name}' bus='{bus}'/>"
+                   f"<address type='drive' controller='0' bus='{at}' target='0' unit='{unit}'/></disk>"
+                   for name, (at, unit) in places.items())
+
+
+IDE_IS_FULL = disks("ide", hda=(0, 0), hdb=(0, 1), hdc=(1, 0), hdd=(1, 1))
+VIRTIO_SCSI = "<controller type='scsi' model='virtio-scsi'/>"
+
+
+@pytest.mark.parametrize(("bus", "devices", "target", "new"), [
+    ("sata", disks("sata", sdc=(0, 0)), (), "dev='sdb' bus='sata'"),
+    ("sata", disks("sata", sdc=(0, 0)), ("--target", "sda"), "dev='sda' bus='sata'"),
+    ("ide", disks("ide", hdd=(0, 0), hdc=(0, 1), hdb=(1, 0)), (), "dev='hda' bus='ide'"),
+    ("ide", "", ("--target", "sdz"), "dev='sdz' bus='ide'"),
+    ("ide", IDE_IS_FULL, (), "dev='sda' bus='sata'"),
+    ("ide", IDE_IS_FULL + VIRTIO_SCSI, (), "dev='sda' bus='scsi'"),
+], ids=["name-is-not-place", "named", "one-place-left", "far-name", "ide-is-full", "scsi-is-there"])
+def test_libvirt_takes_the_new_drive_wherever_the_others_are(site, lab, guest, bus, devices, target, new):
+    a, _ = lab.hosts
+    vm = guest(cdrom=None, bus=bus, devices=devices)
+    vm.define(a)
+    site.recontext(a, "enable", vm.name, *target)
+    definition = a.virsh("dumpxml", vm.name, "--inactive").stdout
+    assert vm.image in definition and f"<target {new}/>" in definition
+
+
 def test_enable_takes_no_drive_in_which_the_running_vm_has_somebodys_medium(site, lab, guest):
     a, _ = lab.hosts
     vm = guest(cdrom=Cdrom())

@@ -4,30 +4,49 @@ use quick_xml::escape::escape;
 
 use super::drive::Drive;
 use super::driver::Device;
+use super::places::Place;
 
 /// The drive with the file `path`, or empty, as libvirt wants it described for a media change.
 pub fn with_medium(drive: &Drive, path: Option<&str>) -> String {
-    let path = match drive.device {
+    let Drive { device, backend, target, bus, .. } = drive;
+    let path = match device {
         Device::Cdrom => path,
         // There is none without its file.
         Device::Disk => path.or(drive.path()),
     };
-    of(drive.device, &drive.backend, path, (&drive.target, &drive.bus))
+    Disk { device: *device, backend, path, target, bus, place: None }.to_xml()
 }
 
-/// A drive of this kind with the file `path` or none, called `target` on `bus`.
-pub fn of(device: Device, backend: &str, path: Option<&str>, (target, bus): (&str, &str)) -> String {
-    let kind = match device {
-        Device::Cdrom => "cdrom",
-        Device::Disk => "disk",
-    };
-    // libvirt forgets the policy when it is not sent again.
-    let source = path.map(|path| format!("<source file='{}' startupPolicy='optional'/>", escape(path)));
-    format!(
-        "<disk type='file' device='{kind}'><driver name='{}' type='raw'/>{}<target dev='{}' bus='{}'/><readonly/></disk>",
-        escape(backend),
-        source.unwrap_or_default(),
-        escape(target),
-        escape(bus)
-    )
+/// What a `<disk>` is to say.
+pub(super) struct Disk<'a> {
+    pub(super) device: Device,
+    pub(super) backend: &'a str,
+    /// The file in it, if there is one.
+    pub(super) path: Option<&'a str>,
+    pub(super) target: &'a str,
+    pub(super) bus: &'a str,
+    /// Its place on the bus, where that is not the one that libvirt gives the name.
+    pub(super) place: Option<Place>,
+}
+
+impl Disk<'_> {
+    pub(super) fn to_xml(&self) -> String {
+        let kind = match self.device {
+            Device::Cdrom => "cdrom",
+            Device::Disk => "disk",
+        };
+        // libvirt forgets the policy when it is not sent again.
+        let source = |path: &str| format!("<source file='{}' startupPolicy='optional'/>", escape(path));
+        let address = |Place { controller, bus, unit }| {
+            format!("<address type='drive' controller='{controller}' bus='{bus}' target='0' unit='{unit}'/>")
+        };
+        format!(
+            "<disk type='file' device='{kind}'><driver name='{}' type='raw'/>{}<target dev='{}' bus='{}'/><readonly/>{}</disk>",
+            escape(self.backend),
+            self.path.map(source).unwrap_or_default(),
+            escape(self.target),
+            escape(self.bus),
+            self.place.map(address).unwrap_or_default()
+        )
+    }
 }

@@ -4,6 +4,7 @@ pub mod disk_xml;
 pub mod drive;
 pub mod driver;
 pub mod new_drive;
+mod places;
 pub mod request;
 pub mod rewrite;
 pub mod xml;

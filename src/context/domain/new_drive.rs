@@ -3,9 +3,10 @@
 use anyhow::{Context, Result, bail, ensure};
 
 use super::Domain;
-use super::disk_xml;
+use super::disk_xml::Disk;
 use super::drive::{Drive, HOTPLUG, Medium};
 use super::driver::{Device, Machine};
+use super::places::{Place, Places};
 use super::rewrite;
 
 /// What has to be done so that a domain has a drive with its disc in it.
@@ -90,10 +91,11 @@ pub fn plan(domain: &Domain, live: Option<&Domain>, wanted: &Wanted) -> Result<P
     // The name in the opt-in may by now be that of another disk.
     let before = wanted.before.filter(|before| domain.targets.iter().all(|taken| taken != before));
     let target = target.or(before);
-    let bus = bus(domain, target);
-    let target = target.map_or_else(|| free_name(domain, bus), |target| Ok(target.to_owned()))?;
+    let places = Places::read(domain.xml)?;
+    let bus = bus(domain, target, &places);
+    let (target, place) = name_and_place(domain, target, bus, &places)?;
     let backend = if as_disk { HOTPLUG } else { "qemu" };
-    let disk = disk_xml::of(device, backend, Some(path), (&target, bus));
+    let disk = Disk { device, backend, path: Some(path), target: &target, bus, place }.to_xml();
     Ok(Plan::Add(target, disk))
 }
 
@@ -129,35 +131,59 @@ fn disk_element(xml: &str, target: &str) -> Result<String> {
 }
 
 /// The bus for a new drive: for QEMU ide on the old PC, sata on q35, scsi where there is neither; for Xen what the name
-/// says, or else its own for a PV guest and ide where there is hardware to emulate.
-fn bus(domain: &Domain, target: Option<&str>) -> &'static str {
+/// says, or else its own for a PV guest and ide where there is hardware to emulate. An old PC that has four drives on ide gets
+/// one on scsi, if it has a controller that guests can drive, or else on sata.
+fn bus(domain: &Domain, target: Option<&str>, places: &Places) -> &'static str {
     let model = domain.model.as_str();
     let old_pc = model.starts_with("pc") && !model.starts_with("pc-q35");
-    match (domain.machine, target) {
+    let best = match (domain.machine, target) {
+        (Machine::Qemu, _) if model.contains("q35") => "sata",
         (_, Some(target)) if target.starts_with("hd") => "ide",
         (Machine::XenHvm | Machine::XenPv, Some(target)) if target.starts_with("xvd") => "xen",
         (Machine::XenHvm | Machine::XenPv, Some(target)) if target.starts_with("sd") => "scsi",
         (Machine::XenPv, _) => "xen",
         (Machine::XenHvm, _) => "ide",
         (Machine::Qemu, _) if old_pc => "ide",
-        (Machine::Qemu, _) if model.contains("q35") => "sata",
         (Machine::Qemu, _) => "scsi",
+    };
+    match domain.machine {
+        Machine::Qemu if best == "ide" && places.free(best).is_none() && places.has_virtio_scsi() => "scsi",
+        Machine::Qemu if best == "ide" && places.free(best).is_none() => "sata",
+        _ => best,
     }
 }
 
-fn free_name(domain: &Domain, bus: &str) -> Result<String> {
+/// The name of the new drive, and its place on the bus if that has to be said: where another disk is in the place that
+/// libvirt would give the name.
+fn name_and_place(
+    domain: &Domain,
+    target: Option<&str>,
+    bus: &str,
+    places: &Places,
+) -> Result<(String, Option<Place>)> {
+    let free = free_names(domain, bus);
+    let mut names = target.map_or(free, |target| vec![target.to_owned()]).into_iter();
+    if let Some(fit) = names.clone().find(|name| places.fits(bus, name)) {
+        return Ok((fit, None));
+    }
+    let taken = |what: &str| format!("every {what} for a drive on the {bus} bus is taken");
+    let place = places.free(bus).with_context(|| taken("place"))?;
+    let name = names.next().with_context(|| format!("{}; name one with --target", taken("name")))?;
+    Ok((name, Some(place)))
+}
+
+fn free_names(domain: &Domain, bus: &str) -> Vec<String> {
     let (prefix, letters) = match (domain.machine, bus) {
         // Where CD-ROM drives are looked for first.
         (Machine::XenHvm, "ide") => ("hd", "cdba"),
-        (_, "ide") => ("hd", "abcd"),
+        (_, "ide") => ("hd", ALPHABET),
         (_, "xen") => ("xvd", ALPHABET),
         _ => ("sd", ALPHABET),
     };
     // To libxl hda and xvda are the same disk.
     let same = if domain.machine == Machine::XenHvm { ["hd", "xvd"] } else { [prefix; 2] };
     let is_free = |letter: &char| same.iter().all(|prefix| !domain.targets.contains(&format!("{prefix}{letter}")));
-    let free = letters.chars().find(is_free).map(|letter| format!("{prefix}{letter}"));
-    free.with_context(|| format!("every name for a drive on the {bus} bus is taken; name one with --target"))
+    letters.chars().filter(is_free).map(|letter| format!("{prefix}{letter}")).collect()
 }
 
 const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyz";
@@ -199,6 +225,39 @@ mod tests {
         ] {
             let Plan::Add(_, disk) = planned(machine, disks, target).unwrap() else { panic!("no new drive") };
             assert!(disk.contains(wanted) && disk.contains("startupPolicy='optional'"), "{disk}");
+        }
+    }
+
+    #[test]
+    fn a_new_drive_has_a_place_of_its_own_whatever_the_names_of_the_others() {
+        let at = |target: &str, bus: &str, place: &str| {
+            format!("<disk><target dev='{target}' bus='{bus}'/><address type='drive' {place}/></disk>")
+        };
+        let unraid = at("sdc", "sata", "controller='0' bus='0' unit='0'");
+        let ide = |targets: &[&str]| -> String {
+            let place = |n: usize| format!("controller='0' bus='{}' unit='{}'", n / 2, n % 2);
+            targets.iter().enumerate().map(|(n, target)| at(target, "ide", &place(n))).collect()
+        };
+        let full = ide(&["hda", "hdb", "hdc", "hdd"]);
+        let virtio = "<controller type='scsi' index='0' model='virtio-scsi'/>";
+        let spelt = |controller, bus, unit| {
+            format!(
+                "<readonly/><address type='drive' controller='{controller}' bus='{bus}' target='0' unit='{unit}'/></disk>"
+            )
+        };
+        let usual = "<readonly/></disk>".to_owned();
+        for (machine, disks, target, wanted, end) in [
+            ("pc-q35-9.2", &unraid, None, "dev='sdb' bus='sata'", &usual),
+            ("pc-q35-9.2", &unraid, Some("sda"), "dev='sda' bus='sata'", &spelt(0, 0, 1)),
+            ("pc-q35-9.2", &unraid, Some("hda"), "dev='hda' bus='sata'", &spelt(0, 0, 1)),
+            ("pc-i440fx-9.2", &String::new(), Some("sdz"), "dev='sdz' bus='ide'", &spelt(0, 0, 0)),
+            ("pc-i440fx-9.2", &ide(&["hdd", "hdc", "hdb"]), None, "dev='hda' bus='ide'", &spelt(0, 1, 1)),
+            ("pc-i440fx-9.2", &full, None, "dev='sda' bus='sata'", &usual),
+            ("pc-i440fx-9.2", &[&full, virtio].concat(), None, "dev='sda' bus='scsi'", &usual),
+            ("pc-i440fx-9.2", &full, Some("sdz"), "dev='sdz' bus='sata'", &spelt(0, 0, 0)),
+        ] {
+            let Plan::Add(_, disk) = planned(machine, disks, target).unwrap() else { panic!("no new drive") };
+            assert!(disk.contains(wanted) && disk.ends_with(end.as_str()), "{disk}");
         }
     }
 
