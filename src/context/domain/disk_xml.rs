@@ -8,18 +8,20 @@ use super::places::Place;
 
 /// The drive with the file `path`, or empty, as libvirt wants it described for a media change.
 pub fn with_medium(drive: &Drive, path: Option<&str>) -> String {
-    let Drive { device, backend, target, bus, .. } = drive;
+    let Drive { device, backend, target, bus, model, .. } = drive;
     let path = match device {
         Device::Cdrom => path,
         // There is none without its file.
         Device::Disk => path.or(drive.path()),
     };
-    Disk { device: *device, backend, path, target, bus, place: None }.to_xml()
+    Disk { device: *device, model: model.as_deref(), backend, path, target, bus, place: None }.to_xml()
 }
 
 /// What a `<disk>` is to say.
 pub(super) struct Disk<'a> {
     pub(super) device: Device,
+    /// Which device of its bus it is. It is sent as it is, lest libvirt take the change of a medium for one of the device.
+    pub(super) model: Option<&'a str>,
     pub(super) backend: &'a str,
     /// The file in it, if there is one.
     pub(super) path: Option<&'a str>,
@@ -40,8 +42,10 @@ impl Disk<'_> {
         let address = |Place { controller, bus, unit }| {
             format!("<address type='drive' controller='{controller}' bus='{bus}' target='0' unit='{unit}'/>")
         };
+        let model = |model: &str| format!(" model='{}'", escape(model));
         format!(
-            "<disk type='file' device='{kind}'><driver name='{}' type='raw'/>{}<target dev='{}' bus='{}'/><readonly/>{}</disk>",
+            "<disk type='file' device='{kind}'{}><driver name='{}' type='raw'/>{}<target dev='{}' bus='{}'/><readonly/>{}</disk>",
+            self.model.map(model).unwrap_or_default(),
             escape(self.backend),
             self.path.map(source).unwrap_or_default(),
             escape(self.target),

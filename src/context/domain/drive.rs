@@ -16,6 +16,8 @@ pub struct Drive {
     pub target: String,
     /// Its bus: `ide`, `sata`, `scsi`, `usb`, `xen`…
     pub bus: String,
+    /// Which of the devices of its bus it is, where libvirt says so.
+    pub(super) model: Option<String>,
     /// What puts its medium in: `qemu`, and for Xen also `phy` and others.
     pub backend: String,
     /// The machine that it is in.
@@ -70,6 +72,7 @@ impl Drive {
         Some(Drive {
             target: target.value("dev")?.to_owned(),
             bus: target.value("bus").unwrap_or_default().to_owned(),
+            model: disk.value("model").map(str::to_owned),
             backend: disk.child("driver").and_then(|driver| driver.value("name")).unwrap_or("qemu").to_owned(),
             machine,
             device,
@@ -88,6 +91,7 @@ impl Drive {
         Drive {
             target: target.to_owned(),
             bus: "xen".to_owned(),
+            model: None,
             backend: HOTPLUG.to_owned(),
             machine: Machine::XenPv,
             device: Device::Disk,
@@ -138,11 +142,15 @@ impl Drive {
     /// When its bus or its description does not allow that, with the reason.
     pub fn check(&self) -> Result<()> {
         let buses = self.machine.buses();
-        if !buses.contains(&self.bus.as_str()) {
+        // What libvirt 12 makes of a new CD-ROM drive on USB; the older model is a disk that holds its medium for ever.
+        let is_usb_bot = self.bus == "usb" && self.model.as_deref() == Some("usb-bot");
+        if !is_usb_bot && !buses.contains(&self.bus.as_str()) {
             let [best, second, last] = buses;
             let fit = format!("{best}, {second} or {last}");
             let on = match (self.machine.driver(), self.bus.as_str()) {
-                (Driver::Qemu, "usb") => "the usb bus, where QEMU cannot change a medium".to_owned(),
+                (Driver::Qemu, "usb") => {
+                    "the usb bus, where QEMU cannot change a medium but in the model usb-bot".to_owned()
+                }
                 (_, other) => format!("the bus {other:?}"),
             };
             bail!("the drive {} is on {on}; use a drive on {fit}", self.target);
@@ -221,6 +229,7 @@ fn belongs_elsewhere(disk: &Element) -> Option<String> {
 mod tests {
     use super::*;
     use crate::context::domain::Domain;
+    use crate::context::domain::disk_xml::with_medium;
 
     #[test]
     fn only_a_disk_that_was_made_for_a_context_is_taken_for_one() {
@@ -246,6 +255,26 @@ mod tests {
             assert_eq!(change("linux", &ours.replace(old, new)), None, "{new}");
         }
         assert_eq!(change("linux", &ours.replace("'disk'", "'cdrom'")), Some(MediaChange::Never));
+    }
+
+    #[test]
+    fn a_usb_drive_can_change_its_medium_if_it_is_a_usb_bot_and_stays_one() {
+        let drive = |model: &str| {
+            let xml = format!(
+                "<domain type='kvm'><name>vm</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid><devices>\
+                 <disk type='file' device='cdrom'{model}><target dev='sda' bus='usb'/></disk></devices></domain>"
+            );
+            Domain::read(&xml).unwrap().drives.first().cloned().unwrap()
+        };
+        for other in ["", " model='usb-storage'"] {
+            let error = drive(other).check().unwrap_err().to_string();
+            assert!(error.contains("but in the model usb-bot"), "{error}");
+        }
+        let bot = drive(" model='usb-bot'");
+        assert!(bot.check().is_ok());
+        let sent = with_medium(&bot, Some("/x.iso"));
+        assert!(sent.starts_with("<disk type='file' device='cdrom' model='usb-bot'>"), "{sent}");
+        assert!(!with_medium(&drive(""), None).contains("model"));
     }
 
     #[test]

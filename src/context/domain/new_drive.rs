@@ -95,7 +95,7 @@ pub fn plan(domain: &Domain, live: Option<&Domain>, wanted: &Wanted) -> Result<P
     let bus = bus(domain, target, &places);
     let (target, place) = name_and_place(domain, target, bus, &places)?;
     let backend = if as_disk { HOTPLUG } else { "qemu" };
-    let disk = Disk { device, backend, path: Some(path), target: &target, bus, place }.to_xml();
+    let disk = Disk { device, model: None, backend, path: Some(path), target: &target, bus, place }.to_xml();
     Ok(Plan::Add(target, disk))
 }
 
