@@ -76,12 +76,15 @@ impl Look<'_> {
             Ok(request) => request.cloned().unwrap_or_default(),
             Err(error) => {
                 let name = self.vm.word();
-                check.bad(format_args!("{error:#}"), format_args!("virsh metadata {name} urn:virt-recontext:1 --edit"));
+                check.bad(
+                    format_args!("{error:#}"),
+                    format_args!("virsh metadata {name} urn:virt-recontext:1 --key recontext --edit"),
+                );
                 return true;
             }
         };
         if let Some(told) = request.unknown.told() {
-            let edit = format!("virsh metadata {} urn:virt-recontext:1 --edit", self.vm.word());
+            let edit = format!("virsh metadata {} urn:virt-recontext:1 --key recontext --edit", self.vm.word());
             check.warning(told, format_args!("install the version that knows it, or correct it: {edit}"));
         }
         if live.is_some() && now.is_none() {

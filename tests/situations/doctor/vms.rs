@@ -129,10 +129,11 @@ fn vms_that_take_no_part_or_do_not_run_are_judged_by_what_they_are() {
     );
     let faulty = "<r:context xmlns:r='urn:virt-recontext:1' tagret='hdc'/>";
     patient.vms(&domain("web", DRIVE, faulty, shut_off), "");
-    assert_finds(&patient.examine(), "vm", "warning", "the attribute tagret", "virsh metadata web");
+    let edit = "web urn:virt-recontext:1 --key recontext --edit";
+    assert_finds(&patient.examine(), "vm", "warning", "the attribute tagret", edit);
     let needs = "<r:context xmlns:r='urn:virt-recontext:1' target='hdc' needs='sign'/>";
     patient.vms(&domain("web", DRIVE, needs, shut_off), "");
-    assert_finds(&patient.examine(), "vm", "bad", "needs \"sign\"", "virsh metadata web");
+    assert_finds(&patient.examine(), "vm", "bad", "needs \"sign\"", edit);
 }
 
 #[test]
