@@ -18,7 +18,7 @@ use crate::host::medium;
 use crate::host::paths::Host;
 use crate::host::vm::Vm;
 use crate::host::vm::state::State;
-use crate::libvirt::domain::{Handle, Scope};
+use crate::libvirt::domain::{Handle, Scope, Situation};
 use crate::libvirt::saved;
 use crate::libvirt::trouble::Trouble;
 
@@ -71,8 +71,13 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
         match taken_out {
             Ok(()) | Err(Trouble::Gone) => {}
             Err(Trouble::Refused(_)) => {
+                let guest = match handle.situation()? {
+                    Situation::Paused => "its guest, which stands still,",
+                    _ => "its guest",
+                };
                 told.tell(format_args!(
-                    "no longer takes part; its guest holds the disc in {target} and keeps it until it stops"
+                    "no longer takes part; {guest} has not let go of the disc in {target}, which stays there until the VM \
+                     stops, or until it lets go and disable is run again"
                 ))?;
                 return Ok(WAITING);
             }

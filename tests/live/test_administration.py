@@ -41,6 +41,68 @@ def test_disable_lets_go_of_a_vm(site, lab, guest):
     assert not any(vm.uuid in path.name for path in site.files_of_ours(a))
 
 
+def test_disable_takes_the_disc_out_of_a_running_vm(site, lab, guest):
+    a, _ = lab.hosts
+    vm = guest()
+    vm.define(a)
+    site.recontext(a, "enable", vm.name)
+    vm.start(a)
+    vm.wait_for_text(site.text(a))
+    mark = vm.mark()
+    assert site.recontext(a, "disable", vm.name).stdout == f"{vm.name}: no longer takes part\n"
+    vm.wait_for("no disc", since=mark)
+    for xml in (vm.live_xml(), vm.live_xml("--inactive")):
+        assert NAMESPACE not in xml and vm.image not in xml and "<target dev='sda'" in xml
+    assert not any(vm.uuid in path.name for path in site.files_of_ours(a))
+
+
+def test_enable_replaces_somebodys_medium_only_if_told_to_and_disable_puts_it_back(site, lab, guest):
+    a, _ = lab.hosts
+    # What says that a file is the image of a disc, and no more.
+    a.write("/srv/seed.iso", "x" * 32768 + "\x01CD001" + "x" * 4096)
+    vm = guest(cdrom=Cdrom("/srv/seed.iso"))
+    vm.define(a)
+    vm.start(a)
+    before = vm.live_xml(), vm.live_xml("--inactive")
+    refused = site.recontext(a, "enable", vm.name, "--target", "sda", check=False)
+    assert refused.returncode == 1 and "the drive sda holds /srv/seed.iso" in refused.stderr
+    assert (vm.live_xml(), vm.live_xml("--inactive")) == before
+
+    site.recontext(a, "enable", vm.name, "--target", "sda", "--replace")
+    vm.wait_for_text(site.text(a))
+    assert vm.image in vm.live_xml() and vm.image in vm.live_xml("--inactive")
+    site.recontext(a, "enable", vm.name)
+    mark = vm.mark()
+    assert "sda holds /srv/seed.iso again" in site.recontext(a, "disable", vm.name).stdout
+    vm.wait_for("no disc", since=mark)
+    assert vm.live_xml("--inactive") == before[1]
+
+
+def label(host, vm):
+    """The label of the VM's disc, as its primary volume descriptor has it."""
+    return host.path(vm.image).read_bytes()[32768 + 40:32768 + 72].decode().rstrip()
+
+
+def test_the_format_and_the_label_of_enable_are_those_of_each_disc_until_others_are_given(site, lab, guest):
+    a, b = lab.hosts
+    vm = guest()
+    vm.define(a)
+    site.recontext(a, "enable", vm.name, "--format", "nocloud")
+    vm.start(a)
+    vm.wait_for_text(site.text(a))
+    assert label(a, vm) == "cidata"
+    for options, wanted in [(("--label", "SITE"), "SITE"), (("--format", "files"), "SITE"), ((), "SITE")]:
+        site.recontext(a, "enable", vm.name, *options)
+        assert label(a, vm) == wanted
+    for scope in ("--live", "--config"):
+        element = a.virsh("metadata", vm.name, NAMESPACE, scope).stdout
+        assert 'format="files"' in element and 'label="SITE"' in element
+    assert b"instance-id" not in a.path(vm.image).read_bytes()
+    vm.migrate(b, "--persistent", "--undefinesource")
+    vm.wait_for_text(site.text(b))
+    assert label(b, vm) == "SITE"
+
+
 def test_refresh_delivers_a_change_and_only_a_change(site, lab):
     a, _ = lab.hosts
     vm = site.guest()

@@ -1,6 +1,10 @@
 """A guest without udev that has the disc mounted and never lets go: asked first, forced after the grace period."""
 
-from live.site import is_tainted
+import json
+
+import pytest
+
+from live.site import STATE, is_tainted
 
 
 def arrive(site, lab, config):
@@ -44,3 +48,42 @@ def test_it_is_never_forced_if_the_site_says_so(site, lab):
     site.wait_for_state(b, vm, "delivered")
     vm.wait_for("event media-change", since=mark)
     assert vm.state() == "running"
+
+
+def make_old(host, vm):
+    """As if what is known of the VM had been noted two minutes ago, which is longer than an arrival can be under way."""
+    file = f"{STATE}/state/{vm.uuid}.json"
+    state = json.loads(host.read(file))
+    host.write(file, json.dumps({**state, "since": state["since"] - 12000}))
+
+
+@pytest.mark.parametrize("suspended", [False, True], ids=["running", "paused"])
+def test_disable_leaves_it_its_disc_until_it_stops_and_says_so(site, lab, suspended):
+    a, _ = lab.hosts
+    vm = site.guest(mode="hold")
+    vm.define(a)
+    vm.start(a)
+    vm.wait_for("held")
+    site.wait_for_state(a, vm, "delivered")
+    if suspended:
+        a.virsh("suspend", vm.name)
+    done = site.recontext(a, "disable", vm.name, check=False)
+    who = "its guest, which stands still," if suspended else "its guest"
+    assert (done.returncode, done.stderr) == (3, "")
+    assert f"no longer takes part; {who} has not let go of the disc in sda" in done.stdout
+    assert "urn:virt-recontext:1" not in vm.live_xml() + vm.live_xml("--inactive")
+    assert vm.image in vm.live_xml() and vm.image not in vm.live_xml("--inactive")
+    assert site.tray_events(a, vm) == []
+
+    def there():
+        return vm.image in {f"/{path.relative_to(a.path())}" for path in site.files_of_ours(a)}
+
+    make_old(a, vm)
+    site.recontext(a, "refresh", "--all")
+    site.wait_for_helpers()
+    assert there(), "its guest reads it"
+    a.virsh("destroy", vm.name)
+    make_old(a, vm)
+    site.recontext(a, "refresh", "--all")
+    site.wait_for_helpers()
+    assert not there()
