@@ -10,6 +10,7 @@ use super::exit::{DONE, WAITING};
 use super::vm;
 use crate::context::domain::Domain;
 use crate::context::domain::disk_xml::with_medium;
+use crate::context::domain::drive::Medium;
 use crate::context::domain::driver::{Device, MediaChange};
 use crate::context::domain::new_drive;
 use crate::host::config::Config;
@@ -109,12 +110,14 @@ fn take_out(handle: &Handle, defined: &Domain, host: &Host, told: &mut Told<impl
             before.take_if(|(place, path)| place == target && medium::is_disc(host, path)).map(|(_, path)| path);
         let disk = new_drive::given_back(defined, drive, theirs)?;
         let doing = || match theirs {
-            Some(path) => format!("putting {path} back into {target} in the definition"),
+            Some(path) => format!("putting {} back into {target} in the definition", Medium::File(path)),
             None => format!("emptying the drive {target} in the definition"),
         };
         handle.update_device(&disk, Scope::Config, false).with_context(doing)?;
         match theirs {
-            Some(path) => told.tell(format_args!("{target} holds {path} again from its next start on"))?,
+            Some(path) => {
+                told.tell(format_args!("{target} holds {} again from its next start on", Medium::File(path)))?
+            }
             None => told.log.info(format_args!("{}: disable: {target} is empty from its next start on", told.name)),
         }
     }
@@ -123,7 +126,8 @@ fn take_out(handle: &Handle, defined: &Domain, host: &Host, told: &mut Told<impl
         true => "no image of a disc can be read there on this host",
         false => "the drive no longer has the context disc",
     };
-    told.tell(format_args!("{path} is not put back into {target}, where the context disc took its place: {why}"))
+    let was = Medium::File(path);
+    told.tell(format_args!("{was} is not put back into {target}, where the context disc took its place: {why}"))
 }
 
 /// Where it is told what was done: on stdout and in the log.

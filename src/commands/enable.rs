@@ -1,5 +1,6 @@
 //! `enable`: the VM's own XML says that it wants context, and where.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -11,6 +12,7 @@ use super::{refresh, vm};
 use crate::context::disc::format::Format;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
+use crate::context::domain::drive::Medium;
 use crate::context::domain::driver::Device;
 use crate::context::domain::new_drive::{self, Plan, Wanted};
 use crate::context::domain::request::{self, Request};
@@ -79,11 +81,9 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     let target = plan.target();
     let no_drive = !persistent && matches!(plan, Plan::Add(..));
     ensure!(!no_drive, "the VM {name} has no drive {target}, and none can be added to a VM that is not persistent");
-    let theirs = |domain: &Domain| domain.somebodys_medium(target).map(|medium| medium.to_string());
-    let taken_out = live.as_ref().and_then(theirs);
-    let replaced = match theirs(&defined).filter(|_| persistent) {
-        Some(theirs) => Some(theirs),
-        None => kept_for(&defined, &request, target)?,
+    let replaced = match defined.somebodys_medium(target) {
+        Some(Medium::File(path)) if persistent => Some(path.to_owned()),
+        _ => kept_for(&defined, &request, target)?,
     };
     let request = Request {
         target: Some(target.to_owned()),
@@ -95,41 +95,32 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     let scopes = [persistent.then_some(Scope::Config), running.then_some(Scope::Live)];
     let scopes: Vec<Scope> = scopes.into_iter().flatten().collect();
     if persistent {
+        let doing = || format!("giving the definition of {name} the drive {target} with the disc");
         match &plan {
             Plan::Ready(_) => {}
-            Plan::Change(_, disk) => handle.update_device(disk, Scope::Config, false)?,
-            Plan::Add(_, disk) => handle.add_device(disk, Scope::Config)?,
+            Plan::Change(_, disk) => handle.update_device(disk, Scope::Config, false).with_context(doing)?,
+            Plan::Add(_, disk) => handle.add_device(disk, Scope::Config).with_context(doing)?,
         }
     }
-    let doing = || match &request.replaced {
-        Some(path) => format!("writing the VM's metadata; before that, the drive {target} had {path}"),
+    let was = request.replaced.as_deref().map(Medium::File);
+    let doing = || match was {
+        Some(was) => format!("writing the VM's metadata; before that, the drive {target} had {was}"),
         None => "writing the VM's metadata".to_owned(),
     };
     handle.set_request(Some(&request.to_xml()), &scopes).with_context(doing)?;
 
-    let how = match (&plan, persistent) {
-        (_, false) => format!(" with the drive {target} until it stops; it is not persistent"),
-        (Plan::Ready(_), true) => format!(", with the drive {target}"),
-        (Plan::Change(..), true) => format!("; the drive {target} holds the disc from its next start on"),
-        (Plan::Add(..), true) => format!("; it has the new drive {target} with the disc from its next start on"),
-    };
-    let back = request.replaced.as_ref().map(|path| format!(", in place of {path}, which disable puts back"));
-    let how = format!("takes part{how}{}", back.unwrap_or_default());
-    writeln!(out, "{name}: {how}")?;
     let mut log = Log::open(host);
-    log.info(format_args!("{name}: enable: {how}"));
-    if let Some(theirs) = taken_out {
-        let line = format!("the running VM has {theirs} in the drive {target}, which is taken out now");
-        writeln!(out, "{name}: {line}")?;
+    let mut tell = |line: String| {
         log.info(format_args!("{name}: enable: {line}"));
+        writeln!(out, "{name}: {line}")
+    };
+    tell(outcome(&plan, persistent, &request))?;
+    if let Some(theirs) = live.as_ref().and_then(|live| live.somebodys_medium(target)) {
+        tell(format!("the running VM has {theirs} in the drive {target}, which is taken out now"))?;
     }
     let label = request.label_on(config.format);
-    let mut twins: Vec<String> = [Some(&defined), live.as_ref()]
-        .into_iter()
-        .flatten()
-        .flat_map(|of| medium::twins(host, of, target, &label))
-        .collect();
-    twins.dedup();
+    let twins_in = |domain: &Domain| medium::twins(host, domain, target, &label);
+    let twins: BTreeSet<String> = [Some(&defined), live.as_ref()].into_iter().flatten().flat_map(twins_in).collect();
     for twin in twins {
         log.warning(format_args!("{name}: enable: {twin}"));
         let _nobody_reads =
@@ -149,6 +140,20 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     refresh::deliver_and_watch(host, &config, vec![job], refresh::Told { out, code: DONE })
 }
 
+/// What has been done.
+fn outcome(plan: &Plan, persistent: bool, request: &Request) -> String {
+    let target = plan.target();
+    let how = match (plan, persistent) {
+        (_, false) => format!(" with the drive {target} until it stops; it is not persistent"),
+        (Plan::Ready(_), true) => format!(", with the drive {target}"),
+        (Plan::Change(..), true) => format!("; the drive {target} holds the disc from its next start on"),
+        (Plan::Add(..), true) => format!("; it has the new drive {target} with the disc from its next start on"),
+    };
+    let was = request.replaced.as_deref().map(Medium::File);
+    let back = was.map(|was| format!(", in place of {was}, which disable puts back"));
+    format!("takes part{how}{}", back.unwrap_or_default())
+}
+
 /// What `disable` is to put back into the drive `target`, from when the VM was enabled before.
 ///
 /// # Errors
@@ -158,11 +163,11 @@ fn kept_for(defined: &Domain, request: &Request, target: &str) -> Result<Option<
     if before == target {
         return Ok(Some(path.clone()));
     }
-    let name = &defined.name;
+    let (name, was) = (&defined.name, Medium::File(path));
     let is_there = defined.drives_with_disc().any(|drive| drive.target == before);
     ensure!(
         !is_there,
-        "the drive {before} has the disc in place of {path}; put that back first, with: virt-recontext disable {name}"
+        "the drive {before} has the disc in place of {was}; put that back first, with: virt-recontext disable {name}"
     );
     Ok(None)
 }

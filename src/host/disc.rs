@@ -58,7 +58,7 @@ impl<'a> Layers<'a> {
     /// The image of them.
     pub fn image(&self, edition: Edition) -> Result<Image> {
         let files = self.files(edition)?;
-        let label = self.request.label.clone().map_or_else(|| self.format().label().parse(), Ok)?;
+        let label = self.request.label_on(self.config.format).parse()?;
         let date = VolumeDate::from_unix_centis(edition.generation.0);
         Image::new(&files, &label, date).context("laying out the disc")
     }

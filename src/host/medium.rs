@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::paths::Host;
 use crate::context::domain::Domain;
+use crate::context::domain::drive::Medium;
 
 /// Where the volume descriptors of a disc begin, 16 sectors in (ECMA-119, 7.2.1), and of what size the first one is.
 const DESCRIPTORS: u64 = 32_768;
@@ -24,6 +25,7 @@ pub(crate) fn twins(host: &Host, domain: &Domain, target: &str, label: &str) -> 
     let others = domain.drives.iter().filter(|drive| drive.target != target);
     let twin = |target: &str, path: &str| {
         let theirs = label_of(host, path).filter(|theirs| theirs.eq_ignore_ascii_case(label))?;
+        let path = Medium::File(path);
         Some(format!("the drive {target} holds {path}, whose label {theirs:?} is that of the context disc, too"))
     };
     others.filter_map(|drive| twin(&drive.target, drive.path()?)).collect()

@@ -78,3 +78,11 @@ fn disable_of_a_vm_that_is_not_there_is_told_and_changes_nothing() {
     assert!(code == 1 && said.contains("there is no VM \"nobody\""), "{code}: {said}");
     assert_eq!(node.all_of(&web), ["state", "disc", "lock"]);
 }
+
+#[test]
+fn a_path_that_a_vm_carries_forges_no_line() {
+    let attributes = "target='hdc' replaced='/x&#10;web: all is well'";
+    let node = Node::with(&[&Vm { attributes, more: OFF, ..Vm::called("web") }]);
+    let (code, said) = node.say(&["disable", "web"]);
+    assert!(code == 0 && said.starts_with("web: /x web: all is well is not put back into hdc"), "{said}");
+}

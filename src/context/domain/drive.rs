@@ -1,6 +1,6 @@
 //! A CD-ROM drive in a domain's XML: `<disk device='cdrom'>`; or the disk that takes its place for a paravirtual guest.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::ops::Range;
 
 use anyhow::{Result, bail};
@@ -52,7 +52,8 @@ pub enum Medium<'d> {
 impl fmt::Display for Medium<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Medium::File(path) => f.write_str(path),
+            // It is whoever made the VM that has named it: a line of its own it does not get.
+            Medium::File(path) => path.chars().try_for_each(|c| f.write_char(if c.is_control() { ' ' } else { c })),
             Medium::Other => f.write_str("a medium that is not a file"),
         }
     }

@@ -67,12 +67,7 @@ pub fn plan(domain: &Domain, live: Option<&Domain>, wanted: &Wanted) -> Result<P
     if let Some(drive) = chosen {
         let target = &drive.target;
         if domain.somebodys_medium(target) == Some(Medium::Other) {
-            let name = &domain.name;
-            bail!(
-                "the drive {target} holds {}, which could not be put back; take it out first, with: \
-                 virsh change-media {name} {target} --eject --config",
-                Medium::Other
-            );
+            bail!("the drive {target} holds {}, which could not be put back; take it out first", Medium::Other);
         }
         for (domain, when) in [(Some(domain), ""), (live, "in the running VM ")] {
             let theirs = domain.and_then(|domain| domain.somebodys_medium(target)).filter(|_| !wanted.replace);
@@ -348,7 +343,7 @@ mod tests {
         }
         let wanted = Wanted { target: Some("sdb"), replace: true, ..ANY };
         let error = plan(&block, None, &wanted).unwrap_err().to_string();
-        assert!(error.contains("virsh change-media vm sdb --eject --config"), "{error}");
+        assert!(error.contains("holds a medium that is not a file, which could not be put back"), "{error}");
         assert_eq!(plan(&foreign, None, &Wanted { replace: true, ..ANY }).unwrap().target(), "sda");
     }
 

@@ -144,8 +144,8 @@ impl Request {
         Ok(layer)
     }
 
-    /// The disc's volume label where discs have the format `default`.
-    pub(crate) fn label_on(&self, default: Format) -> String {
+    /// The disc's volume label, where discs have the format `default`.
+    pub fn label_on(&self, default: Format) -> String {
         let own = self.label.as_ref().map(Label::to_string);
         own.unwrap_or_else(|| self.format.unwrap_or(default).label().to_owned())
     }
@@ -238,6 +238,12 @@ mod tests {
         assert_eq!(request.files, [("p q".to_owned(), "\n x\n".to_owned())]);
         let again = request.to_xml().replace("<context", &format!("<context xmlns='{NAMESPACE}'"));
         assert_eq!(Request::read(&xml::read(&again, |_, _, _| true).unwrap()).unwrap(), request);
+    }
+
+    #[test]
+    fn what_enable_writes_without_replacing_anything_is_understood_by_0_1_0() {
+        let request = read("target='sda' format='files' label='X'>").unwrap();
+        assert_eq!(request.to_xml(), "<context target=\"sda\" format=\"files\" label=\"X\"></context>");
     }
 
     #[test]
