@@ -48,7 +48,7 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
     let mut told = Told { out, log: Log::open(host), name: &name };
     if let Some(domain) = &defined {
         // What was in the drive before is known from the metadata alone.
-        let emptied = take_out(&handle, domain, host, &mut told);
+        let emptied = take_out(&handle, domain, (host, &config), &mut told);
         if domain.takes_part() {
             handle.set_request(None, &[Scope::Config]).context("removing the VM's metadata")?;
         }
@@ -95,7 +95,12 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
 }
 
 /// Takes our disc out of the drives of the definition, and puts back what was in its drive before.
-fn take_out(handle: &Handle, defined: &Domain, host: &Host, told: &mut Told<impl Write>) -> Result<()> {
+fn take_out(
+    handle: &Handle,
+    defined: &Domain,
+    (host, config): (&Host, &Config),
+    told: &mut Told<impl Write>,
+) -> Result<()> {
     let request = defined.request().ok().flatten();
     let mut before = request.and_then(|request| request.target.as_deref().zip(request.replaced.as_deref()));
     for drive in defined.drives_with_disc() {
@@ -106,8 +111,9 @@ fn take_out(handle: &Handle, defined: &Domain, host: &Host, told: &mut Told<impl
             continue;
         }
         // The VM's owner may have written any path there.
-        let theirs =
-            before.take_if(|(place, path)| place == target && medium::is_disc(host, path)).map(|(_, path)| path);
+        let theirs = before
+            .take_if(|(place, path)| place == target && medium::may_be_put_back(host, config, path))
+            .map(|(_, path)| path);
         let disk = new_drive::given_back(defined, drive, theirs)?;
         let doing = || match theirs {
             Some(path) => format!("putting {} back into {target} in the definition", Medium::File(path)),
@@ -123,7 +129,7 @@ fn take_out(handle: &Handle, defined: &Domain, host: &Host, told: &mut Told<impl
     }
     let Some((target, path)) = before else { return Ok(()) };
     let why = match defined.drives_with_disc().any(|drive| drive.target == target) {
-        true => "no image of a disc can be read there on this host",
+        true => "it is no image of a disc that can be read on this host, or it is a context disc",
         false => "the drive no longer has the context disc",
     };
     let was = Medium::File(path);

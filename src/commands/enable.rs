@@ -81,8 +81,8 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     let target = plan.target();
     let no_drive = !persistent && matches!(plan, Plan::Add(..));
     ensure!(!no_drive, "the VM {name} has no drive {target}, and none can be added to a VM that is not persistent");
-    let replaced = match defined.somebodys_medium(target) {
-        Some(Medium::File(path)) if persistent => Some(path.to_owned()),
+    let replaced = match defined.somebodys_medium(target, path) {
+        Some(Medium::File(theirs)) if persistent => Some(theirs.to_owned()),
         _ => kept_for(&defined, &request, target)?,
     };
     let request = Request {
@@ -115,7 +115,7 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
         writeln!(out, "{name}: {line}")
     };
     tell(outcome(&plan, persistent, &request))?;
-    if let Some(theirs) = live.as_ref().and_then(|live| live.somebodys_medium(target)) {
+    if let Some(theirs) = live.as_ref().and_then(|live| live.somebodys_medium(target, path)) {
         tell(format!("the running VM has {theirs} in the drive {target}, which is taken out now"))?;
     }
     let label = request.label_on(config.format);

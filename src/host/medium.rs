@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use super::config::Config;
 use super::paths::Host;
 use crate::context::domain::Domain;
 use crate::context::domain::drive::Medium;
@@ -12,10 +13,14 @@ use crate::context::domain::drive::Medium;
 const DESCRIPTORS: u64 = 32_768;
 const SECTOR: usize = 2048;
 
-/// Whether the file is an image of a disc, of ISO 9660 or of UDF: by its first volume descriptor. One that cannot be read
-/// here is none.
-pub(crate) fn is_disc(host: &Host, path: &str) -> bool {
-    descriptor(host, path).is_some_and(|it| [&b"CD001"[..], b"BEA01"].contains(&it.get(1..6).unwrap_or_default()))
+/// Whether the file may be put back into a drive: it is an image of a disc, of ISO 9660 or of UDF, by its first volume
+/// descriptor, and none of ours, which may be another VM's. The path is from the VM's metadata, and so from whoever made the VM.
+pub(crate) fn may_be_put_back(host: &Host, config: &Config, path: &str) -> bool {
+    let is_disc = |it: [u8; SECTOR]| [&b"CD001"[..], b"BEA01"].contains(&it.get(1..6).unwrap_or_default());
+    let real = |path: &Path| fs::canonicalize(host.under_root(path)).ok();
+    let is_ours =
+        || real(Path::new(path)).zip(real(&config.image_dir)).is_some_and(|(file, dir)| file.starts_with(dir));
+    descriptor(host, path).is_some_and(is_disc) && !is_ours()
 }
 
 /// For each disc in another drive of the domain that has the label of the context disc in the drive `target`, a line that
@@ -89,11 +94,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_disc_is_not_taken_for_one() {
+    fn neither_what_is_no_disc_nor_what_is_ours_is_put_back() {
         let mut udf = vec![0; 40_000];
         udf[32_769..32_774].copy_from_slice(b"BEA01");
-        let (_root, host) = host_with(&[("a.iso", &disc("A")), ("udf.iso", &udf), ("shadow", &[b'x'; 40_000])]);
-        let found = ["/a.iso", "/udf.iso", "/shadow", "/none", "/"].map(|path| is_disc(&host, path));
-        assert_eq!(found, [true, true, false, false, false]);
+        let (root, host) = host_with(&[("a.iso", &disc("A")), ("udf.iso", &udf), ("shadow", &[b'x'; 40_000])]);
+        let config = Config { image_dir: "/images".into(), ..Config::default() };
+        fs::create_dir(root.path().join("images")).unwrap();
+        fs::write(root.path().join("images/other.iso"), disc("A")).unwrap();
+        std::os::unix::fs::symlink(root.path().join("images/other.iso"), root.path().join("link.iso")).unwrap();
+        for (path, wanted) in [
+            ("/a.iso", true),
+            ("/udf.iso", true),
+            ("/shadow", false),
+            ("/none", false),
+            ("/", false),
+            ("/images/other.iso", false),
+            ("/images/../images/other.iso", false),
+            ("/link.iso", false),
+        ] {
+            assert_eq!(may_be_put_back(&host, &config, path), wanted, "{path}");
+        }
     }
 }

@@ -25,8 +25,9 @@ fn disable_puts_back_what_the_disc_took_the_place_of_and_no_file_that_is_no_disc
     let node = Node::with(&[&web]);
     let moved = Vm { attributes: "target='hda' replaced='/srv/seed.iso'", ..web.clone() };
     let not = "web: /srv/seed.iso is not put back into";
-    let no_disc =
-        format!("{not} hdc, where the context disc took its place: no image of a disc can be read there on this host");
+    let no_disc = format!(
+        "{not} hdc, where the context disc took its place: it is no image of a disc that can be read on this host, or it is a context disc"
+    );
     let gone = format!("{not} hda, where the context disc took its place: the drive no longer has the context disc");
     let back = "web: hdc holds /srv/seed.iso again from its next start on".to_owned();
     for (vm, seed, told) in [

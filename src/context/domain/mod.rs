@@ -114,11 +114,13 @@ impl<'x> Domain<'x> {
         self.drives.iter().find(|drive| drive.target == target)
     }
 
-    /// What is in the drive `target` and not a context disc of this VM.
-    pub fn somebodys_medium(&self, target: &str) -> Option<Medium<'_>> {
+    /// What somebody has put into the drive `target`. A context disc of this VM is nobody's, nor is any file beside `image`,
+    /// the place of its disc on this host: a copied VM has its original's there.
+    pub fn somebodys_medium(&self, target: &str, image: &str) -> Option<Medium<'_>> {
         let drive = self.drive_called(target).filter(|drive| !drive.is_empty())?;
-        let is_ours = self.drives_with_disc().any(|ours| ours.target == target);
-        (!is_ours).then(|| drive.path().map_or(Medium::Other, Medium::File))
+        let is_context = self.drives_with_disc().any(|ours| ours.target == target)
+            || drive.path().is_some_and(|path| directory(path) == directory(image));
+        (!is_context).then(|| drive.path().map_or(Medium::Other, Medium::File))
     }
 
     /// Its drives in which the guest reads a context disc of this VM.
@@ -154,6 +156,11 @@ impl<'x> Domain<'x> {
 /// The file name in a path.
 fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
+}
+
+/// What is before the file name in a path.
+fn directory(path: &str) -> &str {
+    path.rsplit_once('/').unwrap_or_default().0
 }
 
 /// The file name of a VM's image, on every host.

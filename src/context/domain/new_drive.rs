@@ -66,11 +66,11 @@ pub fn plan(domain: &Domain, live: Option<&Domain>, wanted: &Wanted) -> Result<P
     ensure!(other.is_none(), "{} is a CD-ROM drive; name another target for the disk", target.unwrap_or_default());
     if let Some(drive) = chosen {
         let target = &drive.target;
-        if domain.somebodys_medium(target) == Some(Medium::Other) {
+        if domain.somebodys_medium(target, path) == Some(Medium::Other) {
             bail!("the drive {target} holds {}, which could not be put back; take it out first", Medium::Other);
         }
         for (domain, when) in [(Some(domain), ""), (live, "in the running VM ")] {
-            let theirs = domain.and_then(|domain| domain.somebodys_medium(target)).filter(|_| !wanted.replace);
+            let theirs = domain.and_then(|domain| domain.somebodys_medium(target, path)).filter(|_| !wanted.replace);
             if let Some(theirs) = theirs {
                 bail!("{when}the drive {target} holds {theirs}; choose another drive, or take that out with --replace");
             }
@@ -108,7 +108,7 @@ pub fn given_back(domain: &Domain, drive: &Drive, path: Option<&str>) -> Result<
 
 /// A drive that can take the disc: it holds it, or the opt-in names it, or it is empty in the running VM, too.
 fn fit<'d>(domain: &'d Domain, live: Option<&Domain>, wanted: &Wanted) -> Option<&'d Drive> {
-    let is_free = |drive: &&Drive| live.is_none_or(|live| live.somebodys_medium(&drive.target).is_none());
+    let is_free = |drive: &&Drive| live.is_none_or(|live| live.somebodys_medium(&drive.target, wanted.path).is_none());
     let is_as_wanted = |drive: &&Drive| wanted.device == Device::Cdrom || drive.device == wanted.device;
     let usable = |drive: &&Drive| is_as_wanted(drive) && drive.check().is_ok();
     let named = || wanted.before.and_then(|before| domain.drive_called(before));
@@ -345,6 +345,21 @@ mod tests {
         let error = plan(&block, None, &wanted).unwrap_err().to_string();
         assert!(error.contains("holds a medium that is not a file, which could not be put back"), "{error}");
         assert_eq!(plan(&foreign, None, &Wanted { replace: true, ..ANY }).unwrap().target(), "sda");
+    }
+
+    #[test]
+    fn the_disc_of_the_vm_that_this_one_is_a_copy_of_makes_way_for_its_own() {
+        let originals = FOREIGN.replace("/install.iso", "/dir/7695eb01-f6a4-8304-79aa-97f2502e193f.iso");
+        let xml = format!(
+            "<domain><name>vm</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>\
+             <os><type machine='q35'>hvm</type></os><devices>{originals}</devices></domain>"
+        );
+        let copy = Domain::read(&xml).unwrap();
+        let planned = plan(&copy, Some(&copy), &Wanted { before: Some("sdb"), ..ANY }).unwrap();
+        assert!(
+            matches!(&planned, Plan::Change(target, disk) if target == "sdb" && disk.contains(ANY.path)),
+            "{planned:?}"
+        );
     }
 
     #[test]
