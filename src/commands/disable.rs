@@ -70,7 +70,8 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
             Device::Disk => handle.remove_device(&empty, Scope::Live),
         };
         match taken_out {
-            Ok(()) | Err(Trouble::Gone) => {}
+            Ok(()) => told.log.info(format_args!("{name}: disable: its disc is out of {target}")),
+            Err(Trouble::Gone) => {}
             Err(Trouble::Refused(_)) => {
                 let guest = match handle.situation()? {
                     Situation::Paused => "its guest, which stands still,",

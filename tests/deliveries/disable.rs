@@ -15,6 +15,14 @@ fn disable_leaves_nothing_of_a_vm_whether_it_runs_or_has_a_definition() {
         node.has(&[&Vm { more, ..web.clone() }]);
         assert_eq!(node.say(&["disable", "web"]), (0, "web: no longer takes part\n".to_owned()), "{more}");
         assert_eq!(node.all_of(&web), [""; 0], "{more}");
+        let mut logged = node.site.messages();
+        logged.retain(|line| line.starts_with("web: disable: "));
+        let wanted: &[&str] = match more {
+            "" => &["hdc is empty from its next start on", "its disc is out of hdc", "no longer takes part"],
+            OFF => &["hdc is empty from its next start on", "no longer takes part"],
+            _ => &["its disc is out of hdc", "no longer takes part"],
+        };
+        assert_eq!(logged, wanted.iter().map(|line| format!("web: disable: {line}")).collect::<Vec<_>>());
     }
 }
 
