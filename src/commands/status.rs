@@ -11,6 +11,7 @@ use super::standing::Standing;
 use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
 use crate::host::config::Config;
+use crate::host::off;
 use crate::host::paths::Host;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::State;
@@ -39,6 +40,9 @@ pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Res
     };
     if let Err(error) = Config::load(host) {
         trouble(format!("{error:#}; no disc is made until that is fixed"));
+    }
+    if let Some(off) = off::told(host) {
+        trouble(off);
     }
     let config = Config::assumed(host);
     let driver = config.driver(host);

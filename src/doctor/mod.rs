@@ -25,11 +25,15 @@ pub(crate) use self::report::Report;
 use self::daemon::Daemon;
 use self::installed::Installed;
 use crate::host::config::Config;
+use crate::host::off;
 use crate::host::paths::Host;
 use crate::libvirt::survey::Survey;
 
 pub(crate) fn examine(host: &Host) -> Report {
     let mut report = Report::default();
+    if let Some(off) = off::told(host) {
+        report.check("switch").warning(off, format_args!("rm {}", host.off_switch().display()));
+    }
     // What does not depend on a broken configuration is still worth a look.
     let assumed = Config::assumed(host);
     let driver = assumed.driver(host);

@@ -152,6 +152,8 @@ fn while_it_is_switched_off_no_disc_changes_and_who_asks_is_told() {
         assert!(said.contains("is switched off on this host (storage is being moved), until "), "{words:?}: {said}");
         assert_eq!(node.all_of(&web), ["job"]);
     }
+    let (code, said) = node.say(&["status"]);
+    assert!(code == 1 && said.contains("is switched off on this host (storage is being moved)"), "{code}: {said}");
     std::fs::remove_file(node.site.path("etc/virt-recontext/disabled")).unwrap();
     node.deliver();
     assert_eq!(node.progress(&web), told("delivered", "start"));

@@ -39,6 +39,15 @@ fn a_key_that_nobody_knows_is_bad_and_keeps_nothing_else_from_being_looked_at() 
 }
 
 #[test]
+fn that_all_is_switched_off_is_told_first_and_by_whom() {
+    let patient = Patient::new();
+    patient.site.write("etc/virt-recontext/disabled", "by Jo\n");
+    let found = patient.examine();
+    assert_finds(&found, "switch", "warning", "is switched off on this host (by Jo)", "rm ");
+    assert_eq!(found[0].check, "switch");
+}
+
+#[test]
 fn a_helper_that_the_hook_cannot_start_is_bad() {
     for (fault, message) in [
         ("rm usr/sbin/virt-recontext", "No such file"),

@@ -184,7 +184,7 @@ fn findings(output: &Output) -> Vec<Found> {
     let found: Vec<Found> = json.as_array().unwrap().iter().map(read).collect();
     for one in &found {
         assert_eq!(one.level == "good", one.remedy.is_none(), "{}: {}", one.check, one.message);
-        assert!(CHECKS.contains(&one.check.as_str()), "{}", one.check);
+        assert!(one.check == "switch" || CHECKS.contains(&one.check.as_str()), "{}", one.check);
     }
     let bad = found.iter().any(|one| one.level == "bad");
     assert_eq!(output.status.code(), Some(i32::from(bad)));
