@@ -1,5 +1,6 @@
 //! `refresh`: brings the discs of running VMs up to date. The helper does the work; this only asks and watches.
 
+use std::fs::DirEntry;
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -16,6 +17,7 @@ use crate::context::domain::Domain;
 use crate::context::domain::request::NAMESPACE;
 use crate::delivery::attempt::SAME;
 use crate::host::config::Config;
+use crate::host::file;
 use crate::host::off;
 use crate::host::paths::Host;
 use crate::host::vm::Vm;
@@ -64,6 +66,9 @@ pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> R
         return Ok(WAITING);
     }
     let config = Config::load(host)?;
+    if options.all && runs_no_vm(host, &config) {
+        return deliver_and_watch(host, &config, Vec::new(), Told { out, code: DONE });
+    }
     let libvirt = vm::connect(host, &config)?;
     let handles: Vec<Handle> = match options.all {
         true => libvirt.running()?,
@@ -89,6 +94,18 @@ pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> R
     drop(handles);
     drop(libvirt);
     deliver_and_watch(host, &config, jobs, all)
+}
+
+/// Whether libvirt surely runs no VM here, by what it has written down: to ask would start a daemon that starts on demand, each
+/// time that a timer asks.
+fn runs_no_vm(host: &Host, config: &Config) -> bool {
+    let driver = config.driver(host);
+    // Only of its usual place is it known where that lies. Before its first start there is nothing.
+    let dir = host.running_vms_dir(driver);
+    let is_file_of_vm = |entry: &DirEntry| entry.path().extension().is_some_and(|end| end == "xml");
+    config.uri_of(driver) == driver.default_uri()
+        && dir.is_dir()
+        && file::entries(&dir).is_ok_and(|entries| !entries.iter().any(is_file_of_vm))
 }
 
 fn look_at(handle: &Handle, name: &str, force: bool) -> Result<Found> {
@@ -243,5 +260,25 @@ impl ProgressLine {
         if std::mem::take(&mut self.shown) {
             let _nobody_reads = write!(io::stderr(), "\r\x1b[K");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_libvirt_itself_has_written_down_tells_that_no_vm_runs() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::new(root.path().to_owned(), "host".to_owned());
+        let no_vm = |uri: Option<&str>| runs_no_vm(&host, &Config { uri: uri.map(str::to_owned), ..Config::default() });
+        assert!(!no_vm(None), "it has not run yet, or elsewhere");
+        let dir = root.path().join("run/libvirt/qemu");
+        file::make_dir(&dir, 0o755).unwrap();
+        file::replace_text(&dir.join("driver.pid"), "1").unwrap();
+        assert!(no_vm(None) && no_vm(Some("qemu:///system")));
+        assert!(!no_vm(Some("xen:///system")) && !no_vm(Some("qemu+unix:///system?socket=/x")));
+        file::replace_text(&dir.join("web.xml"), "").unwrap();
+        assert!(!no_vm(None));
     }
 }

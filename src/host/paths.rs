@@ -23,6 +23,7 @@ pub(crate) const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
 //  <root>/usr/sbin/virt-recontext              the helper
 //  <root>/dev/log                              the log
 //  <root>/var/lib/libvirt/qemu/snapshot/VM/    libvirt's snapshots of a VM
+//  <root>/run/libvirt/{qemu,libxl}/VM.xml      libvirt's knowledge of a VM that runs
 //  <root>/etc/libvirt/hooks/{qemu,qemu.d/*}    where libvirtd looks for hooks
 //  <root>/etc/libvirt/hooks/{libxl,libxl.d/*}  the same for VMs of Xen
 //  <root>/run/{libvirtd,virtqemud,virtxend}.pid  libvirt's daemon; <root>/proc tells more of it
@@ -147,6 +148,11 @@ impl Host {
     /// Where libvirt's daemon of this name writes the number of its process.
     pub(crate) fn daemon_pid_file(&self, daemon: &str) -> PathBuf {
         self.root.join("run").join(format!("{daemon}.pid"))
+    }
+
+    /// Where libvirt's daemon keeps a file `NAME.xml` for each VM of `driver` that runs, as long as it does.
+    pub(crate) fn running_vms_dir(&self, driver: Driver) -> PathBuf {
+        self.root.join("run/libvirt").join(driver.hook())
     }
 
     /// The program of libvirt's daemon of this name.

@@ -390,6 +390,13 @@ fn deliver_without_a_daemon_leaves_the_jobs_and_says_so() {
 }
 
 #[test]
+fn a_refresh_of_all_where_no_vm_runs_asks_no_daemon() {
+    let (site, _) = site();
+    site.write("run/libvirt/qemu/driver.pid", "");
+    assert_eq!(printed(&site, &["refresh", "--all"]), "");
+}
+
+#[test]
 fn every_help_fits_80_columns_and_goes_to_stdout() {
     let (site, _) = site();
     let mut too_wide = Vec::new();
