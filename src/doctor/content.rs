@@ -43,16 +43,20 @@ pub(super) fn check_configuration(host: &Host, report: &mut Report) -> Option<Co
 }
 
 /// Checks the data for every VM, and for each VM that has data of its own here. `vms` are those that libvirt knows, if it
-/// tells.
-pub(super) fn check_content(host: &Host, config: &Config, vms: Option<&[Vm]>, report: &mut Report) {
+/// tells. Gives what is wrong, so that no other check tells it again.
+pub(super) fn check_content(host: &Host, config: &Config, vms: Option<&[Vm]>, report: &mut Report) -> Vec<String> {
     let check = &mut report.check("content");
     let mut programs = NotRun::default();
-    let Ok(nobody) = "00000000-0000-0000-0000-000000000000".parse() else { return };
+    let mut told = Vec::new();
+    let Ok(nobody) = "00000000-0000-0000-0000-000000000000".parse() else { return told };
     let dir = host.config_dir();
     let mut read = |name: &str, uuid: &Uuid| layers::read(host, &config.limits, name, uuid, &mut programs);
     match read("", &nobody) {
         Ok(layers) => check.good(format_args!("{}, for every VM: {}", dir.display(), summary(layers.first()))),
-        Err(error) => return check.bad(format_args!("{error:#}; no disc is made"), "fix it"),
+        Err(error) => {
+            check.bad(format_args!("{error:#}; no disc is made"), "fix it");
+            return vec![format!("{error:#}")];
+        }
     }
     for name in directories(&dir.join("domains")) {
         let read = match name.parse::<Uuid>() {
@@ -75,7 +79,10 @@ pub(super) fn check_content(host: &Host, config: &Config, vms: Option<&[Vm]>, re
                 };
                 check.good(format_args!("{}: {summary}{unknown}", dir.join("domains").join(name).display()));
             }
-            Err(error) => check.bad(format_args!("{error:#}; that VM gets no new disc here"), "fix it"),
+            Err(error) => {
+                check.bad(format_args!("{error:#}; that VM gets no new disc here"), "fix it");
+                told.push(format!("{error:#}"));
+            }
         }
     }
     for program in &programs.seen {
@@ -86,6 +93,7 @@ pub(super) fn check_content(host: &Host, config: &Config, vms: Option<&[Vm]>, re
             );
         }
     }
+    told
 }
 
 /// The directories in `dir`, by name. A plain file there belongs to no VM, and is nobody's fault.

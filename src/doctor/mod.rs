@@ -61,9 +61,9 @@ pub(crate) fn examine(host: &Host) -> Report {
     if let Some(config) = &config {
         let vms = survey.as_ref().ok().map(|survey| survey.vms.as_slice());
         machine::check_images(host, config, vms, &mut report);
-        content::check_content(host, config, vms, &mut report);
+        let told = content::check_content(host, config, vms, &mut report);
         if let Ok(survey) = &survey {
-            vm::check_all(host, config, &survey.vms, &mut report);
+            vm::check_all(host, config, &survey.vms, &told, &mut report);
         }
     }
     report

@@ -21,11 +21,12 @@ use crate::host::vm::state::{Progress, State};
 use crate::libvirt::domain::{Scope, Situation};
 use crate::libvirt::survey::Vm;
 
-pub(super) fn check_all(host: &Host, config: &Config, vms: &[Vm], report: &mut Report) {
+/// `told` is what is known to be wrong with this host's data.
+pub(super) fn check_all(host: &Host, config: &Config, vms: &[Vm], told: &[String], report: &mut Report) {
     let composers = Composers::new();
     let mut taking_part = 0;
     for vm in vms {
-        let look = Look { host, config, vm, composers: &composers };
+        let look = Look { host, config, vm, composers: &composers, told };
         taking_part += usize::from(look.at(&mut report.vm(&vm.name)));
     }
     if taking_part == 0 {
@@ -41,6 +42,7 @@ struct Look<'a> {
     config: &'a Config,
     vm: &'a Vm,
     composers: &'a Composers,
+    told: &'a [String],
 }
 
 impl Look<'_> {
@@ -96,9 +98,10 @@ impl Look<'_> {
         let is_defined =
             |target: &&str| later.is_some_and(|later| later.drives.iter().any(|drive| drive.target == **target));
         let coming = now.and_then(Domain::missing_target).filter(is_defined);
+        let mut failure = None;
         if let Some(now) = now.filter(|_| coming.is_none()) {
             self.drive(now, Scope::Live, check);
-            self.state(check);
+            failure = self.state(check);
         }
         if let Some(later) = later {
             self.drive(later, Scope::Config, check);
@@ -111,7 +114,7 @@ impl Look<'_> {
                 format_args!("take one out, or {choice}"),
             );
         }
-        self.content(domain, check);
+        self.content(domain, failure.as_deref(), check);
         match coming {
             _ if !check.is_clean() => {}
             Some(target) => check.good(format_args!(
@@ -200,15 +203,20 @@ impl Look<'_> {
         }
     }
 
-    fn state(&self, check: &mut Check) {
+    /// Tells what became of its disc; gives what that failed of.
+    fn state(&self, check: &mut Check) -> Option<String> {
         let state = match State::of(self.host, &self.vm.uuid) {
             Ok(Some(state)) => state,
             Ok(None) => {
                 let message =
                     "nothing is recorded about its disc here, as if the hook had not been called when it came";
-                return check.warning(message, self.refresh());
+                check.warning(message, self.refresh());
+                return None;
             }
-            Err(error) => return check.bad(format_args!("{error:#}"), "fix or remove it"),
+            Err(error) => {
+                check.bad(format_args!("{error:#}"), "fix or remove it");
+                return None;
+            }
         };
         let since = Moment(state.since);
         match state.progress {
@@ -226,20 +234,28 @@ impl Look<'_> {
                 format_args!("its new disc has been waiting since {since}: {}", state.message),
                 format_args!("{} tries again; with --force a guest that holds its disc is not asked", self.refresh()),
             ),
-            Progress::Failed => check.bad(
-                format_args!("it got no new disc at {since}: {}", state.message),
-                format_args!("fix that, then {}", self.refresh()),
-            ),
+            Progress::Failed => {
+                let why =
+                    if self.told.contains(&state.message) { "for what is told of content" } else { &state.message };
+                check.bad(
+                    format_args!("it got no new disc at {since}: {why}"),
+                    format_args!("fix that, then {}", self.refresh()),
+                );
+                return Some(state.message);
+            }
         }
+        None
     }
 
-    fn content(&self, domain: &Domain, check: &mut Check) {
+    /// Tells whether a disc could be made, unless what is wrong has been told, as of this host's data or by its state.
+    fn content(&self, domain: &Domain, failure: Option<&str>, check: &mut Check) {
         match compose(self, domain) {
             Ok(warnings) => {
                 for warning in &warnings {
                     check.warning(warning, "fix that program");
                 }
             }
+            Err(error) if self.told.contains(&format!("{error:#}")) || failure == Some(&format!("{error:#}")) => {}
             Err(error) => {
                 let remedy = format!("fix that; \"virt-recontext preview {}\" tries again", self.vm.word());
                 check.bad(format_args!("no disc can be made for it now: {error:#}"), remedy);

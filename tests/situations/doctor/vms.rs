@@ -112,6 +112,35 @@ fn a_disc_that_could_not_be_made_now_is_told() {
 }
 
 #[test]
+fn one_fault_is_told_once_of_a_vm() {
+    let patient = Patient::new();
+    patient.site.write("etc/virt-recontext/context/x.j2", "{{ nothing }}\n");
+    let bad = |patient: &Patient| {
+        let bad = patient.examine().into_iter().filter(|one| one.level == "bad");
+        bad.map(|one| (one.check, one.message)).collect::<Vec<_>>()
+    };
+    let told = bad(&patient).remove(0).1.replace("no disc can be made for it now: ", "");
+    let state = patient.path(&format!("run/libvirt/recontext/state/{UUID}.json"));
+    patient.state("failed", "refresh", now());
+    let text = fs::read_to_string(&state).unwrap();
+    fs::write(&state, text.replace("so it is", &told)).unwrap();
+    let found = bad(&patient);
+    assert!(
+        found.len() == 1 && found[0].1.starts_with("it got no new disc at ") && found[0].1.ends_with(&told),
+        "{found:?}"
+    );
+
+    // Nor is what is wrong with the host's data.
+    patient.sh("rm etc/virt-recontext/context/x.j2");
+    patient.site.write("etc/virt-recontext/facts.d/x.toml", "a = \n");
+    let told = bad(&patient).remove(0).1.replace("; no disc is made", "");
+    fs::write(&state, text.replace("so it is", &told)).unwrap();
+    let found = bad(&patient);
+    assert_eq!(found.iter().filter(|(_, message)| message.contains(&told)).count(), 1, "{found:?}");
+    assert!(found.len() == 2 && found[1].1.ends_with(": for what is told of content"), "{found:?}");
+}
+
+#[test]
 fn vms_that_take_no_part_or_do_not_run_are_judged_by_what_they_are() {
     let patient = Patient::new();
     patient.vms(&domain("web", "", "", ""), "");
