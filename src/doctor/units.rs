@@ -26,7 +26,12 @@ pub(super) fn check(host: &Host, report: &mut Report) {
     let mut missing = 0;
     for (unit, what) in STARTERS {
         match standing(unit) {
-            None => return check.warning(format_args!("systemctl does not tell of {unit}"), "see what it says itself"),
+            None => {
+                return check.warning(
+                    format_args!("systemctl does not tell of {unit}"),
+                    format_args!("systemctl status {unit}"),
+                );
+            }
             Some(Standing::Missing) => missing += 1,
             // Whoever masks a unit does not want it.
             Some(Standing::Masked) => {}
