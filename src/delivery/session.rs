@@ -209,6 +209,10 @@ impl<'l, 'h> Coordinator<'l, 'h> {
             Err(error) => log.warning(format_args!("{}: is no longer running here: {error:#}", state.name)),
         })?;
         let Ok(config) = Config::load(host) else { return Ok(()) };
+        // Of another driver's VMs nothing is known here.
+        if Driver::ALL.iter().any(|other| *other != self.driver && host.running_vms_dir(*other).is_dir()) {
+            return Ok(());
+        }
         let is_known = |uuid: &Uuid| !matches!(libvirt.domain(uuid), Err(Trouble::Gone));
         sweep_images(host, &config, is_known, |image, removed| match removed {
             Ok(()) => log.info(format_args!("{}: no VM of this host is known of; removed", image.display())),

@@ -106,14 +106,7 @@ impl Look<'_> {
         if let Some(later) = later {
             self.drive(later, Scope::Config, check);
         }
-        let target = domain.drive(&request).map(|drive| drive.target.as_str()).unwrap_or_default();
-        for twin in medium::twins(self.host, domain, target, &request.label_on(self.config.format)) {
-            let choice = format!("{enable} --label LABEL, or --format files");
-            check.warning(
-                format_args!("{twin}: its guest may take one for the other"),
-                format_args!("take one out, or {choice}"),
-            );
-        }
+        self.twins(domain, &request, check);
         self.content(domain, failure.as_deref(), check);
         match coming {
             _ if !check.is_clean() => {}
@@ -124,6 +117,18 @@ impl Look<'_> {
             None => check.good(self.all_well(domain, &request)),
         }
         true
+    }
+
+    /// Other discs that its guest may take for ours.
+    fn twins(&self, domain: &Domain, request: &Request, check: &mut Check) {
+        let target = domain.drive(request).map(|drive| drive.target.as_str()).unwrap_or_default();
+        for twin in medium::twins(self.host, domain, target, &request.label_on(self.config.format)) {
+            let choice = format!("{} --label LABEL, or --format files", self.enable());
+            check.warning(
+                format_args!("{twin}: its guest may take one for the other"),
+                format_args!("take one out, or {choice}"),
+            );
+        }
     }
 
     fn enable(&self) -> String {

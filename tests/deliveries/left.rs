@@ -161,3 +161,23 @@ fn an_image_of_which_no_vm_job_or_state_is_known_here_goes_and_no_other() {
     let line = format!("{}: no VM of this host is known of; removed", node.image(&gone).display());
     assert!(log.contains(&line), "{log:?}");
 }
+
+#[test]
+fn where_there_is_another_driver_an_image_may_be_of_one_of_its_vms() {
+    let (gone, web) = (Vm::called("gone"), Vm::called("web"));
+    let node = Node::with(&[&gone, &web]);
+    node.serve(&gone);
+    fs::remove_dir_all(node.site.path("run/libvirt/recontext")).unwrap();
+    let image = fs::File::options().write(true).open(node.image(&gone)).unwrap();
+    image.set_modified(SystemTime::now() - Duration::from_secs(OLD)).unwrap();
+    node.has(&[&web]);
+    let other = node.site.path("run/libvirt/libxl");
+    fs::create_dir_all(&other).unwrap();
+    node.note(&web, "start");
+    node.deliver();
+    assert!(node.image(&gone).exists());
+    fs::remove_dir(&other).unwrap();
+    node.note(&web, "start");
+    node.deliver();
+    assert!(!node.image(&gone).exists());
+}
