@@ -45,6 +45,10 @@ pub(super) fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> R
     let domain = Domain::read(&xml)?;
     let request = domain.request()?.cloned().unwrap_or_default();
     let layers = layers(host, &config, &domain, &request)?;
+    // What keeps the VM from its disc, whatever that would hold.
+    if let Err(error) = domain.request_and_drive() {
+        let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: it would not get it as it is: {error:#}");
+    }
     let edition = first_edition();
     let files = layers.files(edition)?;
     match &options.file {

@@ -190,6 +190,24 @@ fn preview_says_on_stderr_what_does_not_count() {
 }
 
 #[test]
+fn preview_says_on_stderr_what_keeps_the_vm_from_its_disc() {
+    let (site, xml) = site();
+    let usual = printed(&site, &["preview", "--xml", &xml]);
+    let domain = fs::read_to_string(&xml).unwrap();
+    for (has, instead, why) in [
+        ("<target dev='sda' bus='sata'/>", "<target dev='sdq' bus='sata'/>", "has no CD-ROM drive sda"),
+        ("urn:virt-recontext:1", "urn:other", "asks for no context"),
+    ] {
+        assert!(domain.contains(has), "{has}");
+        let other = site.beside("other.xml");
+        fs::write(&other, domain.replace(has, instead)).unwrap();
+        let said = say(&site, &["preview", "--xml", other.to_str().unwrap()]);
+        assert_eq!((said.status.success(), text(&said.stdout).lines().count()), (true, usual.lines().count()));
+        assert!(text(&said.stderr).contains(why), "{}", text(&said.stderr));
+    }
+}
+
+#[test]
 fn what_a_newer_version_keeps_in_facts_d_host_costs_no_vm_its_disc() {
     let (site, xml) = site();
     let usual = printed(&site, &["preview", "--xml", &xml]);
