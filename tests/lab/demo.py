@@ -40,7 +40,7 @@ def set_up(host: Host, dist: Path) -> None:
     host.write("/etc/virt-recontext/context/endpoint.j2", f"{TEMPLATE}\n")
     host.write("/etc/virt-recontext/facts.d/site.toml", facts)
     host.install(dist / "virt-recontext-hook", dist / "virt-recontext")
-    say(f"  {host.name}  facts.d/site.toml      endpoint = \"{url(host)}\"")
+    say(f"  {host.name}  facts.d/site.toml      [monitoring] endpoint = \"{url(host)}\"")
 
 
 def told(seen: Seen) -> str:
