@@ -59,8 +59,8 @@ impl Templates {
     }
 }
 
-/// The methods that Jinja has from Python, each at the price of what it looks at: most look at all of it. But not `format`, which
-/// makes a text of any length; the filter of that name pays for it.
+/// The methods that Jinja has from Python, each at the price of what it looks at: most look at all of it, and some at all of their
+/// arguments for each part of it. But not `format`, which makes a text of any length; the filter of that name pays for it.
 fn methods(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, minijinja::Error> {
     if method == "format" {
         return Err(minijinja::Error::new(
@@ -68,9 +68,15 @@ fn methods(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Re
             "instead of .format() there is the filter |format",
         ));
     }
-    let text = value.as_str().map(|text| text.len() as u64 / BYTES_A_STEP);
-    state.consume_fuel(text.or_else(|| Some(value.len()? as u64)).unwrap_or_default())?;
+    let arguments = args.iter().map(size).fold(1, u64::saturating_add);
+    state.consume_fuel(size(value).saturating_add(1).saturating_mul(arguments) - 1)?;
     unknown_method_callback(state, value, method, args)
+}
+
+/// How much there is to look at in a value, in steps.
+fn size(value: &Value) -> u64 {
+    let text = value.as_str().map(|text| text.len() as u64 / BYTES_A_STEP);
+    text.or_else(|| Some(value.len()? as u64)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -130,6 +136,8 @@ mod tests {
             "{{ ('x' * 60000).join(range(60000))|length }}",
             "{% set s = 'x' * 60000 %}{% for i in range(5000) %}{% if s.count('y') %}{% endif %}{% endfor %}",
             "{% set s = range(6000)|list %}{% for i in range(5000) %}{% if s.count('y') %}{% endif %}{% endfor %}",
+            "{% set l = ('x' * 6000)|list %}{% for i in range(5000) %}{% if 'a'.endswith(l) %}{% endif %}{% endfor %}",
+            "{% set c = 'x' * 60000 ~ ' ' %}{% if (' ' * 60000).strip(c) %}{% endif %}",
             "{{ '%1000000000s'|format(1)|length }}",
             "{{ '{:>1000000000}'.format(1)|length }}",
             "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
