@@ -8,6 +8,7 @@ use clap::{ArgGroup, Args};
 
 use super::exit::DONE;
 use super::vm;
+use crate::composer;
 use crate::context::disc::explain::explain;
 use crate::context::disc::files::Files;
 use crate::context::disc::path::DiscPath;
@@ -78,7 +79,8 @@ fn list(files: &Files, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-/// All that a disc made now would be made of; what went wrong with programs is told on stderr.
+/// All that a disc made now would be made of; what went wrong with programs is told on stderr. It is made with a limit on this
+/// process's memory.
 pub(super) fn layers<'a>(
     host: &'a Host,
     config: &'a Config,
@@ -99,6 +101,7 @@ pub(super) fn layers<'a>(
     for warning in programs.warnings.into_iter().chain(request.unknown.told()) {
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {warning}");
     }
+    composer::limit_own_memory(config)?;
     Ok(layers)
 }
 

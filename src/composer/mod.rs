@@ -16,4 +16,5 @@ pub const VERB: &str = "compose";
 pub(crate) use self::order::{Answer, Order, Why};
 pub(crate) use self::pool::Composers;
 pub(crate) use self::process::Fault;
+pub(crate) use self::serve::limit_own_memory;
 pub use self::serve::serve;

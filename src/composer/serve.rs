@@ -52,7 +52,7 @@ fn compose(host: &Host, begin: u64, order: Order) -> Result<Answer, Why> {
     let of_vm = |error: anyhow::Error| Why::Vm(format!("{error:#}"));
     let config = Config::load(host).map_err(of_host)?;
     let limits = || -> Result<()> {
-        limit_memory(begin.saturating_add(MEMORY).saturating_add(config.limits.disc_size.saturating_mul(2)))?;
+        limit_memory(begin.saturating_add(memory(&config)))?;
         limit_processor(&config)
     };
     limits().map_err(of_host)?;
@@ -80,6 +80,21 @@ fn compose(host: &Host, begin: u64, order: Order) -> Result<Answer, Why> {
             .map_err(of_host)?;
     }
     Ok(Answer::Made(image.len()))
+}
+
+/// What a disc may take besides what this process has already.
+fn memory(config: &Config) -> u64 {
+    MEMORY.saturating_add(config.limits.disc_size.saturating_mul(2))
+}
+
+/// Limits the memory of this process, which is no composer and makes a disc itself: once for its files and once for its image.
+/// What a VM carries may ask for more than the host has. Programs must have run before, or they would have the limit as well.
+///
+/// # Errors
+/// When the system refuses.
+pub(crate) fn limit_own_memory(config: &Config) -> Result<()> {
+    let limit = address_space().saturating_add(memory(config).saturating_mul(2));
+    limit_memory(limit).context("limiting the memory for a disc")
 }
 
 /// The address space of this process, in bytes.

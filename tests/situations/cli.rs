@@ -106,6 +106,20 @@ fn the_xml_may_come_from_a_pipe_and_begin_with_a_byte_order_mark() {
 }
 
 #[test]
+fn what_a_vm_carries_takes_no_more_memory_of_whoever_looks_at_its_disc_than_a_disc_may() {
+    let (site, xml) = site();
+    let template = "{% set s = 'x' * 1000000 %}{{ ([s] * 700)|join|length }}";
+    let element =
+        format!("<r:context xmlns:r='urn:virt-recontext:1'><r:file path='a.j2'>{template}</r:file></r:context>");
+    let domain = format!("<domain><name>vm</name><uuid>{UUID}</uuid><metadata>{element}</metadata></domain>");
+    fs::write(&xml, domain).unwrap();
+    for words in [&["preview", "--xml", &xml][..], &["build", "--xml", &xml, "--output", "/dev/null"]] {
+        let said = text(&say(&site, words).stderr);
+        assert!(said.contains("memory allocation of "), "{said}");
+    }
+}
+
+#[test]
 fn build_leaves_what_is_no_regular_file_what_it_is() {
     let (site, xml) = site();
     let beside = |name: &str| site.beside(name).to_str().unwrap().to_owned();
