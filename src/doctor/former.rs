@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::report::Check;
-use crate::context::domain::image_name;
-use crate::context::uuid::Uuid;
+use crate::context::domain::{image_name, is_image_name};
 use crate::host::config::Config;
 use crate::host::file;
 use crate::host::paths::Host;
@@ -38,17 +37,41 @@ fn unnamed_images(host: &Host, dir: &Path, vms: &[Vm]) -> Vec<String> {
     if !file::is_on_this_host(&real) {
         return Vec::new();
     }
-    let is_ours = |name: &String| {
-        let uuid: Option<Uuid> = name.strip_suffix(".iso").and_then(|stem| stem.parse().ok());
-        uuid.is_some_and(|uuid| image_name(&uuid) == *name)
-    };
+    // Of a VM that arrives, or that libvirt does not tell of, it is not known what it names.
+    let unknown: BTreeSet<String> =
+        vms.iter().filter(|vm| vm.live.is_none() && vm.definition.is_none()).map(|vm| image_name(&vm.uuid)).collect();
     let named = |name: &String| {
         let path = dir.join(name).to_string_lossy().into_owned();
-        vms.iter().any(|vm| [&vm.live, &vm.definition].into_iter().flatten().any(|xml| xml.contains(&path)))
+        unknown.contains(name)
+            || vms.iter().any(|vm| [&vm.live, &vm.definition].into_iter().flatten().any(|xml| xml.contains(&path)))
     };
     let entries = file::entries(&real).unwrap_or_default();
     let names = entries.into_iter().filter_map(|entry| entry.file_name().into_string().ok());
-    let mut images: Vec<String> = names.filter(|name| is_ours(name) && !named(name)).collect();
+    let mut images: Vec<String> = names.filter(|name| is_image_name(name) && !named(name)).collect();
     images.sort();
     images
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::uuid::Uuid;
+    use crate::libvirt::domain::Situation;
+
+    #[test]
+    fn the_image_of_a_vm_of_which_libvirt_does_not_tell_is_not_called_unnamed() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::new(root.path().to_owned(), "host".to_owned());
+        let uuid: Uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
+        std::fs::create_dir(root.path().join("old")).unwrap();
+        std::fs::write(root.path().join("old").join(image_name(&uuid)), "").unwrap();
+        let unnamed = |definition: Option<&str>| {
+            let definition = definition.map(str::to_owned);
+            let (name, situation, live) = ("vm".to_owned(), Situation::Arriving, None);
+            let vm = Vm { name, uuid: uuid.clone(), situation, run_from_snapshot: None, error: None, live, definition };
+            unnamed_images(&host, Path::new("/old"), &[vm])
+        };
+        assert_eq!(unnamed(None), [""; 0]);
+        assert_eq!(unnamed(Some("<domain/>")), [image_name(&uuid)]);
+    }
 }

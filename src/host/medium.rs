@@ -1,13 +1,14 @@
 //! What others have put into a VM's CD-ROM drives, as the files themselves tell.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::config::Config;
 use super::paths::Host;
-use crate::context::domain::Domain;
 use crate::context::domain::drive::Medium;
+use crate::context::domain::{Domain, is_image_name};
 
 /// Where the volume descriptors of a disc begin, 16 sectors in (ECMA-119, 7.2.1), and of what size the first one is.
 const DESCRIPTORS: u64 = 32_768;
@@ -18,8 +19,11 @@ const SECTOR: usize = 2048;
 pub(crate) fn may_be_put_back(host: &Host, config: &Config, path: &str) -> bool {
     let is_disc = |it: [u8; SECTOR]| [&b"CD001"[..], b"BEA01"].contains(&it.get(1..6).unwrap_or_default());
     let real = |path: &Path| fs::canonicalize(host.under_root(path)).ok();
-    let is_ours =
-        || real(Path::new(path)).zip(real(&config.image_dir)).is_some_and(|(file, dir)| file.starts_with(dir));
+    let is_image = |file: &Path| file.file_name().and_then(OsStr::to_str).is_some_and(is_image_name);
+    let is_ours = || {
+        let (file, dir) = (real(Path::new(path)), real(&config.image_dir));
+        file.zip(dir).is_some_and(|(file, dir)| file.starts_with(dir) && is_image(&file))
+    };
     descriptor(host, path).is_some_and(is_disc) && !is_ours()
 }
 
@@ -100,16 +104,19 @@ mod tests {
         let (root, host) = host_with(&[("a.iso", &disc("A")), ("udf.iso", &udf), ("shadow", &[b'x'; 40_000])]);
         let config = Config { image_dir: "/images".into(), ..Config::default() };
         fs::create_dir(root.path().join("images")).unwrap();
-        fs::write(root.path().join("images/other.iso"), disc("A")).unwrap();
-        std::os::unix::fs::symlink(root.path().join("images/other.iso"), root.path().join("link.iso")).unwrap();
+        let other = "images/6695eb01-f6a4-8304-79aa-97f2502e193f.iso";
+        fs::write(root.path().join(other), disc("A")).unwrap();
+        fs::write(root.path().join("images/install.iso"), disc("A")).unwrap();
+        std::os::unix::fs::symlink(root.path().join(other), root.path().join("link.iso")).unwrap();
         for (path, wanted) in [
             ("/a.iso", true),
             ("/udf.iso", true),
             ("/shadow", false),
             ("/none", false),
             ("/", false),
-            ("/images/other.iso", false),
-            ("/images/../images/other.iso", false),
+            (&format!("/{other}"), false),
+            (&format!("/images/../{other}"), false),
+            ("/images/install.iso", true),
             ("/link.iso", false),
         ] {
             assert_eq!(may_be_put_back(&host, &config, path), wanted, "{path}");

@@ -37,6 +37,20 @@ fn a_drive_that_holds_somebodys_medium_is_taken_only_to_replace_that_which_is_to
 }
 
 #[test]
+fn a_medium_beside_the_images_is_somebodys_unless_it_is_called_as_an_image() {
+    let install = "/var/lib/libvirt/recontext/install.iso";
+    let node = Node::with(&[&Vm { more: OFF, ..stock(Some(install)) }]);
+    let (code, said) = enable(&node, &["--target", "hdc"]);
+    assert!(code == 1 && said.contains(&format!("the drive hdc holds {install}")), "{code}: {said}");
+    let (code, said) = enable(&node, &["--target", "hdc", "--replace"]);
+    assert!(code == 0 && said.contains(&format!("in place of {install}, which disable puts back")), "{code}: {said}");
+    let copied = "/var/lib/libvirt/recontext/11111111-2222-4333-8444-555555555555.iso";
+    let node = Node::with(&[&Vm { more: OFF, ..stock(Some(copied)) }]);
+    let (code, said) = enable(&node, &["--target", "hdc"]);
+    assert!(code == 0 && !said.contains("in place of"), "{code}: {said}");
+}
+
+#[test]
 fn what_a_running_vm_has_in_the_drive_is_told_before_it_is_taken_out() {
     for (more, how) in [
         (

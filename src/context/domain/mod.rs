@@ -114,12 +114,12 @@ impl<'x> Domain<'x> {
         self.drives.iter().find(|drive| drive.target == target)
     }
 
-    /// What somebody has put into the drive `target`. A context disc of this VM is nobody's, nor is any file beside `image`,
+    /// What somebody has put into the drive `target`. A context disc of this VM is nobody's, nor is another VM's beside `image`,
     /// the place of its disc on this host: a copied VM has its original's there.
     pub fn somebodys_medium(&self, target: &str, image: &str) -> Option<Medium<'_>> {
         let drive = self.drive_called(target).filter(|drive| !drive.is_empty())?;
         let is_context = self.drives_with_disc().any(|ours| ours.target == target)
-            || drive.path().is_some_and(|path| directory(path) == directory(image));
+            || drive.path().is_some_and(|path| directory(path) == directory(image) && is_image_name(file_name(path)));
         (!is_context).then(|| drive.path().map_or(Medium::Other, Medium::File))
     }
 
@@ -166,6 +166,12 @@ fn directory(path: &str) -> &str {
 /// The file name of a VM's image, on every host.
 pub fn image_name(uuid: &Uuid) -> String {
     format!("{uuid}.iso")
+}
+
+/// Whether some VM's image is called so.
+pub(crate) fn is_image_name(name: &str) -> bool {
+    let uuid: Option<Uuid> = name.strip_suffix(".iso").and_then(|stem| stem.parse().ok());
+    uuid.is_some_and(|uuid| image_name(&uuid) == name)
 }
 
 /// The elements that say something about us; everything else in a domain is not kept.
