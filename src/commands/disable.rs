@@ -1,7 +1,7 @@
 //! `disable`: the VM no longer takes part, and what is ours is taken back.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{self, Write};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -45,7 +45,7 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
     if live.as_ref().is_some_and(Domain::takes_part) {
         handle.set_request(None, &[Scope::Live]).context("removing the VM's metadata")?;
     }
-    let mut told = Told { out, log: Log::open(host), name: &name };
+    let mut told = Told { out, log: Log::open(host), name: &name, read: Ok(()) };
     if let Some(domain) = &defined {
         // What was in the drive before is known from the metadata alone.
         let emptied = take_out(&handle, domain, (host, &config), &mut told);
@@ -62,8 +62,8 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
     for drive in live.iter().flat_map(Domain::drives_with_disc) {
         let (target, empty) = (&drive.target, with_medium(drive, None));
         if drive.media_change() == MediaChange::Never {
-            told.tell(format_args!("no longer takes part; its disc in {target} cannot be taken out before it stops"))?;
-            return Ok(DONE);
+            told.tell(format_args!("no longer takes part; its disc in {target} cannot be taken out before it stops"));
+            return told.ended(DONE);
         }
         let taken_out = match drive.device {
             Device::Cdrom => handle.update_device(&empty, Scope::Live, false),
@@ -80,8 +80,8 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
                 told.tell(format_args!(
                     "no longer takes part; {guest} has not let go of the disc in {target}, which stays there until the VM \
                      stops, or until it lets go and disable is run again"
-                ))?;
-                return Ok(WAITING);
+                ));
+                return told.ended(WAITING);
             }
             Err(trouble) => return Err(trouble).context("taking the disc out of its drive"),
         }
@@ -91,8 +91,8 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
         // A helper that had read the old XML may have made a new disc, and put it in.
         if State::of(host, &uuid)?.is_some() { vm.leave()? } else { vm.forget()? }
     }
-    told.tell("no longer takes part")?;
-    Ok(DONE)
+    told.tell("no longer takes part");
+    told.ended(DONE)
 }
 
 /// Takes our disc out of the drives of the definition, and puts back what was in its drive before.
@@ -123,7 +123,7 @@ fn take_out(
         handle.update_device(&disk, Scope::Config, false).with_context(doing)?;
         match theirs {
             Some(path) => {
-                told.tell(format_args!("{target} holds {} again from its next start on", Medium::File(path)))?
+                told.tell(format_args!("{target} holds {} again from its next start on", Medium::File(path)));
             }
             None => told.log.info(format_args!("{}: disable: {target} is empty from its next start on", told.name)),
         }
@@ -134,19 +134,29 @@ fn take_out(
         false => "the drive no longer has the context disc",
     };
     let was = Medium::File(path);
-    told.tell(format_args!("{was} is not put back into {target}, where the context disc took its place: {why}"))
+    told.tell(format_args!("{was} is not put back into {target}, where the context disc took its place: {why}"));
+    Ok(())
 }
 
-/// Where it is told what was done: on stdout and in the log.
+/// Where it is told what was done: on stdout and in the log. What is begun is done, also if nobody reads on.
 struct Told<'o, W> {
     out: &'o mut W,
     log: Log,
     name: &'o str,
+    /// Whether stdout took all.
+    read: io::Result<()>,
 }
 
 impl<W: Write> Told<'_, W> {
-    fn tell(&mut self, line: impl Display) -> Result<()> {
+    fn tell(&mut self, line: impl Display) {
         self.log.info(format_args!("{}: disable: {line}", self.name));
-        Ok(writeln!(self.out, "{}: {line}", self.name)?)
+        if self.read.is_ok() {
+            self.read = writeln!(self.out, "{}: {line}", self.name);
+        }
+    }
+
+    fn ended(self, code: u8) -> Result<u8> {
+        self.read?;
+        Ok(code)
     }
 }

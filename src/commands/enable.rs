@@ -110,13 +110,17 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     handle.set_request(Some(&request.to_xml()), &scopes).with_context(doing)?;
 
     let mut log = Log::open(host);
+    // What is begun is done, also if nobody reads on.
+    let mut read = Ok(());
     let mut tell = |line: String| {
         log.info(format_args!("{name}: enable: {line}"));
-        writeln!(out, "{name}: {line}")
+        if read.is_ok() {
+            read = writeln!(out, "{name}: {line}");
+        }
     };
-    tell(outcome(&plan, persistent, &request))?;
+    tell(outcome(&plan, persistent, &request));
     if let Some(theirs) = live.as_ref().and_then(|live| live.somebodys_medium(target, path)) {
-        tell(format!("the running VM has {theirs} in the drive {target}, which is taken out now"))?;
+        tell(format!("the running VM has {theirs} in the drive {target}, which is taken out now"));
     }
     let label = request.label_on(config.format);
     let twins_in = |domain: &Domain| medium::twins(host, domain, target, &label);
@@ -126,7 +130,7 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
         let _nobody_reads =
             writeln!(io::stderr(), "virt-recontext: {name}: {twin}; its guest may take one for the other");
     }
-    let Some(live) = live else { return Ok(DONE) };
+    let Some(live) = live else { return Ok(read.map(|()| DONE)?) };
     if live.drive_called(target).is_none() {
         writeln!(
             out,

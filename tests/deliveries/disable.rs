@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::node::{Node, OFF, TRANSIENT, Vm, disc};
-use crate::site::make_dir;
+use super::node::{Node, OFF, TRANSIENT, Vm, disc, told};
+use crate::site::{make_dir, wait_for};
 
 #[test]
 fn disable_leaves_nothing_of_a_vm_whether_it_runs_or_has_a_definition() {
@@ -54,6 +54,23 @@ fn disable_puts_back_what_the_disc_took_the_place_of_and_no_file_that_is_no_disc
         assert!(logged.contains(&told.replace("web: ", "web: disable: ")), "{logged:?}");
         assert!(logged.contains(&"web: disable: no longer takes part".to_owned()), "{logged:?}");
     }
+}
+
+#[test]
+fn enable_and_disable_do_all_that_they_do_also_if_nobody_reads_on() {
+    let unread = |node: &Node, words: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(node.site.recontext(words).stdout(writer).status().unwrap().code(), Some(141));
+        wait_for("the helper to end", || node.site.processes().is_empty());
+    };
+    let attributes = "target='hdc' replaced='/srv/seed.iso'";
+    let web = Vm { attributes, ..Vm::called("web") };
+    let node = Node::with(&[&web]);
+    unread(&node, &["enable", "web"]);
+    assert_eq!(node.progress(&web), told("delivered", "refresh"));
+    unread(&node, &["disable", "web"]);
+    assert_eq!(node.all_of(&web), [""; 0]);
 }
 
 #[test]
