@@ -83,7 +83,11 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
                 ));
                 return told.ended(WAITING);
             }
-            Err(trouble) => return Err(trouble).context("taking the disc out of its drive"),
+            Err(trouble) => {
+                let but =
+                    format!("{name} no longer takes part, but its disc cannot be taken out of its drive {target}");
+                return Err(trouble).context(but);
+            }
         }
     }
     if !wanted {

@@ -69,7 +69,8 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     let request = defined.request()?.cloned().unwrap_or_default();
     if let Some(unknown) = request.unknown.told() {
         bail!(
-            "{unknown}; enable would lose it. Use the version of virt-recontext that wrote it, or begin with disable"
+            "{unknown}; enable would lose it. Use the version of virt-recontext that wrote it, or begin with disable, \
+             which removes the whole element, its facts and files too"
         );
     }
     let device = if options.disk { Device::Disk } else { Device::Cdrom };

@@ -62,7 +62,7 @@ enum Found {
 /// When a VM of `options.vms` does not exist or takes no part, before anything is asked for.
 pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u8> {
     if let Some(off) = off::told(host) {
-        writeln!(out, "{off}")?;
+        writeln!(out, "virt-recontext: {off}")?;
         return Ok(WAITING);
     }
     let config = Config::load(host)?;

@@ -50,7 +50,7 @@ impl Word {
             Word::Delivered => "delivered",
             Word::Waiting => "waiting",
             Word::Failed => "failed",
-            Word::NextStart => "from its next start on",
+            Word::NextStart => "no disc until its next start",
             Word::None => "no disc yet",
         }
     }

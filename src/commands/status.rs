@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use clap::Args;
 
 use super::exit::{DONE, FAILED};
@@ -98,7 +98,9 @@ fn all(host: &Host, driver: Driver, survey: Option<&Survey>) -> Result<Vec<Stand
 fn nothing_known(vm: &str, uuid: Option<&Uuid>, survey: Option<&Survey>) -> Result<u8> {
     let Some(survey) = survey else { bail!("no disc is recorded here for the VM {vm:?}") };
     let there = survey.vms.iter().find(|there| Some(&there.uuid) == uuid || there.name == vm);
-    ensure!(there.is_none(), "the VM {vm:?} does not take part; \"virt-recontext enable\" lets it");
+    if let Some(there) = there {
+        bail!("the VM {vm:?} does not take part; run: virt-recontext enable {}", there.word());
+    }
     bail!("there is no VM {vm:?} here; \"virsh list --all\" shows all")
 }
 

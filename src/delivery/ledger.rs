@@ -146,7 +146,7 @@ fn of_newest(host: &Host, job: &Job, then: impl FnOnce(Vm) -> Result<()>) -> Res
 fn held_line(name: &str, grace: Option<Duration>) -> String {
     let then = match grace {
         Some(grace) => format!(", and after {} s the disc is changed by force", grace.as_secs()),
-        None => format!("; \"virt-recontext refresh {name} --force\" does not ask"),
+        None => format!("; \"virt-recontext refresh {name} --force\" takes it away at once"),
     };
     format!("the guest holds the old disc; it is asked again{then}")
 }

@@ -112,8 +112,7 @@ fn summary(layer: Option<&Layer>) -> String {
     } else {
         format!("; by their names these do not count: {}", left_over.join(", "))
     };
-    let (files, facts) =
-        (counted(files, "file", "files"), counted(facts, "fact or table of facts", "facts or tables of facts"));
+    let (files, facts) = (counted(files, "file", "files"), counted(facts, "top-level fact", "top-level facts"));
     format!("it gives {files} and {facts}{left_over}")
 }
 

@@ -21,6 +21,6 @@ pub(crate) fn told(host: &Host) -> Option<String> {
         let text = file::read_text(&path).unwrap_or_default();
         let line: String = text.trim().lines().take(1).flat_map(str::chars).take(SHOWN).collect();
         let why = if line.is_empty() { String::new() } else { format!(" ({})", line.escape_debug()) };
-        format!("virt-recontext is switched off on this host{why}, until {} is removed", path.display())
+        format!("all is switched off on this host{why}, until {} is removed", path.display())
     })
 }

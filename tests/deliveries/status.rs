@@ -22,7 +22,7 @@ fn a_vm_that_was_enabled_is_known_before_anything_was_made_for_it() {
     let (web, off) = (Vm::called("web"), Vm { more: OFF, ..Vm::called("off") });
     let other = Vm { context: None, ..Vm::called("other") };
     let node = Node::with(&[&web, &off, &other]);
-    let later = "off: from its next start on: it is not running".to_owned();
+    let later = "off: no disc until its next start: it is not running".to_owned();
     let now =
         "web: no disc yet: nothing has been made for it here; to have it made: virt-recontext refresh web".to_owned();
     assert_eq!(status(&node, &[]), (0, vec![later.clone(), now]));
@@ -98,7 +98,7 @@ fn a_broken_configuration_is_told_and_the_vms_all_the_same() {
     let node = Node::with(&[&web]);
     node.configure("image_dir = 7\n");
     let (code, lines) = status(&node, &[]);
-    assert_eq!((code, lines[0].as_str()), (1, "web: from its next start on: it is not running"));
+    assert_eq!((code, lines[0].as_str()), (1, "web: no disc until its next start: it is not running"));
     assert!(
         lines[1].contains("config.toml: line 2") && lines[1].ends_with("; no disc is made until that is fixed"),
         "{lines:?}"
@@ -110,7 +110,7 @@ fn one_vm_that_takes_no_part_or_is_not_there_is_told() {
     let other = Vm { context: None, ..Vm::called("other") };
     let node = Node::with(&[&other]);
     for (name, why) in [
-        ("other", "does not take part; \"virt-recontext enable\" lets it"),
+        ("other", "does not take part; run: virt-recontext enable other"),
         ("nobody", "there is no VM \"nobody\" here"),
     ] {
         let (code, lines) = status(&node, &[name]);

@@ -58,7 +58,7 @@ impl FromStr for DiscPath {
         for name in path.split('/') {
             match name {
                 "" => return Err(bad("it has an empty name between slashes")),
-                "." | ".." => return Err(bad("it must not climb (no \".\" or \"..\")")),
+                "." | ".." => return Err(bad("no part of it may be \".\" or \"..\"")),
                 _ if name.chars().any(char::is_control) => return Err(bad("it has a control character")),
                 _ if name.len() > MAX_NAME => return Err(bad("a name in it is longer than 253 bytes")),
                 _ => names.push(name.to_owned()),

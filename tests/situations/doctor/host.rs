@@ -175,7 +175,7 @@ fn data_for_one_vm_that_no_vm_here_gets_is_told_and_is_no_fault() {
         let told = found.iter().find(|one| one.message.contains(&format!("/domains/{name}: ")));
         told.unwrap().message.rsplit_once(": ").unwrap().1.to_owned()
     };
-    let gives = "it gives 1 file and 0 facts or tables of facts";
+    let gives = "it gives 1 file and 0 top-level facts";
     for (name, unknown) in [
         ("web", ""),
         (UUID, ""),
