@@ -1,5 +1,7 @@
 """What an administrator does with the command line: enable, refresh, disable."""
 
+import re
+
 import pytest
 
 from lab import Cdrom
@@ -175,7 +177,7 @@ def test_what_failed_on_arrival_is_mended_by_a_refresh(site, lab):
 
 def disks(bus, **places):
     """Disks by their names, each at a place of its own: bus and unit of the first controller."""
-    return "".join(f"<disk type='file' device='disk'><source file='/srv/disk'/><target dev='{name}' bus='{bus}'/>"
+    return "".join(f"<disk type='file' device='disk'><source file='/srv/{name}'/><target dev='{name}' bus='{bus}'/>"
                    f"<address type='drive' controller='0' bus='{at}' target='0' unit='{unit}'/></disk>"
                    for name, (at, unit) in places.items())
 
@@ -192,13 +194,22 @@ VIRTIO_SCSI = "<controller type='scsi' model='virtio-scsi'/>"
     ("ide", IDE_IS_FULL, (), "dev='sda' bus='sata'"),
     ("ide", IDE_IS_FULL + VIRTIO_SCSI, (), "dev='sda' bus='scsi'"),
 ], ids=["name-is-not-place", "named", "one-place-left", "far-name", "ide-is-full", "scsi-is-there"])
-def test_libvirt_takes_the_new_drive_wherever_the_others_are(site, lab, guest, bus, devices, target, new):
+def test_libvirt_takes_the_new_drive_and_its_discs_wherever_the_others_are(site, lab, guest, bus, devices, target, new):
     a, _ = lab.hosts
     vm = guest(cdrom=None, bus=bus, devices=devices)
     vm.define(a)
+    for disk in re.findall(r"/srv/\w+", devices):
+        a.write(disk, "x" * 512)
     site.recontext(a, "enable", vm.name, *target)
     definition = a.virsh("dumpxml", vm.name, "--inactive").stdout
     assert vm.image in definition and f"<target {new}/>" in definition
+    a.virsh("start", vm.name)
+    vm.host = a
+    site.set_endpoint(a, "https://new.example:9100")
+    site.recontext(a, "refresh", vm.name)
+    assert site.wait_for_state(a, vm, "delivered")["reason"] == "refresh"
+    site.recontext(a, "disable", vm.name)
+    assert vm.image not in vm.live_xml() and vm.image not in vm.live_xml("--inactive")
 
 
 def test_enable_takes_no_drive_in_which_the_running_vm_has_somebodys_medium(site, lab, guest):

@@ -8,26 +8,27 @@ use super::places::Place;
 
 /// The drive with the file `path`, or empty, as libvirt wants it described for a media change.
 pub fn with_medium(drive: &Drive, path: Option<&str>) -> String {
-    let Drive { device, backend, target, bus, model, .. } = drive;
+    let Drive { device, backend, target, bus, model, place, .. } = drive;
     let path = match device {
         Device::Cdrom => path,
         // There is none without its file.
         Device::Disk => path.or(drive.path()),
     };
-    Disk { device: *device, model: model.as_deref(), backend, path, target, bus, place: None }.to_xml()
+    Disk { device: *device, model: model.as_deref(), backend, path, target, bus, place: *place }.to_xml()
 }
 
 /// What a `<disk>` is to say.
 pub(super) struct Disk<'a> {
     pub(super) device: Device,
-    /// Which device of its bus it is. It is sent as it is, lest libvirt take the change of a medium for one of the device.
+    /// Which device of its bus it is. It and the place are sent as they are, lest libvirt take the change of a medium for one of
+    /// the device.
     pub(super) model: Option<&'a str>,
     pub(super) backend: &'a str,
     /// The file in it, if there is one.
     pub(super) path: Option<&'a str>,
     pub(super) target: &'a str,
     pub(super) bus: &'a str,
-    /// Its place on the bus, where that is not the one that libvirt gives the name.
+    /// Its place on the bus. Without one it is that which libvirt gives the name.
     pub(super) place: Option<Place>,
 }
 
@@ -39,8 +40,8 @@ impl Disk<'_> {
         };
         // libvirt forgets the policy when it is not sent again.
         let source = |path: &str| format!("<source file='{}' startupPolicy='optional'/>", escape(path));
-        let address = |Place { controller, bus, unit }| {
-            format!("<address type='drive' controller='{controller}' bus='{bus}' target='0' unit='{unit}'/>")
+        let address = |Place { controller, bus, target, unit }| {
+            format!("<address type='drive' controller='{controller}' bus='{bus}' target='{target}' unit='{unit}'/>")
         };
         let model = |model: &str| format!(" model='{}'", escape(model));
         format!(

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 use super::driver::{Device, Driver, Machine, MediaChange};
 use super::file_name;
+use super::places::Place;
 use super::xml::{Attribute, Element};
 
 /// A CD-ROM drive, with the places that an edit needs.
@@ -18,6 +19,8 @@ pub struct Drive {
     pub bus: String,
     /// Which of the devices of its bus it is, where libvirt says so.
     pub(super) model: Option<String>,
+    /// Where on its bus it is; its name does not tell.
+    pub(super) place: Option<Place>,
     /// What puts its medium in: `qemu`, and for Xen also `phy` and others.
     pub backend: String,
     /// The machine that it is in.
@@ -74,6 +77,7 @@ impl Drive {
             target: target.value("dev")?.to_owned(),
             bus: target.value("bus").unwrap_or_default().to_owned(),
             model: disk.value("model").map(str::to_owned),
+            place: Place::of(disk),
             backend: disk.child("driver").and_then(|driver| driver.value("name")).unwrap_or("qemu").to_owned(),
             machine,
             device,
@@ -93,6 +97,7 @@ impl Drive {
             target: target.to_owned(),
             bus: "xen".to_owned(),
             model: None,
+            place: None,
             backend: HOTPLUG.to_owned(),
             machine: Machine::XenPv,
             device: Device::Disk,

@@ -10,7 +10,22 @@ use super::xml::{self, Element};
 pub(super) struct Place {
     pub(super) controller: u32,
     pub(super) bus: u32,
+    pub(super) target: u32,
     pub(super) unit: u32,
+}
+
+impl Place {
+    /// The place that a device's own `<address>` tells.
+    pub(super) fn of(device: &Element) -> Option<Place> {
+        let address = device.child("address").filter(|address| address.value("type") == Some("drive"))?;
+        let number = |name: &str| address.value(name).map_or(Some(0), |value| value.parse().ok());
+        Some(Place {
+            controller: number("controller")?,
+            bus: number("bus")?,
+            target: number("target")?,
+            unit: number("unit")?,
+        })
+    }
 }
 
 /// What is known of the places of a domain.
@@ -37,9 +52,9 @@ impl Places {
         let disk = |disk: &Element| {
             let target = disk.child("target")?;
             let bus = target.value("bus")?;
-            Some((bus.to_owned(), of(disk).or_else(|| usual(bus, target.value("dev")?))?))
+            Some((bus.to_owned(), Place::of(disk).or_else(|| usual(bus, target.value("dev")?))?))
         };
-        let hostdev = |hostdev: &Element| Some(("scsi".to_owned(), of(hostdev)?));
+        let hostdev = |hostdev: &Element| Some(("scsi".to_owned(), Place::of(hostdev)?));
         let disks = devices().flat_map(|devices| devices.children_named("disk")).filter_map(disk);
         let hostdevs = devices().flat_map(|devices| devices.children_named("hostdev")).filter_map(hostdev);
         let controllers = devices().flat_map(|devices| devices.children_named("controller"));
@@ -86,13 +101,6 @@ impl Places {
 /// So many disks are thought of on a bus.
 const MOST: u32 = 60;
 
-/// The place that a device's own `<address>` tells.
-fn of(device: &Element) -> Option<Place> {
-    let address = device.child("address").filter(|address| address.value("type") == Some("drive"))?;
-    let number = |name: &str| address.value(name).map_or(Some(0), |value| value.parse().ok());
-    Some(Place { controller: number("controller")?, bus: number("bus")?, unit: number("unit")? })
-}
-
 /// The place that libvirt gives a disk of this name, if names have places on that bus and this is one.
 fn usual(bus: &str, name: &str) -> Option<Place> {
     let letters = ["xvd", "hd", "sd", "vd"].iter().find_map(|prefix| name.strip_prefix(prefix))?;
@@ -105,9 +113,9 @@ fn usual(bus: &str, name: &str) -> Option<Place> {
 /// the controller itself has the eighth.
 fn at(bus: &str, index: u32) -> Option<Place> {
     Some(match bus {
-        "ide" => Place { controller: index / 4, bus: index % 4 / 2, unit: index % 2 },
-        "sata" => Place { controller: index / 6, bus: 0, unit: index % 6 },
-        "scsi" => Place { controller: index / 15, bus: 0, unit: index % 15 + u32::from(index % 15 >= 7) },
+        "ide" => Place { controller: index / 4, bus: index % 4 / 2, target: 0, unit: index % 2 },
+        "sata" => Place { controller: index / 6, bus: 0, target: 0, unit: index % 6 },
+        "scsi" => Place { controller: index / 15, bus: 0, target: 0, unit: index % 15 + u32::from(index % 15 >= 7) },
         _ => return None,
     })
 }
@@ -121,7 +129,7 @@ mod tests {
     }
 
     fn place(controller: u32, bus: u32, unit: u32) -> Place {
-        Place { controller, bus, unit }
+        Place { controller, bus, target: 0, unit }
     }
 
     #[test]
