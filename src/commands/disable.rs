@@ -13,6 +13,7 @@ use crate::context::domain::disk_xml::with_medium;
 use crate::context::domain::drive::Medium;
 use crate::context::domain::driver::{Device, MediaChange};
 use crate::context::domain::new_drive;
+use crate::context::domain::request::Request;
 use crate::host::config::Config;
 use crate::host::log::Log;
 use crate::host::medium;
@@ -33,7 +34,8 @@ pub(super) struct Disable {
 /// Lets the VM take part no more: its opt-in, our disc in its drive, and our files of it are removed. A disc that the guest
 /// holds stays with it until it stops.
 pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u8> {
-    let config = Config::load(host)?;
+    // Also on a bad day, on which the configuration is broken.
+    let config = Config::assumed(host);
     let libvirt = vm::connect(host, &config)?;
     let handle = libvirt.find(&options.vm)?;
     let live = vm::runs(&handle)?.then(|| vm::current_xml(&handle)).transpose()?;
@@ -45,7 +47,12 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
     if live.as_ref().is_some_and(Domain::takes_part) {
         handle.set_request(None, &[Scope::Live]).context("removing the VM's metadata")?;
     }
+    let domains = || [&defined, &live].into_iter().flatten();
+    let took_part = domains().any(|domain| domain.takes_part() || domain.drives_with_disc().next().is_some());
     let mut told = Told { out, log: Log::open(host), name: &name, read: Ok(()) };
+    if let Some(carried) = domains().find_map(|domain| carried(domain.request().ok().flatten()?)) {
+        told.tell(format_args!("{carried} goes with its opt-in"));
+    }
     if let Some(domain) = &defined {
         // What was in the drive before is known from the metadata alone.
         let emptied = take_out(&handle, domain, (host, &config), &mut told);
@@ -95,8 +102,15 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
         // A helper that had read the old XML may have made a new disc, and put it in.
         if State::of(host, &uuid)?.is_some() { vm.leave()? } else { vm.forget()? }
     }
-    told.tell("no longer takes part");
+    told.tell(if took_part { "no longer takes part" } else { "does not take part" });
     told.ended(DONE)
+}
+
+/// What the VM's opt-in holds besides the opt-in, if anything.
+fn carried(request: &Request) -> Option<String> {
+    let (facts, files) = (request.facts.len(), request.files.len());
+    let counted = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    (facts + files > 0).then(|| format!("its own content ({}, {})", counted(facts, "fact"), counted(files, "file")))
 }
 
 /// Takes our disc out of the drives of the definition, and puts back what was in its drive before.

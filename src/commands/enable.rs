@@ -7,12 +7,12 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::exit::DONE;
+use super::exit::{DONE, WAITING};
 use super::{refresh, vm};
 use crate::context::disc::format::Format;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
-use crate::context::domain::drive::Medium;
+use crate::context::domain::drive::{Drive, Medium};
 use crate::context::domain::driver::Device;
 use crate::context::domain::new_drive::{self, Plan, Wanted};
 use crate::context::domain::request::{self, Request};
@@ -20,6 +20,7 @@ use crate::context::iso9660::label::Label;
 use crate::host::config::Config;
 use crate::host::log::Log;
 use crate::host::medium;
+use crate::host::off;
 use crate::host::paths::Host;
 use crate::host::vm::image;
 use crate::host::vm::job::Job;
@@ -103,6 +104,12 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
             Plan::Add(_, disk) => handle.add_device(disk, Scope::Config).with_context(doing)?,
         }
     }
+    let left: Vec<&Drive> = defined.drives_with_disc().filter(|drive| persistent && drive.target != target).collect();
+    for drive in left.iter().filter(|drive| drive.device == Device::Cdrom) {
+        let doing = || format!("emptying the drive {} in the definition of {name}", drive.target);
+        let disk = new_drive::given_back(&defined, drive, None)?;
+        handle.update_device(&disk, Scope::Config, false).with_context(doing)?;
+    }
     let was = request.replaced.as_deref().map(Medium::File);
     let doing = || match was {
         Some(was) => format!("writing the VM's metadata; before that, the drive {target} had {was}"),
@@ -120,8 +127,15 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
         }
     };
     tell(outcome(&plan, persistent, &request));
+    for Drive { target: left, .. } in left.iter().filter(|drive| drive.device == Device::Cdrom) {
+        tell(format!("the drive {left}, which had the disc, is empty from its next start on"));
+    }
     if let Some(theirs) = live.as_ref().and_then(|live| live.somebodys_medium(target, path)) {
         tell(format!("the running VM has {theirs} in the drive {target}, which is taken out now"));
+    }
+    let off = off::told(host);
+    if let Some(off) = &off {
+        tell(format!("{off}; no disc is made before that"));
     }
     let label = request.label_on(config.format);
     let twins_in = |domain: &Domain| medium::twins(host, domain, target, &label);
@@ -130,6 +144,9 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
         log.warning(format_args!("{name}: enable: {twin}"));
         let _nobody_reads =
             writeln!(io::stderr(), "virt-recontext: {name}: {twin}; its guest may take one for the other");
+    }
+    if off.is_some() {
+        return Ok(read.map(|()| WAITING)?);
     }
     let Some(live) = live else { return Ok(read.map(|()| DONE)?) };
     if live.drive_called(target).is_none() {

@@ -51,14 +51,19 @@ pub(super) fn check_content(host: &Host, config: &Config, vms: Option<&[Vm]>, re
     let Ok(nobody) = "00000000-0000-0000-0000-000000000000".parse() else { return told };
     let dir = host.config_dir();
     let mut read = |name: &str, uuid: &Uuid| layers::read(host, &config.limits, name, uuid, &mut programs);
-    match read("", &nobody) {
-        Ok(layers) => check.good(format_args!("{}, for every VM: {}", dir.display(), summary(layers.first()))),
+    let for_every_vm = match read("", &nobody) {
+        Ok(layers) => {
+            check.good(format_args!("{}, for every VM: {}", dir.display(), summary(layers.first())));
+            layers.first().is_some_and(|layer| !layer.files.is_empty() || !layer.facts.is_empty())
+        }
         Err(error) => {
             check.bad(format_args!("{error:#}; no disc is made"), "fix it");
             return vec![format!("{error:#}")];
         }
-    }
-    for name in directories(&dir.join("domains")) {
+    };
+    let of_vms = directories(&dir.join("domains"));
+    let gives_nothing = !for_every_vm && of_vms.is_empty();
+    for name in of_vms {
         let read = match name.parse::<Uuid>() {
             Ok(uuid) if uuid.to_string() != name => {
                 let (shown, place) = (dir.join("domains").join(&name), dir.join("domains").join(uuid.to_string()));
@@ -84,6 +89,13 @@ pub(super) fn check_content(host: &Host, config: &Config, vms: Option<&[Vm]>, re
                 told.push(format!("{error:#}"));
             }
         }
+    }
+    // As where a file system is not mounted.
+    if gives_nothing && programs.seen.is_empty() {
+        check.warning(
+            format_args!("{} holds no files and no facts: guests get nothing of this host", dir.display()),
+            "put this host's data there; see virt-recontext(8), CONTENT",
+        );
     }
     for program in &programs.seen {
         if let Some(mount) = Mount::noexec(program) {

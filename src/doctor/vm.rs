@@ -77,17 +77,12 @@ impl Look<'_> {
         let request = match domain.request() {
             Ok(request) => request.cloned().unwrap_or_default(),
             Err(error) => {
-                let name = self.vm.word();
-                check.bad(
-                    format_args!("{error:#}"),
-                    format_args!("virsh metadata {name} urn:virt-recontext:1 --key recontext --edit"),
-                );
+                check.bad(format_args!("{error:#}"), self.edit());
                 return true;
             }
         };
         if let Some(told) = request.unknown.told() {
-            let edit = format!("virsh metadata {} urn:virt-recontext:1 --key recontext --edit", self.vm.word());
-            check.warning(told, format_args!("install the version that knows it, or correct it: {edit}"));
+            check.warning(told, format_args!("install the version that knows it, or correct it: {}", self.edit()));
         }
         if live.is_some() && now.is_none() {
             check.warning("it is running without the opt-in, which only its definition has", &enable);
@@ -128,6 +123,16 @@ impl Look<'_> {
                 format_args!("{twin}: its guest may take one for the other"),
                 format_args!("take one out, or {choice}"),
             );
+        }
+    }
+
+    /// How the metadata element is edited, which is one in the running VM and another in the definition.
+    fn edit(&self) -> String {
+        let edit = format!("virsh metadata {} urn:virt-recontext:1 --key recontext --edit", self.vm.word());
+        match (&self.vm.live, &self.vm.definition) {
+            (Some(_), Some(_)) => format!("{edit} --live, and again with --config"),
+            (Some(_), None) => format!("{edit} --live"),
+            _ => format!("{edit} --config"),
         }
     }
 

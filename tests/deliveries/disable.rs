@@ -27,6 +27,24 @@ fn disable_leaves_nothing_of_a_vm_whether_it_runs_or_has_a_definition() {
 }
 
 #[test]
+fn disable_tells_what_goes_with_the_opt_in_and_of_what_took_no_part() {
+    let facts = "<r:fact name='role'>web</r:fact><r:fact name='tier'>1</r:fact><r:file path='motd'>x</r:file>";
+    let carrying = Vm { context: Some(facts.to_owned()), more: OFF, ..Vm::called("web") };
+    let told = "web: its own content (2 facts, 1 file) goes with its opt-in\nweb: no longer takes part\n";
+    assert_eq!(Node::with(&[&carrying]).say(&["disable", "web"]), (0, told.to_owned()));
+    let stranger = Vm { context: None, medium: None, ..Vm::called("web") };
+    assert_eq!(Node::with(&[&stranger]).say(&["disable", "web"]), (0, "web: does not take part\n".to_owned()));
+}
+
+#[test]
+fn disable_works_on_a_day_on_which_the_configuration_is_broken() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    node.configure("image_mode = 'x'\n");
+    assert_eq!(node.say(&["disable", "web"]), (0, "web: no longer takes part\n".to_owned()));
+}
+
+#[test]
 fn disable_puts_back_what_the_disc_took_the_place_of_and_no_file_that_is_no_disc() {
     let attributes = "target='hdc' replaced='/srv/seed.iso'";
     let web = Vm { attributes, more: OFF, ..Vm::called("web") };

@@ -104,3 +104,13 @@ fn a_disc_of_the_same_label_in_another_drive_is_told_by_enable_and_by_doctor() {
     assert!(!twin("INSTALL").contains("seed.iso"));
     assert!(!node.say(&["doctor"]).1.contains("seed.iso"));
 }
+
+#[test]
+fn the_drive_that_the_disc_leaves_is_empty_from_then_on() {
+    let other = "<disk type='file' device='cdrom'><target dev='hdb' bus='ide'/><readonly/></disk>";
+    let web = Vm { more: OFF, devices: other, ..Vm::called("web") };
+    let node = Node::with(&[&web]);
+    let (code, said) = enable(&node, &["--target", "hdb"]);
+    assert!(code == 0 && said.contains("the drive hdb holds the disc from its next start on"), "{code}: {said}");
+    assert!(said.contains("the drive hdc, which had the disc, is empty from its next start on"), "{said}");
+}

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::node::{Node, Vm, told};
+use super::node::{Node, OFF, Vm, told};
 use crate::site::{finish, wait_for};
 
 #[test]
@@ -152,6 +152,11 @@ fn while_it_is_switched_off_no_disc_changes_and_who_asks_is_told() {
         assert!(said.contains("is switched off on this host (storage is being moved), until "), "{words:?}: {said}");
         assert_eq!(node.all_of(&web), ["job"]);
     }
+    // It gets its disc at no start before that.
+    node.has(&[&Vm { more: OFF, ..web.clone() }]);
+    let (code, said) = node.say(&["enable", "web"]);
+    assert!(code == 3 && said.contains("no disc is made before that"), "{code}: {said}");
+    node.has(&[&web]);
     let (code, said) = node.say(&["status"]);
     assert!(code == 1 && said.contains("is switched off on this host (storage is being moved)"), "{code}: {said}");
     std::fs::remove_file(node.site.path("etc/virt-recontext/disabled")).unwrap();

@@ -48,6 +48,13 @@ fn that_all_is_switched_off_is_told_first_and_by_whom() {
 }
 
 #[test]
+fn a_host_without_any_data_is_worth_a_look() {
+    let patient = Patient::new();
+    patient.sh("rm -r etc/virt-recontext/context etc/virt-recontext/facts.d");
+    assert_finds(&patient.examine(), "content", "warning", "holds no files and no facts", "put this host's data there");
+}
+
+#[test]
 fn a_helper_that_the_hook_cannot_start_is_bad() {
     for (fault, message) in [
         ("rm usr/sbin/virt-recontext", "No such file"),
