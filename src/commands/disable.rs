@@ -169,7 +169,7 @@ impl<W: Write> Told<'_, W> {
     fn tell(&mut self, line: impl Display) {
         self.log.info(format_args!("{}: disable: {line}", self.name));
         if self.read.is_ok() {
-            self.read = writeln!(self.out, "{}: {line}", self.name);
+            self.read = writeln!(self.out, "{}", vm::on_one_line(&format!("{}: {line}", self.name)));
         }
     }
 

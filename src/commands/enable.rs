@@ -123,7 +123,7 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     let mut tell = |line: String| {
         log.info(format_args!("{name}: enable: {line}"));
         if read.is_ok() {
-            read = writeln!(out, "{name}: {line}");
+            read = writeln!(out, "{}", vm::on_one_line(&format!("{name}: {line}")));
         }
     };
     tell(outcome(&plan, persistent, &request));
@@ -150,10 +150,9 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     }
     let Some(live) = live else { return Ok(read.map(|()| DONE)?) };
     if live.drive_called(target).is_none() {
-        writeln!(
-            out,
-            "{name}: is running without that drive; it gets its disc when it is shut down and started again"
-        )?;
+        let line =
+            format!("{name}: is running without that drive; it gets its disc when it is shut down and started again");
+        writeln!(out, "{}", vm::on_one_line(&line))?;
         return Ok(DONE);
     }
     let job = Job::new(uuid.clone(), name, live.machine.driver(), Reason::Refresh, false);

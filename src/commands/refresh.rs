@@ -136,9 +136,10 @@ impl<W: Write> Told<'_, W> {
     fn tell(&mut self, name: &str, code: u8, line: &str) -> io::Result<()> {
         // Of two outcomes the worse one; a failure is worse than any wait.
         self.code = if [self.code, code].contains(&FAILED) { FAILED } else { self.code.max(code) };
+        let line = vm::on_one_line(&format!("{name}: {line}"));
         match code {
-            FAILED => writeln!(io::stderr(), "{name}: {line}"),
-            _ => writeln!(self.out, "{name}: {line}"),
+            FAILED => writeln!(io::stderr(), "{line}"),
+            _ => writeln!(self.out, "{line}"),
         }
     }
 }
@@ -251,7 +252,7 @@ impl ProgressLine {
     fn show(&mut self, line: std::fmt::Arguments) {
         let seconds = self.begin.elapsed().as_secs();
         if seconds >= 1 && io::stderr().is_terminal() {
-            let _nobody_reads = write!(io::stderr(), "\r\x1b[K{seconds} s: {line}");
+            let _nobody_reads = write!(io::stderr(), "\r\x1b[K{seconds} s: {}", vm::on_one_line(&line.to_string()));
             self.shown = true;
         }
     }

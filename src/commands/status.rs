@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::exit::{DONE, FAILED};
 use super::standing::Standing;
+use super::vm;
 use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
 use crate::host::config::Config;
@@ -35,7 +36,7 @@ const EXIT_CODES: &str = "Exit codes: 0 no disc has failed; 1 one has, or none c
 pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Result<u8> {
     let mut code = DONE;
     let mut trouble = |line: String| {
-        let _nobody_reads = writeln!(io::stderr(), "virt-recontext: {line}");
+        let _nobody_reads = writeln!(io::stderr(), "virt-recontext: {}", vm::on_one_line(&line));
         code = FAILED;
     };
     if let Err(error) = Config::load(host) {
@@ -82,7 +83,8 @@ fn all(host: &Host, driver: Driver, survey: Option<&Survey>) -> Result<Vec<Stand
     let mut standings = Vec::new();
     for vm in survey.map(|survey| survey.vms.as_slice()).unwrap_or_default() {
         if let Some(error) = &vm.error {
-            let _nobody_reads = writeln!(io::stderr(), "virt-recontext: asking libvirt about {}: {error}", vm.name);
+            let line = format!("asking libvirt about {}: {error}", vm.name);
+            let _nobody_reads = writeln!(io::stderr(), "virt-recontext: {}", vm::on_one_line(&line));
         }
         standings.extend(Standing::of(vm, states.remove(&vm.uuid), has_job(&vm.uuid)?));
     }
@@ -110,5 +112,6 @@ fn write(standing: &Standing, out: &mut impl Write) -> Result<()> {
         let generation = standing.generation.map_or("-".to_owned(), |generation| generation.to_string());
         format!(" ({reason}, disc {generation}, {since})")
     });
-    Ok(writeln!(out, "{name}: {}{}: {message}", state.text(), occasion.unwrap_or_default())?)
+    let line = format!("{name}: {}{}: {message}", state.text(), occasion.unwrap_or_default());
+    Ok(writeln!(out, "{}", vm::on_one_line(&line))?)
 }

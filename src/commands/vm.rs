@@ -33,6 +33,11 @@ pub(super) fn runs(vm: &Handle) -> Result<bool> {
     Ok(vm.situation()? != Situation::Gone)
 }
 
+/// A line as a terminal shows it: whoever made the VM has chosen its name, and what is told may quote it.
+pub(super) fn on_one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// The domain's XML in the file that a person names, which may be a pipe; - is stdin.
 pub(super) fn xml_file(path: &Path) -> Result<String> {
     let from_stdin = path == Path::new("-");

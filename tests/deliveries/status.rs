@@ -117,3 +117,16 @@ fn one_vm_that_takes_no_part_or_is_not_there_is_told() {
         assert!(code == 1 && lines.len() == 1 && lines[0].contains(why), "{lines:?}");
     }
 }
+
+#[test]
+fn a_vms_name_is_shown_on_one_line_and_does_nothing_to_a_terminal() {
+    let web = Vm { name: "we&#13;b&#x9b;31m".to_owned(), ..Vm::called("web") };
+    let node = Node::with(&[&web]);
+    let is_clean = |said: &str| said.starts_with("we b 31m: ") && !said.trim_end().contains(char::is_control);
+    for words in
+        [["status"].as_slice(), &["refresh", &web.uuid], &["status"], &["enable", &web.uuid], &["disable", &web.uuid]]
+    {
+        let (_, said) = node.say(words);
+        assert!(said.lines().all(is_clean) && !said.contains('\r'), "{words:?}: {said:?}");
+    }
+}
