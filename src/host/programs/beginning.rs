@@ -1,7 +1,7 @@
 //! How a program begins: whether it is one at all, and what the kernel needs to run it. When that is missing the kernel says
 //! of the program itself that it is not there.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
@@ -41,5 +41,31 @@ fn interpreter(begin: &[u8]) -> Option<String> {
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut begin = Vec::new();
+    // To open a pipe is to wait for whoever writes to it.
+    if !fs::metadata(path)?.is_file() {
+        return Ok(begin);
+    }
     File::open(path)?.take(MOST).read_to_end(&mut begin).map(|_| begin)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_no_program_and_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+        let (answer, answers) = channel();
+        thread::spawn(move || answer.send(is_a_programs(&pipe)));
+        assert_eq!(answers.recv_timeout(Duration::from_secs(20)), Ok(false));
+    }
 }
