@@ -10,7 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::libc::O_NONBLOCK;
 use nix::sys::statfs::{
-    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, FsType, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC, statfs,
+    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, FsType, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC,
+    statfs,
 };
 use tempfile::NamedTempFile;
 
@@ -159,10 +160,20 @@ pub(crate) fn entries(dir: &Path) -> Result<Vec<DirEntry>> {
 
 /// Whether the directory lies on a file system that no other host can have mounted at the same time, as far as its kind tells.
 pub(crate) fn is_on_this_host(dir: &Path) -> bool {
-    const LOCAL: [FsType; 5] =
-        [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, TMPFS_MAGIC, OVERLAYFS_SUPER_MAGIC];
     statfs(dir).is_ok_and(|found| LOCAL.contains(&found.filesystem_type()))
 }
+
+/// Such file systems; postrm of the Debian package has them by their names.
+const LOCAL: [FsType; 7] = [
+    EXT4_SUPER_MAGIC,
+    XFS_SUPER_MAGIC,
+    BTRFS_SUPER_MAGIC,
+    TMPFS_MAGIC,
+    OVERLAYFS_SUPER_MAGIC,
+    F2FS_SUPER_MAGIC,
+    // ZFS, which Linux has no name for.
+    FsType(0x2fc1_2fc1),
+];
 
 /// Removes from `dir` what writers left that were killed.
 pub(crate) fn tidy(dir: &Path) -> Result<()> {

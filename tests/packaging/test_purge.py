@@ -57,6 +57,17 @@ def test_a_directory_that_is_a_mount_point_is_emptied(directory):
     assert purged(f"mount -t tmpfs none {directory}\n{FILL}", LIST).splitlines() == [directory]
 
 
+def test_nothing_is_left_on_zfs_which_is_one_hosts():
+    # What coreutils say of a directory on ZFS.
+    says = """
+        mkdir /mnt/bin
+        printf '%s\\n' '[ "$1" = -f ] && exec echo zfs' 'exec /usr/bin/stat "$@"' >/mnt/bin/stat
+        chmod +x /mnt/bin/stat; sed -i '1i #!/bin/sh' /mnt/bin/stat
+        PATH=/mnt/bin:$PATH
+    """
+    assert purged(FILL + says, LIST) == ""
+
+
 def test_of_images_that_hosts_may_share_only_those_go_that_were_made_here():
     # ramfs stands for whatever is not surely this host's alone.
     share = f"mount -t ramfs none /var/lib/libvirt/recontext\n{FILL}"
