@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use super::exit::{DONE, FAILED};
@@ -16,7 +16,7 @@ use crate::host::off;
 use crate::host::paths::Host;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::State;
-use crate::libvirt::survey::Survey;
+use crate::libvirt::survey::{Survey, Vm};
 
 /// Show what became of the discs of this host's VMs.
 ///
@@ -100,6 +100,9 @@ fn all(host: &Host, driver: Driver, survey: Option<&Survey>) -> Result<Vec<Stand
 fn nothing_known(vm: &str, uuid: Option<&Uuid>, survey: Option<&Survey>) -> Result<u8> {
     let Some(survey) = survey else { bail!("no disc is recorded here for the VM {vm:?}") };
     let there = survey.vms.iter().find(|there| Some(&there.uuid) == uuid || there.name == vm);
+    // Of one that is just arriving, or that libvirt failed to tell of, there is no XML.
+    let is_told = |there: &Vm| there.live.is_some() || there.definition.is_some();
+    ensure!(there.is_none_or(is_told), "libvirt does not tell now whether the VM {vm:?} takes part; try again");
     if let Some(there) = there {
         bail!("the VM {vm:?} does not take part; run: virt-recontext enable {}", there.word());
     }
@@ -114,4 +117,24 @@ fn write(standing: &Standing, out: &mut impl Write) -> Result<()> {
     });
     let line = format!("{name}: {}{}: {message}", state.text(), occasion.unwrap_or_default());
     Ok(writeln!(out, "{}", vm::on_one_line(&line))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::libvirt::domain::Situation;
+
+    #[test]
+    fn of_a_vm_that_libvirt_does_not_tell_of_it_is_not_said_that_it_takes_no_part() {
+        let uuid: Uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
+        let said = |definition: Option<&str>| {
+            let (name, situation, definition) = ("web".to_owned(), Situation::Arriving, definition.map(str::to_owned));
+            let (error, live, run_from_snapshot) = (None, None, None);
+            let vm = Vm { name, uuid: uuid.clone(), situation, run_from_snapshot, error, live, definition };
+            let survey = Survey { version: (11, 0, 0), vms: vec![vm] };
+            nothing_known("web", None, Some(&survey)).unwrap_err().to_string()
+        };
+        assert!(said(None).contains("does not tell now whether the VM \"web\" takes part"), "{}", said(None));
+        assert!(said(Some("<domain/>")).contains("the VM \"web\" does not take part"));
+    }
 }
