@@ -94,7 +94,12 @@ impl Node {
     /// Writes its configuration file: where the daemon is, and `options`.
     pub fn configure(&self, options: &str) {
         let uri = format!("uri = 'test://{}'\n{options}", self.site.beside("node.xml").display());
-        self.site.write("etc/virt-recontext/config.toml", &uri);
+        // As a whole, or a helper that is at work reads an empty one, in which every key has its default.
+        let new = self.site.beside("config");
+        fs::write(&new, uri).unwrap();
+        let file = self.site.path("etc/virt-recontext/config.toml");
+        make_dir(file.parent().unwrap());
+        fs::rename(new, file).unwrap();
     }
 
     /// Puts a program for facts into its place, for all VMs or for one.
