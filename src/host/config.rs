@@ -173,8 +173,9 @@ impl Config {
                 Ok(config) => break config,
                 Err(fault) => fault,
             };
-            // What is wrong with a key, and not with its value, is that nobody knows it.
-            let removed = fault.span().is_some_and(|key| remove(table.get_mut(), &key));
+            // serde has words for this error and no kind.
+            let is_unknown = fault.message().starts_with("unknown field");
+            let removed = is_unknown && fault.span().is_some_and(|key| remove(table.get_mut(), &key));
             ensure!(removed, told(&fault));
             unknown.push(told(&fault).to_string());
         };
@@ -323,6 +324,9 @@ mod tests {
             ("image_dir = 'x'", "", "absolute"),
             ("image_dir = '/tmp'", "", "directory of its own"),
             ("image_mode = 0o1777", "", "0o640"),
+            ("on_error.continue = 1", "line 1", ""),
+            ("on_error.refused = 1", "line 1", "refuse"),
+            ("[limits]\ndisc_size.x = '1MiB'", "line 2", ""),
         ] {
             let error = format!("{:#}", parse(text).unwrap_err());
             assert!(error.contains(line) && error.contains(allowed), "{text}: {error}");
