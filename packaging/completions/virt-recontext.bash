@@ -40,8 +40,14 @@ _virt__recontext() {
             virt__recontext,refresh)
                 cmd="virt__recontext__subcmd__refresh"
                 ;;
+            virt__recontext,set)
+                cmd="virt__recontext__subcmd__set"
+                ;;
             virt__recontext,status)
                 cmd="virt__recontext__subcmd__status"
+                ;;
+            virt__recontext,unset)
+                cmd="virt__recontext__subcmd__unset"
                 ;;
             virt__recontext__subcmd__help,build)
                 cmd="virt__recontext__subcmd__help__subcmd__build"
@@ -67,8 +73,14 @@ _virt__recontext() {
             virt__recontext__subcmd__help,refresh)
                 cmd="virt__recontext__subcmd__help__subcmd__refresh"
                 ;;
+            virt__recontext__subcmd__help,set)
+                cmd="virt__recontext__subcmd__help__subcmd__set"
+                ;;
             virt__recontext__subcmd__help,status)
                 cmd="virt__recontext__subcmd__help__subcmd__status"
+                ;;
+            virt__recontext__subcmd__help,unset)
+                cmd="virt__recontext__subcmd__help__subcmd__unset"
                 ;;
             *)
                 ;;
@@ -77,7 +89,7 @@ _virt__recontext() {
 
     case "${cmd}" in
         virt__recontext)
-            opts="-h -V --help --version enable disable preview build refresh status doctor deliver help"
+            opts="-h -V --help --version enable disable set unset preview build refresh status doctor deliver help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -181,7 +193,7 @@ _virt__recontext() {
             return 0
             ;;
         virt__recontext__subcmd__help)
-            opts="enable disable preview build refresh status doctor deliver help"
+            opts="enable disable set unset preview build refresh status doctor deliver help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -306,7 +318,35 @@ _virt__recontext() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        virt__recontext__subcmd__help__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         virt__recontext__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        virt__recontext__subcmd__help__subcmd__unset)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -356,6 +396,24 @@ _virt__recontext() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        virt__recontext__subcmd__set)
+            opts="-h --file --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         virt__recontext__subcmd__status)
             opts="-h --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -363,6 +421,24 @@ _virt__recontext() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        virt__recontext__subcmd__unset)
+            opts="-h --file --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

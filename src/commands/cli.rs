@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use nix::unistd::geteuid;
 
 use super::exit::DONE;
-use super::{build, disable, doctor, enable, preview, refresh, status};
+use super::{build, disable, doctor, enable, preview, refresh, set, status};
 use crate::delivery;
 use crate::host::paths::Host;
 
@@ -27,6 +27,8 @@ Configuration: /etc/virt-recontext/config.toml";
 enum Verb {
     Enable(enable::Enable),
     Disable(disable::Disable),
+    Set(set::Set),
+    Unset(set::Unset),
     Preview(preview::Preview),
     Build(build::Build),
     Refresh(refresh::Refresh),
@@ -44,6 +46,8 @@ impl Cli {
         let code = match self.verb {
             Verb::Enable(options) => enable::enable(host, &options, &mut out),
             Verb::Disable(options) => disable::disable(host, &options, &mut out),
+            Verb::Set(options) => set::set(host, &options, &mut out),
+            Verb::Unset(options) => set::unset(host, &options, &mut out),
             Verb::Preview(options) => preview::preview(host, &options, &mut out),
             Verb::Build(options) => build::build(host, &options),
             Verb::Refresh(options) => refresh::refresh(host, &options, &mut out),

@@ -9,6 +9,7 @@ mod doctor;
 mod enable;
 mod preview;
 mod refresh;
+mod set;
 mod standing;
 mod status;
 mod vm;

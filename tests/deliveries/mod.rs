@@ -23,4 +23,5 @@ mod left;
 mod node;
 mod refresh;
 mod released;
+mod set;
 mod status;

@@ -226,6 +226,29 @@ def test_enable_takes_no_drive_in_which_the_running_vm_has_somebodys_medium(site
     assert "/srv/install.iso" in vm.live_xml()
 
 
+def test_a_vm_carries_what_it_is_given_to_every_host(site, lab):
+    a, b = lab.hosts
+    for host in lab.hosts:
+        host.write("/etc/virt-recontext/context/endpoint.j2", "{{ facts.role }} of {{ facts.tier|default('none') }}\n")
+        host.write("/etc/virt-recontext/facts.d/role.toml", "role = 'nothing'\n")
+    vm = site.guest()
+    vm.define(a)
+    vm.start(a)
+    vm.wait_for_text("nothing of none")
+    site.recontext(a, "set", vm.name, "role=a <web> & \"more\"", "tier=front")
+    vm.wait_for_text("a <web> & \"more\" of front")
+    assert 'role = a <web> & "more"' in site.recontext(a, "preview", vm.name, "--explain").stdout
+    vm.migrate(b, "--persistent", "--undefinesource")
+    vm.wait_for_text("a <web> & \"more\" of front")
+    b.write("/srv/local", "{{ facts.role }} on a file\n")
+    site.recontext(b, "set", vm.name, "--file", "endpoint.j2=/srv/local")
+    vm.wait_for_text("a <web> & \"more\" on a file")
+    site.recontext(b, "unset", vm.name, "role", "--file", "endpoint.j2")
+    vm.wait_for_text("nothing of front")
+    assert ">front<" in b.virsh("metadata", vm.name, NAMESPACE, "--config").stdout
+    assert "more" not in b.virsh("metadata", vm.name, NAMESPACE, "--config").stdout
+
+
 def test_a_backup_that_takes_hours_keeps_no_change_from_the_guest(site, lab):
     a, _ = lab.hosts
     disk = lab.shared / "backed-up.raw"

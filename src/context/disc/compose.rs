@@ -15,7 +15,7 @@ use super::path::DiscPath;
 use super::template::Templates;
 
 /// The end of a template's name, left out on the disc.
-const TEMPLATE: &str = ".j2";
+pub(crate) const TEMPLATE: &str = ".j2";
 
 /// The files of one disc from `layers`, in their order.
 ///

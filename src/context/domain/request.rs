@@ -14,10 +14,12 @@ use anyhow::{Context, Result, bail, ensure};
 use quick_xml::escape::escape;
 
 use super::xml::{Attribute, Element};
+use crate::context::disc::compose::TEMPLATE;
 use crate::context::disc::facts;
 use crate::context::disc::files::{File, OPEN};
 use crate::context::disc::format::Format;
 use crate::context::disc::layer::Layer;
+use crate::context::disc::path::DiscPath;
 use crate::context::iso9660::label::Label;
 
 /// The namespace of the metadata element: who has it opts in, nobody else.
@@ -148,6 +150,16 @@ impl Request {
     pub fn label_on(&self, default: Format) -> String {
         let own = self.label.as_ref().map(Label::to_string);
         own.unwrap_or_else(|| self.format.unwrap_or(default).label().to_owned())
+    }
+
+    /// Whether what the VM carries can be on a disc, as far as that shows in it alone.
+    ///
+    /// # Errors
+    /// When a fact's name or a file's path cannot be, or there are too many facts.
+    pub(crate) fn check(&self) -> Result<()> {
+        let path = |(path, _): &(String, String)| path.strip_suffix(TEMPLATE).unwrap_or(path).parse::<DiscPath>();
+        self.files.iter().try_for_each(|file| path(file).map(drop))?;
+        self.layer().map(drop)
     }
 
     /// The element as libvirt takes it for a domain's metadata; it adds the namespace itself.
