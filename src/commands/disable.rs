@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::exit::{DONE, WAITING};
+use super::unplug::unplug;
 use super::vm;
 use crate::context::domain::Domain;
 use crate::context::domain::disk_xml::with_medium;
@@ -97,6 +98,17 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
             }
         }
     }
+    if live.is_some() {
+        match unplug(&handle, Scope::Live) {
+            Ok(gone) => {
+                gone.iter().for_each(|drive| told.log.info(format_args!("{name}: disable: {drive} is unplugged")))
+            }
+            Err(error) => {
+                told.tell(format_args!("no longer takes part; the drive stays until the VM stops: {error:#}"));
+                return told.ended(WAITING);
+            }
+        }
+    }
     if !wanted {
         let vm = Vm::hold(host, &uuid)?;
         // A helper that had read the old XML may have made a new disc, and put it in.
@@ -122,7 +134,10 @@ fn take_out(
 ) -> Result<()> {
     let request = defined.request().ok().flatten();
     let mut before = request.and_then(|request| request.target.as_deref().zip(request.replaced.as_deref()));
-    for drive in defined.drives_with_disc() {
+    for drive in unplug(handle, Scope::Config)? {
+        told.log.info(format_args!("{}: disable: {drive} is gone from its next start on", told.name));
+    }
+    for drive in defined.drives_with_disc().filter(|drive| !drive.plugged) {
         let target = &drive.target;
         if drive.device == Device::Disk {
             let disk = with_medium(drive, None);

@@ -15,8 +15,10 @@ use crate::context::domain::Domain;
 use crate::context::domain::drive::{Drive, Medium};
 use crate::context::domain::driver::Device;
 use crate::context::domain::new_drive::{self, Plan, Wanted};
+use crate::context::domain::plug;
 use crate::context::domain::request::{self, Request};
 use crate::context::iso9660::label::Label;
+use crate::delivery::change::plug::LEAST;
 use crate::host::config::Config;
 use crate::host::log::Log;
 use crate::host::medium;
@@ -78,11 +80,17 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     // Whoever wants a disk from now on does not want the drive from before.
     let before = request.target.as_deref().filter(|_| !options.disk);
     let live = live.as_deref().map(Domain::read).transpose()?;
-    let wanted = Wanted { target: options.target.as_deref(), before, device, path, replace: options.replace };
+    let plug = libvirt.version()? >= LEAST;
+    let wanted = Wanted { target: options.target.as_deref(), before, device, path, replace: options.replace, plug };
     let plan = new_drive::plan(&defined, live.as_ref(), &wanted)?;
     let target = plan.target();
-    let no_drive = !persistent && matches!(plan, Plan::Add(..));
-    ensure!(!no_drive, "the VM {name} has no drive {target}, and none can be added to a VM that is not persistent");
+    let is_new = matches!(plan, Plan::Add(..));
+    let can_be_plugged =
+        || live.as_ref().is_some_and(|live| plug && plug::plan(live, None, Some(target), path).is_ok());
+    ensure!(
+        persistent || !is_new || can_be_plugged(),
+        "the VM {name} has no drive {target}, and none can be added to a VM that is not persistent"
+    );
     let replaced = match defined.somebodys_medium(target, path) {
         Some(Medium::File(theirs)) if persistent => Some(theirs.to_owned()),
         _ => kept_for(&defined, &request, target)?,
@@ -101,7 +109,9 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
         match &plan {
             Plan::Ready(_) => {}
             Plan::Change(_, disk) => handle.update_device(disk, Scope::Config, false).with_context(doing)?,
-            Plan::Add(_, disk) => handle.add_device(disk, Scope::Config).with_context(doing)?,
+            Plan::Add(_, devices) => {
+                devices.iter().try_for_each(|device| handle.add_device(device, Scope::Config)).with_context(doing)?
+            }
         }
     }
     let left: Vec<&Drive> = defined.drives_with_disc().filter(|drive| persistent && drive.target != target).collect();
@@ -126,7 +136,7 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
             read = writeln!(out, "{}", vm::on_one_line(&format!("{name}: {line}")));
         }
     };
-    tell(outcome(&plan, persistent, &request));
+    tell(outcome(&plan, persistent, running, &request));
     for Drive { target: left, .. } in left.iter().filter(|drive| drive.device == Device::Cdrom) {
         tell(format!("the drive {left}, which had the disc, is empty from its next start on"));
     }
@@ -149,23 +159,21 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
         return Ok(read.map(|()| WAITING)?);
     }
     let Some(live) = live else { return Ok(read.map(|()| DONE)?) };
-    if live.drive_called(target).is_none() {
-        let line =
-            format!("{name}: is running without that drive; it gets its disc when it is shut down and started again");
-        writeln!(out, "{}", vm::on_one_line(&line))?;
-        return Ok(DONE);
-    }
-    let job = Job::new(uuid.clone(), name, live.machine.driver(), Reason::Refresh, false);
+    // Where the drive is missing, that it could not be plugged in before is no reason not to try.
+    let again = live.drive_called(target).is_none();
+    let job = Job::new(uuid.clone(), name, live.machine.driver(), Reason::Refresh, again);
     drop(handle);
     drop(libvirt);
     refresh::deliver_and_watch(host, &config, vec![job], refresh::Told { out, code: DONE })
 }
 
 /// What has been done.
-fn outcome(plan: &Plan, persistent: bool, request: &Request) -> String {
+fn outcome(plan: &Plan, persistent: bool, running: bool, request: &Request) -> String {
     let target = plan.target();
     let how = match (plan, persistent) {
         (_, false) => format!(" with the drive {target} until it stops; it is not persistent"),
+        // What becomes of it in the running VM is told next.
+        (Plan::Add(..), true) if running => format!("; its definition has the new drive {target}"),
         (Plan::Ready(_), true) => format!(", with the drive {target}"),
         (Plan::Change(..), true) => format!("; the drive {target} holds the disc from its next start on"),
         (Plan::Add(..), true) => format!("; it has the new drive {target} with the disc from its next start on"),

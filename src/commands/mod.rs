@@ -12,4 +12,5 @@ mod refresh;
 mod set;
 mod standing;
 mod status;
+mod unplug;
 mod vm;

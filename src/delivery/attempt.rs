@@ -3,8 +3,8 @@
 use anyhow::Context;
 
 use super::change;
-use super::change::none;
 use super::change::replug;
+use super::change::{none, plug};
 use super::last_good::put_back;
 use super::maker::{Maker, UpToDate};
 use super::outcome::Outcome;
@@ -55,12 +55,15 @@ impl Attempts<'_> {
             return Ok(Outcome::Done("the VM no longer asks for context".to_owned()));
         };
         let away = replug::left_away(self.host, &domain, request).map_err(Outcome::hosts_fault)?;
+        let path = image::path(&config, &domain.uuid);
+        let path = path.to_str().context("image_dir is not UTF-8").map_err(Outcome::hosts_fault)?;
+        if let Some(target) = domain.missing_target().filter(|_| away.is_none()) {
+            let vm = (&handle, &domain, target);
+            return plug::attempt(self.maker, &config, job, vm, path, &mut phases);
+        }
         let drive = match &away {
             Some(away) => away,
-            None => match domain.drive(request).and_then(|drive| drive.check().map(|()| drive)) {
-                Ok(drive) => drive,
-                Err(error) => return comes_with_next_start(&handle, &domain).ok_or_else(|| hopeless(error)),
-            },
+            None => domain.drive(request).and_then(|drive| drive.check().map(|()| drive)).map_err(hopeless)?,
         };
         if drive.media_change() == MediaChange::Never {
             return none::attempt(self.maker, &config, job, &domain, drive);
@@ -71,8 +74,6 @@ impl Attempts<'_> {
         if is_booting && drive.is_empty() && drive.media_change() == MediaChange::EjectAndInsert {
             return Ok(Outcome::TooEarly);
         }
-        let path = image::path(&config, &domain.uuid);
-        let path = path.to_str().context("image_dir is not UTF-8").map_err(Outcome::hosts_fault)?;
         phases.end("look");
         let disc = self.maker.bring_up_to_date(&config, job, &domain, (drive, path), &mut phases)?;
         let UpToDate { rebuilt, last, warnings } = disc;
@@ -121,17 +122,4 @@ impl Attempts<'_> {
         let delivered = |state: State| state.progress == Progress::Delivered;
         drive.path() == Some(path) && State::of(self.host, &domain.uuid).ok().flatten().is_some_and(delivered)
     }
-}
-
-/// What becomes of a VM that runs without its drive, which its definition has.
-fn comes_with_next_start(handle: &Handle, domain: &Domain) -> Option<Outcome> {
-    let target = domain.missing_target()?;
-    let definition = handle.xml(Scope::Config).ok()?;
-    let is_defined = Domain::read(&definition).ok()?.drives.iter().any(|drive| drive.target == target);
-    is_defined.then(|| {
-        Outcome::AtNextStart(format!(
-            "it runs without the drive {target}, which its definition has: it gets its disc when it has been shut down and \
-             started again"
-        ))
-    })
 }

@@ -2,7 +2,7 @@
 //! A job leaves the spool when it is done or its VM is gone, so that a helper that dies loses nothing.
 
 pub(crate) mod attempt;
-mod change;
+pub(crate) mod change;
 mod last_good;
 mod ledger;
 mod maker;

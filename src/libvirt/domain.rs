@@ -131,6 +131,11 @@ impl Handle<'_> {
         self.libvirt.told(self.domain.detach_device_flags(xml, scope.flag())).map(drop)
     }
 
+    /// The version of the daemon that knows it: major, minor, release.
+    pub(crate) fn daemon_version(&self) -> Result<(u32, u32, u32), Trouble> {
+        self.libvirt.version()
+    }
+
     /// The number that the hypervisor knows the running VM by.
     pub(crate) fn id(&self) -> Option<u32> {
         self.domain.get_id()

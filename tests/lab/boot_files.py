@@ -35,6 +35,7 @@ MODULES = {
     "ide": ["ata_piix", "sr_mod", "isofs"],
     "sata": ["ahci", "sr_mod", "isofs"],
     "scsi": ["virtio_pci", "virtio_scsi", "sr_mod", "isofs"],
+    "plug": ["virtio_pci", "virtio_scsi", "sr_mod", "isofs"],
     "usb": ["xhci_pci", "usb_storage", "sd_mod", "sr_mod", "isofs"],
     "debian": ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "ata_piix", "ahci", "virtio_scsi", "sr_mod", "isofs",
                "virtio_console", "autofs4"],

@@ -13,6 +13,9 @@ MACHINES = {
     "ide": ("pc", "hda", ""),
     "sata": ("q35", "sda", ""),
     "scsi": ("q35", "sda", "<controller type='scsi' model='virtio-scsi'/>"),
+    # Nothing for a context yet, and four ports into which something can be plugged.
+    "plug": ("q35", "sda", "<controller type='pci' index='0' model='pcie-root'/>"
+             + "".join(f"<controller type='pci' index='{port}' model='pcie-root-port'/>" for port in range(1, 5))),
     "usb": ("q35", "sda", "<controller type='usb' model='qemu-xhci'/>"),
 }
 NO_USB = "<controller type='usb' model='none'/>"

@@ -14,7 +14,7 @@ pub fn with_medium(drive: &Drive, path: Option<&str>) -> String {
         // There is none without its file.
         Device::Disk => path.or(drive.path()),
     };
-    Disk { device: *device, model: model.as_deref(), backend, path, target, bus, place: *place }.to_xml()
+    Disk { device: *device, model: model.as_deref(), backend, path, target, bus, alias: None, place: *place }.to_xml()
 }
 
 /// What a `<disk>` is to say.
@@ -28,6 +28,8 @@ pub(super) struct Disk<'a> {
     pub(super) path: Option<&'a str>,
     pub(super) target: &'a str,
     pub(super) bus: &'a str,
+    /// A name of ours for it, by which it is known again.
+    pub(super) alias: Option<&'a str>,
     /// Its place on the bus. Without one it is that which libvirt gives the name.
     pub(super) place: Option<Place>,
 }
@@ -43,14 +45,16 @@ impl Disk<'_> {
         let address = |Place { controller, bus, target, unit }| {
             format!("<address type='drive' controller='{controller}' bus='{bus}' target='{target}' unit='{unit}'/>")
         };
+        let alias = |alias: &str| format!("<alias name='{}'/>", escape(alias));
         let model = |model: &str| format!(" model='{}'", escape(model));
         format!(
-            "<disk type='file' device='{kind}'{}><driver name='{}' type='raw'/>{}<target dev='{}' bus='{}'/><readonly/>{}</disk>",
+            "<disk type='file' device='{kind}'{}><driver name='{}' type='raw'/>{}<target dev='{}' bus='{}'/><readonly/>{}{}</disk>",
             self.model.map(model).unwrap_or_default(),
             escape(self.backend),
             self.path.map(source).unwrap_or_default(),
             escape(self.target),
             escape(self.bus),
+            self.alias.map(alias).unwrap_or_default(),
             self.place.map(address).unwrap_or_default()
         )
     }

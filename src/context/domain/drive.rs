@@ -10,6 +10,9 @@ use super::file_name;
 use super::places::Place;
 use super::xml::{Attribute, Element};
 
+/// Our alias of a drive that we have plugged into a running VM.
+pub(super) const PLUGGED: &str = "ua-recontext";
+
 /// A CD-ROM drive, with the places that an edit needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drive {
@@ -19,6 +22,8 @@ pub struct Drive {
     pub bus: String,
     /// Which of the devices of its bus it is, where libvirt says so.
     pub(super) model: Option<String>,
+    /// Whether it was plugged into a running VM by us, and bears our name for it.
+    pub plugged: bool,
     /// Where on its bus it is; its name does not tell.
     pub(super) place: Option<Place>,
     /// What puts its medium in: `qemu`, and for Xen also `phy` and others.
@@ -77,6 +82,7 @@ impl Drive {
             target: target.value("dev")?.to_owned(),
             bus: target.value("bus").unwrap_or_default().to_owned(),
             model: disk.value("model").map(str::to_owned),
+            plugged: disk.child("alias").and_then(|alias| alias.value("name")) == Some(PLUGGED),
             place: Place::of(disk),
             backend: disk.child("driver").and_then(|driver| driver.value("name")).unwrap_or("qemu").to_owned(),
             machine,
@@ -97,6 +103,7 @@ impl Drive {
             target: target.to_owned(),
             bus: "xen".to_owned(),
             model: None,
+            plugged: false,
             place: None,
             backend: HOTPLUG.to_owned(),
             machine: Machine::XenPv,

@@ -5,6 +5,7 @@ pub mod drive;
 pub mod driver;
 pub mod new_drive;
 mod places;
+pub mod plug;
 pub mod request;
 pub mod rewrite;
 pub mod xml;

@@ -7,6 +7,7 @@ use super::disk_xml::Disk;
 use super::drive::{Drive, HOTPLUG, Medium};
 use super::driver::{Device, Machine};
 use super::places::{Place, Places};
+use super::plug::{self, Plug};
 use super::rewrite;
 
 /// What has to be done so that a domain has a drive with its disc in it.
@@ -16,8 +17,8 @@ pub enum Plan {
     Ready(String),
     /// The drive of this name is to be changed to this `<disk>`.
     Change(String, String),
-    /// This `<disk>` is to be added, as the drive of this name.
-    Add(String, String),
+    /// These devices are to be added, in this order; the last is the drive of this name.
+    Add(String, Vec<String>),
 }
 
 impl Plan {
@@ -42,6 +43,8 @@ pub struct Wanted<'a> {
     pub path: &'a str,
     /// Whether it may take the place of somebody's medium.
     pub replace: bool,
+    /// Whether a new one is to be one that can be plugged into the running VM, if that is possible.
+    pub plug: bool,
 }
 
 /// Plans the drive for the disc: the CD-ROM drive with the name that is wanted, or a new one of that name. Where none is
@@ -86,12 +89,17 @@ pub fn plan(domain: &Domain, live: Option<&Domain>, wanted: &Wanted) -> Result<P
     // The name in the opt-in may by now be that of another disk.
     let before = wanted.before.filter(|before| domain.targets.iter().all(|taken| taken != before));
     let target = target.or(before);
+    let plug = live.filter(|_| wanted.plug && !as_disk).map(|live| plug::plan(live, Some(domain), target, path));
+    if let Some(Ok(Plug { drive, controller, disk })) = plug {
+        return Ok(Plan::Add(drive.target, controller.into_iter().chain([disk]).collect()));
+    }
     let places = Places::read(domain.xml)?;
     let bus = bus(domain, target, &places);
     let (target, place) = name_and_place(domain, target, bus, &places)?;
     let backend = if as_disk { HOTPLUG } else { "qemu" };
-    let disk = Disk { device, model: None, backend, path: Some(path), target: &target, bus, place }.to_xml();
-    Ok(Plan::Add(target, disk))
+    let disk =
+        Disk { device, model: None, backend, path: Some(path), target: &target, bus, alias: None, place }.to_xml();
+    Ok(Plan::Add(target, vec![disk]))
 }
 
 /// The `<disk>` of the drive that held our disc with the file `path` in its place, or empty.
@@ -202,6 +210,7 @@ mod tests {
         device: Device::Cdrom,
         path: "/dir/6695eb01-f6a4-8304-79aa-97f2502e193f.iso",
         replace: false,
+        plug: false,
     };
 
     const DISK: &str = "<disk type='file' device='disk'><source file='/d'/><target dev='sda' bus='sata'/></disk>";
@@ -219,6 +228,7 @@ mod tests {
             ("pc-q35-9.2", "", Some("sdx"), "dev='sdx' bus='sata'"),
         ] {
             let Plan::Add(_, disk) = planned(machine, disks, target).unwrap() else { panic!("no new drive") };
+            let disk = disk.concat();
             assert!(disk.contains(wanted) && disk.contains("startupPolicy='optional'"), "{disk}");
         }
     }
@@ -252,6 +262,7 @@ mod tests {
             ("pc-i440fx-9.2", &full, Some("sdz"), "dev='sdz' bus='sata'", &spelt(0, 0, 0)),
         ] {
             let Plan::Add(_, disk) = planned(machine, disks, target).unwrap() else { panic!("no new drive") };
+            let disk = disk.concat();
             assert!(disk.contains(wanted) && disk.ends_with(end.as_str()), "{disk}");
         }
     }
@@ -272,6 +283,7 @@ mod tests {
             );
             let planned = plan(&Domain::read(&xml).unwrap(), None, &Wanted { target, ..ANY }).unwrap();
             let Plan::Add(_, disk) = planned else { panic!("no new drive") };
+            let disk = disk.concat();
             assert!(disk.contains(wanted), "{disk}");
         }
     }
@@ -290,6 +302,7 @@ mod tests {
         let Plan::Add(target, disk) = plan(&Domain::read(&before).unwrap(), None, &on_disk).unwrap() else {
             panic!("no new disk")
         };
+        let disk = disk.concat();
         assert!(target == "xvdb" && disk.contains("device='disk'><driver name='phy'") && disk.contains("<readonly/>"));
         let after = xml("linux", &[cdrom, &disk].concat());
         let after = Domain::read(&after).unwrap();
@@ -409,6 +422,7 @@ mod tests {
     #[test]
     fn a_drive_that_is_right_is_left_alone() {
         let Plan::Add(_, disk) = planned("pc-q35-9.2", "", None).unwrap() else { panic!() };
+        let disk = disk.concat();
         assert_eq!(planned("pc-q35-9.2", &disk, None).unwrap(), Plan::Ready("sda".to_owned()));
     }
 

@@ -32,7 +32,9 @@ impl Place {
 pub(super) struct Places {
     /// By the name of the bus.
     taken: Vec<(String, Place)>,
-    /// The SCSI controllers for which guests have a driver: those of model `virtio-scsi`.
+    /// The SCSI controllers.
+    scsi: Vec<u32>,
+    /// Those of them for which guests have a driver: of model `virtio-scsi`.
     virtio_scsi: Vec<u32>,
 }
 
@@ -57,13 +59,41 @@ impl Places {
         let hostdev = |hostdev: &Element| Some(("scsi".to_owned(), Place::of(hostdev)?));
         let disks = devices().flat_map(|devices| devices.children_named("disk")).filter_map(disk);
         let hostdevs = devices().flat_map(|devices| devices.children_named("hostdev")).filter_map(hostdev);
-        let controllers = devices().flat_map(|devices| devices.children_named("controller"));
-        let is_virtio = |it: &&Element| it.value("type") == Some("scsi") && it.value("model") == Some("virtio-scsi");
+        let controllers = || devices().flat_map(|devices| devices.children_named("controller"));
+        let scsi = || controllers().filter(|it| it.value("type") == Some("scsi"));
         let number = |it: &Element| it.value("index").map_or(Some(0), |index| index.parse().ok());
+        let is_virtio = |it: &&Element| it.value("model") == Some("virtio-scsi");
         Ok(Places {
             taken: disks.chain(hostdevs).collect(),
-            virtio_scsi: controllers.filter(is_virtio).filter_map(number).collect(),
+            scsi: scsi().filter_map(number).collect(),
+            virtio_scsi: scsi().filter(is_virtio).filter_map(number).collect(),
         })
+    }
+
+    /// What is free both here and there: in a running VM and in its definition.
+    pub(super) fn and(mut self, other: Places) -> Places {
+        let is_same = |number: &u32| !other.scsi.contains(number) || other.virtio_scsi.contains(number);
+        self.virtio_scsi.retain(is_same);
+        self.taken.extend(other.taken);
+        self.scsi.extend(other.scsi);
+        self
+    }
+
+    /// A free place for a drive on SCSI; the controller there is a new one where none with a driver has a place.
+    pub(super) fn on_scsi(&self) -> Option<(Place, bool)> {
+        let is_on = |place: &Place, controllers: &[u32]| controllers.contains(&place.controller);
+        let free = || {
+            (0..MOST)
+                .filter_map(|index| at("scsi", index))
+                .filter(|place| !self.taken.iter().any(|(other, taken)| other == "scsi" && taken == place))
+        };
+        let there = free().find(|place| is_on(place, &self.virtio_scsi)).map(|place| (place, false));
+        there.or_else(|| free().find(|place| !is_on(place, &self.scsi)).map(|place| (place, true)))
+    }
+
+    /// Whether the SCSI controller of this number is there.
+    pub(super) fn has_scsi(&self, controller: u32) -> bool {
+        self.scsi.contains(&controller)
     }
 
     /// Whether it has a SCSI controller for which guests have a driver.

@@ -3,6 +3,7 @@
 
 mod eject_insert;
 pub(super) mod none;
+pub(crate) mod plug;
 pub(super) mod replug;
 pub(super) mod update;
 mod xenstore;

@@ -1,0 +1,101 @@
+"""A VM that runs without a drive for its context takes part at once: one is plugged in."""
+
+import pytest
+
+from live.site import is_tainted
+
+ALIASES = ("ua-recontext", "ua-recontext-scsi")
+
+
+def bare(guest, host, **options):
+    """A running VM that has never heard of a context."""
+    vm = guest(cdrom=None, bus="plug", **options)
+    vm.define(host)
+    vm.start(host)
+    assert "cdrom" not in vm.live_xml() and "'scsi'" not in vm.live_xml()
+    return vm
+
+
+def test_enable_of_a_running_vm_takes_effect_at_once_and_travels_with_it(site, lab, guest):
+    a, b = lab.hosts
+    vm = bare(guest, a)
+    said = site.recontext(a, "enable", vm.name).stdout
+    assert "in the new drive sda, plugged in" in said and "3 more devices can be plugged in" in said, said
+    vm.wait_for_text(site.text(a), seconds=10)
+    for xml in (vm.live_xml(), vm.live_xml("--inactive")):
+        assert all(f"<alias name='{alias}'/>" in xml for alias in ALIASES), xml
+    assert site.status(a, vm)["state"] == "delivered"
+    for host in (b, a):
+        mark = vm.mark()
+        vm.migrate(host, "--persistent", "--undefinesource")
+        vm.wait_for_text(site.text(host), since=mark)
+        site.wait_for_state(host, vm, "delivered")
+    assert not is_tainted(vm)
+    # Nothing is left to do.
+    before = vm.live_xml()
+    site.recontext(a, "enable", vm.name)
+    assert vm.live_xml() == before
+    site.recontext(a, "disable", vm.name)
+    for xml in (vm.live_xml(), vm.live_xml("--inactive")):
+        assert not any(f"'{alias}'" in xml for alias in ALIASES), xml
+    assert vm.state() == "running"
+
+
+def test_a_plugged_drive_is_there_after_a_save_and_at_the_next_start(site, lab, guest):
+    a, _ = lab.hosts
+    vm = bare(guest, a)
+    site.recontext(a, "enable", vm.name)
+    vm.wait_for_text(site.text(a))
+    vm.save("/srv/saved")
+    site.set_endpoint(a, "https://restored.example")
+    mark = vm.mark()
+    vm.restore(a, "/srv/saved")
+    vm.wait_for_text("monitoring endpoint: https://restored.example", since=mark)
+    a.virsh("destroy", vm.name)
+    mark = vm.mark()
+    vm.start(a)
+    vm.wait_for_text("monitoring endpoint: https://restored.example", since=mark)
+
+
+def test_a_vm_that_is_not_persistent_has_its_drive_plugged_in_as_well(site, lab, guest):
+    a, b = lab.hosts
+    vm = guest(cdrom=None, bus="plug")
+    vm.create(a)
+    assert "plugged in" in site.recontext(a, "enable", vm.name).stdout
+    vm.wait_for_text(site.text(a))
+    vm.migrate(b)
+    vm.wait_for_text(site.text(b))
+
+
+def test_without_a_free_port_the_drive_comes_with_the_next_start_and_the_reason_is_told(site, lab, guest):
+    a, _ = lab.hosts
+    vm = guest(cdrom=None, bus="sata")
+    vm.define(a)
+    vm.start(a)
+    said = site.recontext(a, "enable", vm.name).stdout
+    assert "shut down and started again; it cannot be plugged in: " in said, said
+    assert "'ua-recontext" not in vm.live_xml() and "'ua-recontext'" in vm.live_xml("--inactive")
+    # The timer does not try again and again.
+    before = a.libvirtd_log
+    site.recontext(a, "refresh", "--all")
+    assert "PCI" not in a.libvirtd_log.removeprefix(before)
+
+
+@pytest.mark.parametrize("left", ["definition", "controller"])
+def test_a_second_enable_goes_on_where_one_was_killed(site, lab, guest, left):
+    a, _ = lab.hosts
+    vm = bare(guest, a)
+    site.recontext(a, "enable", vm.name)
+    vm.wait_for_text(site.text(a))
+    disk = a.virsh("dumpxml", vm.name).stdout.split("<disk")[1].split("</disk>")[0]
+    a.write("/run/disk.xml", f"<disk{disk}</disk>")
+    a.virsh("detach-device", vm.name, "/run/disk.xml", "--live")
+    if left == "definition":
+        controller = a.virsh("dumpxml", vm.name).stdout.split("<controller type='scsi'")[1].split("</controller>")[0]
+        a.write("/run/controller.xml", f"<controller type='scsi'{controller}</controller>")
+        a.virsh("detach-device", vm.name, "/run/controller.xml", "--live")
+    mark = vm.mark()
+    site.set_endpoint(a, "https://again.example")
+    site.recontext(a, "enable", vm.name)
+    vm.wait_for_text("monitoring endpoint: https://again.example", since=mark)
+    assert vm.live_xml().count("device='cdrom'") == 1
