@@ -139,7 +139,7 @@ _virt__recontext() {
             return 0
             ;;
         virt__recontext__subcmd__disable)
-            opts="-h --help"
+            opts="-h --all-running --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -167,7 +167,7 @@ _virt__recontext() {
             return 0
             ;;
         virt__recontext__subcmd__enable)
-            opts="-h --target --replace --disk --format --label --help"
+            opts="-h --all-running --target --replace --disk --format --label --dry-run --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -26,8 +26,8 @@ end
 
 complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -s h -l help -d 'Print help'
 complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -s V -l version -d 'Print version'
-complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "enable" -d 'Let a VM take part: mark its XML, and find or add its CD-ROM drive'
-complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "disable" -d 'Stop a VM from taking part, and take our disc out of its drive'
+complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "enable" -d 'Let VMs take part: mark their XML, and find or add their drives'
+complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "disable" -d 'Stop VMs from taking part, and take our discs out of their drives'
 complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "set" -d 'Give a VM facts and small files of its own, which travel with it'
 complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "unset" -d 'Take facts and files away that a VM carries'
 complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "preview" -d 'Show what would be on a VM\'s disc, made now on this host'
@@ -43,11 +43,14 @@ nocloud\t''
 configdrive\t''
 opennebula\t''"
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand enable" -l label -d 'The disc\'s volume label; else that of the format' -r
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand enable" -l all-running -d 'All VMs that are running'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand enable" -l replace -d 'Take out what somebody else has put into the drive'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand enable" -l disk -d 'On a read-only disk, for a paravirtual guest of Xen'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand enable" -l dry-run -d 'Say what would be done, and do nothing'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand enable" -s h -l help -d 'Print help'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand disable" -l all-running -d 'All VMs that are running'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand disable" -s h -l help -d 'Print help'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand set" -l file -d 'A file on the disc, and the one here that it is read from; a PATH that ends in .j2 makes a template' -r
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand set" -l file -d 'The file PATH of the disc, with the text of LOCAL' -r
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand set" -s h -l help -d 'Print help'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand unset" -l file -d 'A file' -r
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand unset" -s h -l help -d 'Print help'
@@ -66,8 +69,8 @@ complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -s
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand doctor" -l json -d 'Print a JSON array, one object per finding'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand deliver" -s h -l help -d 'Print help'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "enable" -d 'Let a VM take part: mark its XML, and find or add its CD-ROM drive'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "disable" -d 'Stop a VM from taking part, and take our disc out of its drive'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "enable" -d 'Let VMs take part: mark their XML, and find or add their drives'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "disable" -d 'Stop VMs from taking part, and take our discs out of their drives'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "set" -d 'Give a VM facts and small files of its own, which travel with it'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "unset" -d 'Take facts and files away that a VM carries'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "preview" -d 'Show what would be on a VM\'s disc, made now on this host'

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use anyhow::{Context, Result};
 use clap::Args;
 
+use super::each::Vms;
 use super::exit::{DONE, WAITING};
 use super::unplug::unplug;
 use super::vm;
@@ -25,20 +26,24 @@ use crate::libvirt::domain::{Handle, Scope, Situation};
 use crate::libvirt::saved;
 use crate::libvirt::trouble::Trouble;
 
-/// Stop a VM from taking part, and take our disc out of its drive.
+/// Stop VMs from taking part, and take our discs out of their drives.
 #[derive(Debug, Args)]
 pub(super) struct Disable {
-    /// The VM's name or UUID.
-    pub vm: String,
+    #[command(flatten)]
+    pub vms: Vms,
+}
+
+pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u8> {
+    // Also on a bad day, on which the configuration is broken.
+    let config = Config::assumed(host);
+    options.vms.each(host, &config, |vm| one(host, &config, vm, out))
 }
 
 /// Lets the VM take part no more: its opt-in, our disc in its drive, and our files of it are removed. A disc that the guest
 /// holds stays with it until it stops.
-pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> Result<u8> {
-    // Also on a bad day, on which the configuration is broken.
-    let config = Config::assumed(host);
-    let libvirt = vm::connect(host, &config)?;
-    let handle = libvirt.find(&options.vm)?;
+fn one(host: &Host, config: &Config, vm: &str, out: &mut impl Write) -> Result<u8> {
+    let libvirt = vm::connect(host, config)?;
+    let handle = libvirt.find(vm)?;
     let live = vm::runs(&handle)?.then(|| vm::current_xml(&handle)).transpose()?;
     let defined = handle.is_persistent()?.then(|| handle.xml(Scope::Config)).transpose()?;
     let name = handle.name()?;
@@ -56,7 +61,7 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
     }
     if let Some(domain) = &defined {
         // What was in the drive before is known from the metadata alone.
-        let emptied = take_out(&handle, domain, (host, &config), &mut told);
+        let emptied = take_out(&handle, domain, (host, config), &mut told);
         if domain.takes_part() {
             handle.set_request(None, &[Scope::Config]).context("removing the VM's metadata")?;
         }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use super::each::Vms;
 use super::exit::{DONE, WAITING};
 use super::{refresh, vm};
 use crate::context::disc::format::Format;
@@ -28,11 +29,11 @@ use crate::host::vm::image;
 use crate::host::vm::job::Job;
 use crate::libvirt::domain::Scope;
 
-/// Let a VM take part: mark its XML, and find or add its CD-ROM drive.
+/// Let VMs take part: mark their XML, and find or add their drives.
 #[derive(Debug, Args)]
 pub(super) struct Enable {
-    /// The VM's name or UUID.
-    pub vm: String,
+    #[command(flatten)]
+    pub vms: Vms,
     /// The drive for the disc, such as sda; else an empty one.
     #[arg(long, value_name = "DEV", value_parser = request::target)]
     pub target: Option<String>,
@@ -48,6 +49,9 @@ pub(super) struct Enable {
     /// The disc's volume label; else that of the format.
     #[arg(long)]
     pub label: Option<Label>,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// The formats by their names, which shells complete.
@@ -55,18 +59,22 @@ fn formats() -> impl TypedValueParser<Value = Format> {
     PossibleValuesParser::new(Format::ALL.map(Format::name)).try_map(|name| name.parse::<Format>())
 }
 
-/// Lets the VM take part. Everything is checked before the first change; running it again changes nothing.
 pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8> {
     let config = Config::load_exactly(host)?;
-    let libvirt = vm::connect(host, &config)?;
-    let handle = libvirt.find(&options.vm)?;
+    options.vms.each(host, &config, |vm| one(host, &config, vm, options, out))
+}
+
+/// Lets the VM take part. Everything is checked before the first change; running it again changes nothing.
+fn one(host: &Host, config: &Config, vm: &str, options: &Enable, out: &mut impl Write) -> Result<u8> {
+    let libvirt = vm::connect(host, config)?;
+    let handle = libvirt.find(vm)?;
     let (persistent, running) = (handle.is_persistent()?, vm::runs(&handle)?);
     let live = running.then(|| vm::current_xml(&handle)).transpose()?;
     let definition =
         if persistent { handle.xml(Scope::Config)? } else { live.clone().context("the VM no longer exists")? };
     let defined = Domain::read(&definition)?;
     let (name, uuid) = (&defined.name, &defined.uuid);
-    let path = image::path(&config, uuid);
+    let path = image::path(config, uuid);
     let path = path.to_str().context("image_dir is not UTF-8")?;
 
     let request = defined.request()?.cloned().unwrap_or_default();
@@ -102,6 +110,11 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
         label: options.label.clone().or(request.label),
         ..request
     };
+    if options.dry_run {
+        let line = format!("{name}: would be done: {}", outcome(&plan, persistent, running, &request));
+        writeln!(out, "{}", vm::on_one_line(&line))?;
+        return Ok(DONE);
+    }
     let scopes = [persistent.then_some(Scope::Config), running.then_some(Scope::Live)];
     let scopes: Vec<Scope> = scopes.into_iter().flatten().collect();
     if persistent {
@@ -164,7 +177,7 @@ pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Res
     let job = Job::new(uuid.clone(), name, live.machine.driver(), Reason::Refresh, again);
     drop(handle);
     drop(libvirt);
-    refresh::deliver_and_watch(host, &config, vec![job], refresh::Told { out, code: DONE })
+    refresh::deliver_and_watch(host, config, vec![job], refresh::Told { out, code: DONE })
 }
 
 /// What has been done.

@@ -8,3 +8,8 @@ pub const FAILED: u8 = 1;
 pub const NOBODY_READS: u8 = 141;
 /// Exit code when all is on its way, but a guest has not taken its disc yet.
 pub(crate) const WAITING: u8 = 3;
+
+/// The exit code of two outcomes: of two waits or successes the higher, and of a failure and anything else the failure.
+pub(crate) fn worse(one: u8, other: u8) -> u8 {
+    if [one, other].contains(&FAILED) { FAILED } else { one.max(other) }
+}

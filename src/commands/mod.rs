@@ -6,6 +6,7 @@ pub mod exit;
 mod build;
 mod disable;
 mod doctor;
+mod each;
 mod enable;
 mod preview;
 mod refresh;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, Args};
 
-use super::exit::{DONE, FAILED, WAITING};
+use super::exit::{DONE, FAILED, WAITING, worse};
 use super::vm;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
@@ -134,8 +134,7 @@ pub(super) struct Told<'o, W> {
 
 impl<W: Write> Told<'_, W> {
     fn tell(&mut self, name: &str, code: u8, line: &str) -> io::Result<()> {
-        // Of two outcomes the worse one; a failure is worse than any wait.
-        self.code = if [self.code, code].contains(&FAILED) { FAILED } else { self.code.max(code) };
+        self.code = worse(self.code, code);
         let line = vm::on_one_line(&format!("{name}: {line}"));
         match code {
             FAILED => writeln!(io::stderr(), "{line}"),

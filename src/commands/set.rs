@@ -30,7 +30,7 @@ pub(super) struct Set {
     /// Facts; dots in a name lead into tables.
     #[arg(value_name = "NAME=VALUE", value_parser = pair, required_unless_present = "files")]
     pub facts: Vec<(String, String)>,
-    /// A file on the disc, and the one here that it is read from; a PATH that ends in .j2 makes a template.
+    /// The file PATH of the disc, with the text of LOCAL.
     #[arg(long = "file", value_name = "PATH=LOCAL", value_parser = pair)]
     pub files: Vec<(String, String)>,
 }

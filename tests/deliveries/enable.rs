@@ -114,3 +114,32 @@ fn the_drive_that_the_disc_leaves_is_empty_from_then_on() {
     assert!(code == 0 && said.contains("the drive hdb holds the disc from its next start on"), "{code}: {said}");
     assert!(said.contains("the drive hdc, which had the disc, is empty from its next start on"), "{said}");
 }
+
+#[test]
+fn each_of_several_vms_is_told_and_one_that_fails_keeps_no_other_from_it() {
+    let (web, db) = (Vm { context: None, ..Vm::called("web") }, Vm { context: None, more: OFF, ..Vm::called("db") });
+    let node = Node::with(&[&web, &db]);
+    let (code, said) = node.say(&["enable", "web", "nobody", "db"]);
+    wait_for("the helper to end", || node.site.processes().is_empty());
+    assert!(code == 1 && said.contains("web: takes part") && said.contains("db: takes part"), "{code}: {said}");
+    assert!(said.contains("virt-recontext: nobody: there is no VM \"nobody\""), "{said}");
+    let (code, said) = node.say(&["enable", "--all-running"]);
+    wait_for("the helper to end", || node.site.processes().is_empty());
+    assert!(code == 0 && said.contains("web: takes part") && !said.contains("db: "), "{code}: {said}");
+    for words in [&["disable", "web", "db"][..], &["disable", "--all-running"]] {
+        let (code, said) = node.say(words);
+        assert!(code == 0 && said.contains("web: "), "{words:?}: {code}: {said}");
+    }
+    for words in [&["enable"][..], &["enable", "web", "--all-running"]] {
+        assert_eq!(node.say(words).0, 2, "{words:?}");
+    }
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_done_and_does_nothing() {
+    let node = Node::with(&[&stock(None)]);
+    let said = node.say(&["enable", "web", "--dry-run"]);
+    let told = "web: would be done: takes part; the drive hdc holds the disc from its next start on\n";
+    assert_eq!(said, (0, told.to_owned()));
+    assert_eq!((node.site.messages(), node.all_of(&Vm::called("web"))), (vec![], vec![]));
+}

@@ -7,7 +7,8 @@ use std::process::Output;
 use super::site::{Site, UUID, here, install, run};
 use super::situation::usual_vm;
 
-const VERBS: [&str; 8] = ["enable", "disable", "preview", "build", "refresh", "status", "doctor", "deliver"];
+const VERBS: [&str; 10] =
+    ["enable", "disable", "set", "unset", "preview", "build", "refresh", "status", "doctor", "deliver"];
 
 /// A host with the usual VM's XML in `vm.xml`.
 fn site() -> (Site, String) {
