@@ -93,12 +93,14 @@ fn one(host: &Host, config: &Config, vm: &str, options: &Enable, out: &mut impl 
     let plan = new_drive::plan(&defined, live.as_ref(), &wanted)?;
     let target = plan.target();
     let is_new = matches!(plan, Plan::Add(..));
-    let can_be_plugged =
-        || live.as_ref().is_some_and(|live| plug && plug::plan(live, None, Some(target), path).is_ok());
-    ensure!(
-        persistent || !is_new || can_be_plugged(),
-        "the VM {name} has no drive {target}, and none can be added to a VM that is not persistent"
-    );
+    if let (true, false, Some(live)) = (is_new, persistent, &live) {
+        let can_be_plugged = || -> Result<()> {
+            ensure!(plug, "this libvirt is too old");
+            plug::plan(live, None, Some(target), path)?.check_room(live)
+        };
+        let no_drive = || format!("the VM {name} has no drive {target}, is not persistent, and none can be plugged in");
+        can_be_plugged().with_context(no_drive)?;
+    }
     let replaced = match defined.somebodys_medium(target, path) {
         Some(Medium::File(theirs)) if persistent => Some(theirs.to_owned()),
         _ => kept_for(&defined, &request, target)?,

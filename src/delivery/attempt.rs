@@ -26,6 +26,9 @@ use crate::libvirt::domain::{Handle, Scope, Situation};
 /// What there is to say of a disc whose content is the same.
 pub(crate) const SAME: &str = "the content is the same; the disc stays";
 
+/// In seconds.
+const BOOT: u64 = 3;
+
 #[derive(Clone, Copy)]
 pub(crate) struct Attempts<'a> {
     pub host: &'a Host,
@@ -70,8 +73,8 @@ impl Attempts<'_> {
         }
         // libvirt opens the tray, and does not see that the firmware, which resets the drive, closes it: from then on they
         // disagree, and no medium goes in. Nobody reads the drive yet.
-        let is_booting = due.first && job.reason == Reason::Start;
-        if is_booting && drive.is_empty() && drive.media_change() == MediaChange::EjectAndInsert {
+        let is_booting = due.first && job.reason == Reason::Start && drive.is_empty();
+        if (is_booting || self.has_just_started(&domain)) && drive.media_change() == MediaChange::EjectAndInsert {
             return Ok(Outcome::TooEarly);
         }
         phases.end("look");
@@ -94,6 +97,14 @@ impl Attempts<'_> {
                 Ok(done(format!("{line}; before that {phases}")))
             }
         }
+    }
+
+    /// Whether it has started a moment ago with its disc in its drive, so that its firmware, or its kernel, may just be resetting
+    /// that: between an ejection and an insertion this does the same harm as to an empty drive.
+    fn has_just_started(&self, domain: &Domain) -> bool {
+        let young =
+            |state: State| state.reason == Reason::Start && state.progress == Progress::Delivered && state.age() < BOOT;
+        State::of(self.host, &domain.uuid).ok().flatten().is_some_and(young)
     }
 
     /// Whether the guest goes on from a snapshot and has not been told of its disc since.

@@ -154,7 +154,7 @@ def test_enable_refuses_what_it_could_not_keep_and_changes_nothing(site, lab, gu
     vm.create(a)
     before = vm.live_xml()
     refused = site.recontext(a, "enable", vm.name, check=False)
-    assert refused.returncode == 1 and "none can be added to a VM that is not persistent" in refused.stderr
+    assert refused.returncode == 1 and "is not persistent, and none can be plugged in" in refused.stderr
     assert vm.live_xml() == before
 
 
@@ -203,8 +203,7 @@ def test_libvirt_takes_the_new_drive_and_its_discs_wherever_the_others_are(site,
     site.recontext(a, "enable", vm.name, *target)
     definition = a.virsh("dumpxml", vm.name, "--inactive").stdout
     assert vm.image in definition and f"<target {new}/>" in definition
-    a.virsh("start", vm.name)
-    vm.host = a
+    vm.start(a)
     site.set_endpoint(a, "https://new.example:9100")
     site.recontext(a, "refresh", vm.name)
     assert site.wait_for_state(a, vm, "delivered")["reason"] == "refresh"

@@ -73,7 +73,7 @@ def test_without_a_free_port_the_drive_comes_with_the_next_start_and_the_reason_
     vm.define(a)
     vm.start(a)
     said = site.recontext(a, "enable", vm.name).stdout
-    assert "shut down and started again; it cannot be plugged in: " in said, said
+    assert "shut down and started again; its machine has no free PCIe root port or slot" in said, said
     assert "'ua-recontext" not in vm.live_xml() and "'ua-recontext'" in vm.live_xml("--inactive")
     # The timer does not try again and again.
     before = a.libvirtd_log

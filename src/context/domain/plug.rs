@@ -59,6 +59,18 @@ pub fn plan(live: &Domain, defined: Option<&Domain>, target: Option<&str>, path:
     Ok(Plug { drive, controller: is_new.then(|| controller(place.controller)), disk })
 }
 
+impl Plug {
+    /// Whether the running VM has room for it, as far as that can be told.
+    ///
+    /// # Errors
+    /// What it lacks.
+    pub fn check_room(&self, live: &Domain) -> Result<()> {
+        let full = self.controller.is_some() && free_slots(live.xml) == Some(0);
+        ensure!(!full, "its machine has no free PCIe root port or slot for the drive's controller");
+        Ok(())
+    }
+}
+
 fn name(live: &Domain, defined: Option<&Domain>, target: Option<&str>) -> Result<String> {
     let taken = |name: &String| {
         [Some(live), defined].into_iter().flatten().any(|domain| domain.targets.iter().any(|other| other == name))

@@ -44,7 +44,8 @@ pub(in crate::delivery) fn attempt(
         let (major, minor, release) = version;
         return Ok(not_now(format!("libvirt {major}.{minor}.{release} is too old for one that is plugged in")));
     }
-    let plug = match plan(live, defined.as_ref(), Some(target), path) {
+    let plan = plan(live, defined.as_ref(), Some(target), path);
+    let plug = match plan.and_then(|plug| plug.check_room(live).map(|()| plug)) {
         Ok(plug) => plug,
         Err(error) => return Ok(not_now(format!("{error:#}"))),
     };
