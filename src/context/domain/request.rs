@@ -156,7 +156,7 @@ impl Request {
     ///
     /// # Errors
     /// When a fact's name or a file's path cannot be, or there are too many facts.
-    pub(crate) fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         let path = |(path, _): &(String, String)| path.strip_suffix(TEMPLATE).unwrap_or(path).parse::<DiscPath>();
         self.files.iter().try_for_each(|file| path(file).map(drop))?;
         self.layer().map(drop)
