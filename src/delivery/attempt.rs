@@ -74,7 +74,7 @@ impl Attempts<'_> {
         // libvirt opens the tray, and does not see that the firmware, which resets the drive, closes it: from then on they
         // disagree, and no medium goes in. Nobody reads the drive yet.
         let is_booting = due.first && job.reason == Reason::Start && drive.is_empty();
-        if (is_booting || self.has_just_started(&domain)) && drive.media_change() == MediaChange::EjectAndInsert {
+        if (is_booting || self.has_just_started(job, &domain)) && drive.media_change() == MediaChange::EjectAndInsert {
             return Ok(Outcome::TooEarly);
         }
         phases.end("look");
@@ -92,8 +92,8 @@ impl Attempts<'_> {
             Err(Outcome::Failed(message)) => Err(Outcome::Failed(self.after_failure(message, last, &handle, drive))),
             changed => {
                 let line = changed?;
-                let vm = Vm::hold(self.host, &domain.uuid).map_err(hopeless)?;
-                vm.is_told_in(handle.id()).map_err(hopeless)?;
+                // Where this cannot be written, the step that follows cannot either, and tells why.
+                let _told_later = Vm::hold(self.host, &domain.uuid).and_then(|vm| vm.is_told_in(handle.id()));
                 Ok(done(format!("{line}; before that {phases}")))
             }
         }
@@ -101,9 +101,11 @@ impl Attempts<'_> {
 
     /// Whether it has started a moment ago with its disc in its drive, so that its firmware, or its kernel, may just be resetting
     /// that: between an ejection and an insertion this does the same harm as to an empty drive.
-    fn has_just_started(&self, domain: &Domain) -> bool {
-        let young =
-            |state: State| state.reason == Reason::Start && state.progress == Progress::Delivered && state.age() < BOOT;
+    fn has_just_started(&self, job: &Job, domain: &Domain) -> bool {
+        // Of a state that is older than a clock that was set back, the job, which is not, tells the age.
+        let young = |state: State| {
+            state.reason == Reason::Start && state.progress == Progress::Delivered && state.age().max(job.age()) < BOOT
+        };
         State::of(self.host, &domain.uuid).ok().flatten().is_some_and(young)
     }
 

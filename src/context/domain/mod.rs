@@ -8,6 +8,7 @@ mod places;
 pub mod plug;
 pub mod request;
 pub mod rewrite;
+mod spot;
 pub mod xml;
 
 use anyhow::{Context, Result, bail, ensure};

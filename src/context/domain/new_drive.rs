@@ -6,9 +6,9 @@ use super::Domain;
 use super::disk_xml::Disk;
 use super::drive::{Drive, HOTPLUG, Medium};
 use super::driver::{Device, Machine};
-use super::places::{Place, Places};
 use super::plug::{self, Plug};
 use super::rewrite;
+use super::spot::Spot;
 
 /// What has to be done so that a domain has a drive with its disc in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,20 +86,43 @@ pub fn plan(domain: &Domain, live: Option<&Domain>, wanted: &Wanted) -> Result<P
     if let Some(taken) = domain.targets.iter().find(|other| Some(other.as_str()) == target) {
         bail!("{taken} is a disk of another kind, not a CD-ROM drive");
     }
+    let plugged = [Some(domain), live].into_iter().flatten().find_map(|domain| plug::plugged(domain).next());
+    if let Some((Drive { target: plugged, .. }, _)) = plugged.filter(|(drive, _)| Some(drive.target.as_str()) != target)
+        && let Some(target) = target
+    {
+        bail!(
+            "the drive {plugged} has been plugged in for the disc; disable takes it away, and then there can be {target}"
+        );
+    }
     // The name in the opt-in may by now be that of another disk.
     let before = wanted.before.filter(|before| domain.targets.iter().all(|taken| taken != before));
     let target = target.or(before);
-    let plug = live.filter(|_| wanted.plug && !as_disk).map(|live| plug::plan(live, Some(domain), target, path));
-    if let Some(Ok(Plug { drive, controller, disk })) = plug {
+    if let Some(Plug { drive, controller, disk }) = on_scsi(domain, live, target, wanted) {
         return Ok(Plan::Add(drive.target, controller.into_iter().chain([disk]).collect()));
     }
-    let places = Places::read(domain.xml)?;
-    let bus = bus(domain, target, &places);
-    let (target, place) = name_and_place(domain, target, bus, &places)?;
+    let Spot { target, bus, place } = Spot::find(domain, target)?;
     let backend = if as_disk { HOTPLUG } else { "qemu" };
     let disk =
         Disk { device, model: None, backend, path: Some(path), target: &target, bus, alias: None, place }.to_xml();
     Ok(Plan::Add(target, vec![disk]))
+}
+
+/// A new drive on SCSI, with a controller that guests can drive: one that the running VM has or gets as well, or else one for its
+/// next start, where the VM has no other drive whose bus would do.
+fn on_scsi(domain: &Domain, live: Option<&Domain>, target: Option<&str>, wanted: &Wanted) -> Option<Plug> {
+    if wanted.device == Device::Disk {
+        return None;
+    }
+    if let Some(there) = live.and_then(|live| plug::as_in(live, domain, wanted.path)) {
+        return Some(there);
+    }
+    let live = live.filter(|_| wanted.plug);
+    let plan = |live| plug::plan(live, Some(domain), target, wanted.path)?.in_definition(domain, wanted.path);
+    let now = live.and_then(|live| plan(live).ok());
+    now.or_else(|| match Spot::is_beside_another(domain, target) {
+        true => None,
+        false => plug::at_next_start(domain, target, wanted.path).ok(),
+    })
 }
 
 /// The `<disk>` of the drive that held our disc with the file `path` in its place, or empty.
@@ -133,64 +156,6 @@ fn disk_element(xml: &str, target: &str) -> Result<String> {
     disk.map(str::to_owned).with_context(|| format!("the drive {target} is not in the edited XML"))
 }
 
-/// The bus for a new drive: for QEMU ide on the old PC, sata on q35, scsi where there is neither; for Xen what the name
-/// says, or else its own for a PV guest and ide where there is hardware to emulate. An old PC that has four drives on ide gets
-/// one on scsi, if it has a controller that guests can drive, or else on sata.
-fn bus(domain: &Domain, target: Option<&str>, places: &Places) -> &'static str {
-    let model = domain.model.as_str();
-    let old_pc = model.starts_with("pc") && !model.starts_with("pc-q35");
-    let best = match (domain.machine, target) {
-        (Machine::Qemu, _) if model.contains("q35") => "sata",
-        (_, Some(target)) if target.starts_with("hd") => "ide",
-        (Machine::XenHvm | Machine::XenPv, Some(target)) if target.starts_with("xvd") => "xen",
-        (Machine::XenHvm | Machine::XenPv, Some(target)) if target.starts_with("sd") => "scsi",
-        (Machine::XenPv, _) => "xen",
-        (Machine::XenHvm, _) => "ide",
-        (Machine::Qemu, _) if old_pc => "ide",
-        (Machine::Qemu, _) => "scsi",
-    };
-    match domain.machine {
-        Machine::Qemu if best == "ide" && places.free(best).is_none() && places.has_virtio_scsi() => "scsi",
-        Machine::Qemu if best == "ide" && places.free(best).is_none() => "sata",
-        _ => best,
-    }
-}
-
-/// The name of the new drive, and its place on the bus if that has to be said: where another disk is in the place that
-/// libvirt would give the name.
-fn name_and_place(
-    domain: &Domain,
-    target: Option<&str>,
-    bus: &str,
-    places: &Places,
-) -> Result<(String, Option<Place>)> {
-    let free = free_names(domain, bus);
-    let mut names = target.map_or(free, |target| vec![target.to_owned()]).into_iter();
-    if let Some(fit) = names.clone().find(|name| places.fits(bus, name)) {
-        return Ok((fit, None));
-    }
-    let taken = |what: &str| format!("every {what} for a drive on the {bus} bus is taken");
-    let place = places.free(bus).with_context(|| taken("place"))?;
-    let name = names.next().with_context(|| format!("{}; name one with --target", taken("name")))?;
-    Ok((name, Some(place)))
-}
-
-fn free_names(domain: &Domain, bus: &str) -> Vec<String> {
-    let (prefix, letters) = match (domain.machine, bus) {
-        // Where CD-ROM drives are looked for first.
-        (Machine::XenHvm, "ide") => ("hd", "cdba"),
-        (_, "ide") => ("hd", ALPHABET),
-        (_, "xen") => ("xvd", ALPHABET),
-        _ => ("sd", ALPHABET),
-    };
-    // To libxl hda and xvda are the same disk.
-    let same = if domain.machine == Machine::XenHvm { ["hd", "xvd"] } else { [prefix; 2] };
-    let is_free = |letter: &char| same.iter().all(|prefix| !domain.targets.contains(&format!("{prefix}{letter}")));
-    letters.chars().filter(is_free).map(|letter| format!("{prefix}{letter}")).collect()
-}
-
-const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyz";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,76 +182,6 @@ mod tests {
     const FOREIGN: &str =
         "<disk type='file' device='cdrom'><source file='/install.iso'/><target dev='sdb' bus='sata'/></disk>";
     const EMPTY: &str = "<disk type='file' device='cdrom'><target dev='sdc' bus='sata'/></disk>";
-
-    #[test]
-    fn a_new_drive_fits_the_machine_and_takes_a_free_name() {
-        for (machine, disks, target, wanted) in [
-            ("pc-q35-9.2", DISK, None, "dev='sdb' bus='sata'"),
-            ("pc-i440fx-9.2", "", None, "dev='hda' bus='ide'"),
-            ("virt-9.2", "", None, "dev='sda' bus='scsi'"),
-            ("pc-q35-9.2", FOREIGN, None, "dev='sda' bus='sata'"),
-            ("pc-q35-9.2", "", Some("sdx"), "dev='sdx' bus='sata'"),
-        ] {
-            let Plan::Add(_, disk) = planned(machine, disks, target).unwrap() else { panic!("no new drive") };
-            let disk = disk.concat();
-            assert!(disk.contains(wanted) && disk.contains("startupPolicy='optional'"), "{disk}");
-        }
-    }
-
-    #[test]
-    fn a_new_drive_has_a_place_of_its_own_whatever_the_names_of_the_others() {
-        let at = |target: &str, bus: &str, place: &str| {
-            format!("<disk><target dev='{target}' bus='{bus}'/><address type='drive' {place}/></disk>")
-        };
-        let unraid = at("sdc", "sata", "controller='0' bus='0' unit='0'");
-        let ide = |targets: &[&str]| -> String {
-            let place = |n: usize| format!("controller='0' bus='{}' unit='{}'", n / 2, n % 2);
-            targets.iter().enumerate().map(|(n, target)| at(target, "ide", &place(n))).collect()
-        };
-        let full = ide(&["hda", "hdb", "hdc", "hdd"]);
-        let virtio = "<controller type='scsi' index='0' model='virtio-scsi'/>";
-        let spelt = |controller, bus, unit| {
-            format!(
-                "<readonly/><address type='drive' controller='{controller}' bus='{bus}' target='0' unit='{unit}'/></disk>"
-            )
-        };
-        let usual = "<readonly/></disk>".to_owned();
-        for (machine, disks, target, wanted, end) in [
-            ("pc-q35-9.2", &unraid, None, "dev='sdb' bus='sata'", &usual),
-            ("pc-q35-9.2", &unraid, Some("sda"), "dev='sda' bus='sata'", &spelt(0, 0, 1)),
-            ("pc-q35-9.2", &unraid, Some("hda"), "dev='hda' bus='sata'", &spelt(0, 0, 1)),
-            ("pc-i440fx-9.2", &String::new(), Some("sdz"), "dev='sdz' bus='ide'", &spelt(0, 0, 0)),
-            ("pc-i440fx-9.2", &ide(&["hdd", "hdc", "hdb"]), None, "dev='hda' bus='ide'", &spelt(0, 1, 1)),
-            ("pc-i440fx-9.2", &full, None, "dev='sda' bus='sata'", &usual),
-            ("pc-i440fx-9.2", &[&full, virtio].concat(), None, "dev='sda' bus='scsi'", &usual),
-            ("pc-i440fx-9.2", &full, Some("sdz"), "dev='sdz' bus='sata'", &spelt(0, 0, 0)),
-        ] {
-            let Plan::Add(_, disk) = planned(machine, disks, target).unwrap() else { panic!("no new drive") };
-            let disk = disk.concat();
-            assert!(disk.contains(wanted) && disk.ends_with(end.as_str()), "{disk}");
-        }
-    }
-
-    #[test]
-    fn a_new_drive_for_xen_is_one_that_its_guest_can_have() {
-        let hda = "<disk type='file' device='disk'><target dev='hda' bus='ide'/></disk>";
-        let xvdc = "<disk type='file' device='disk'><target dev='xvdc' bus='xen'/></disk>";
-        for (guest, disks, target, wanted) in [
-            ("hvm", hda, None, "dev='hdc' bus='ide'"),
-            ("hvm", xvdc, None, "dev='hdd' bus='ide'"),
-            ("linux", "", None, "dev='xvda' bus='xen'"),
-            ("xenpvh", xvdc, Some("xvdd"), "dev='xvdd' bus='xen'"),
-        ] {
-            let xml = format!(
-                "<domain type='xen'><name>vm</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>\
-                 <os><type>{guest}</type></os><devices>{disks}</devices></domain>"
-            );
-            let planned = plan(&Domain::read(&xml).unwrap(), None, &Wanted { target, ..ANY }).unwrap();
-            let Plan::Add(_, disk) = planned else { panic!("no new drive") };
-            let disk = disk.concat();
-            assert!(disk.contains(wanted), "{disk}");
-        }
-    }
 
     #[test]
     fn a_paravirtual_guest_and_no_other_has_its_context_on_a_disk_if_that_is_wanted() {

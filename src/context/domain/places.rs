@@ -79,21 +79,21 @@ impl Places {
         self
     }
 
-    /// A free place for a drive on SCSI; the controller there is a new one where none with a driver has a place.
-    pub(super) fn on_scsi(&self) -> Option<(Place, bool)> {
-        let is_on = |place: &Place, controllers: &[u32]| controllers.contains(&place.controller);
-        let free = || {
-            (0..MOST)
-                .filter_map(|index| at("scsi", index))
-                .filter(|place| !self.taken.iter().any(|(other, taken)| other == "scsi" && taken == place))
-        };
-        let there = free().find(|place| is_on(place, &self.virtio_scsi)).map(|place| (place, false));
-        there.or_else(|| free().find(|place| !is_on(place, &self.scsi)).map(|place| (place, true)))
+    /// A free place for a drive on SCSI: on a controller that is there, or else on a new one.
+    pub(super) fn on_scsi(&self) -> Option<Place> {
+        let free = || (0..MOST).filter_map(|index| at("scsi", index)).filter(|place| self.takes_on_scsi(*place));
+        free().find(|place| self.has_scsi(place.controller)).or_else(|| free().next())
     }
 
     /// Whether the SCSI controller of this number is there.
     pub(super) fn has_scsi(&self, controller: u32) -> bool {
         self.scsi.contains(&controller)
+    }
+
+    /// Whether this place on SCSI is free, on a controller for which guests have a driver, or none yet.
+    pub(super) fn takes_on_scsi(&self, place: Place) -> bool {
+        let may_be = self.virtio_scsi.contains(&place.controller) || !self.scsi.contains(&place.controller);
+        may_be && !self.taken.iter().any(|(bus, taken)| bus == "scsi" && *taken == place)
     }
 
     /// Whether it has a SCSI controller for which guests have a driver.

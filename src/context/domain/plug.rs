@@ -32,34 +32,68 @@ pub struct Plug {
 /// Why none can be plugged in.
 pub fn plan(live: &Domain, defined: Option<&Domain>, target: Option<&str>, path: &str) -> Result<Plug> {
     ensure!(live.machine == Machine::Qemu, "Xen takes no new drive into a running VM that can change its medium");
-    ensure!(!is_windows(live.xml)?, "Windows has no driver of its own for the drive that could be plugged in");
+    ensure!(!is_windows(live.xml)?, "{WINDOWS}");
     let there = target.zip(defined).and_then(|(target, defined)| defined.drive_called(target));
-    let live_places = Places::read(live.xml)?;
-    let (target, place, is_new) = match there {
+    let (target, place) = match there {
         Some(Drive { target, bus, .. }) if bus != "scsi" => {
             bail!("the definition has the drive {target} on the {bus} bus, and none can be plugged in there")
         }
         Some(Drive { target, place, .. }) => {
             let place =
                 place.with_context(|| format!("the definition does not tell the place of the drive {target}"))?;
-            (target.clone(), place, !live_places.has_scsi(place.controller))
+            (target.clone(), place)
         }
         None => {
+            let places = Places::read(live.xml)?;
             let places = match defined {
-                Some(defined) => live_places.and(Places::read(defined.xml)?),
-                None => live_places,
+                Some(defined) => places.and(Places::read(defined.xml)?),
+                None => places,
             };
-            let (place, is_new) = places.on_scsi().context("every place for a drive on the scsi bus is taken")?;
-            (name(live, defined, target)?, place, is_new)
+            (name(live, defined, target)?, places.on_scsi().context(TAKEN)?)
         }
     };
-    let disk = disk(&target, place, path);
+    plug(live, &target, place, path)
+}
+
+/// Plans the same drive for the next start of the VM `defined`.
+///
+/// # Errors
+/// Why it is none that its guest could drive.
+pub(super) fn at_next_start(defined: &Domain, target: Option<&str>, path: &str) -> Result<Plug> {
+    ensure!(defined.machine == Machine::Qemu, "Xen has drives of its own");
+    let place = Places::read(defined.xml)?.on_scsi().context(TAKEN)?;
+    let plug = plug(defined, &name(defined, None, target)?, place, path)?;
+    ensure!(plug.controller.is_none() || !is_windows(defined.xml)?, "{WINDOWS}");
+    Ok(plug)
+}
+
+/// The drive that the running VM `live` was given, for its definition, which has none.
+pub(super) fn as_in(live: &Domain, defined: &Domain, path: &str) -> Option<Plug> {
+    let (drive, _) = plugged(live).next()?;
+    let places = Places::read(defined.xml).ok()?;
+    let (name, place) = (drive.target.as_str(), drive.place?);
+    let is_free = !defined.targets.iter().any(|taken| taken == name) && places.takes_on_scsi(place);
+    is_free.then(|| plug(defined, name, place, path).ok()).flatten()
+}
+
+const TAKEN: &str = "every place for a drive on the scsi bus is taken";
+const WINDOWS: &str = "Windows has no driver of its own for the drive that could be plugged in";
+
+fn plug(domain: &Domain, target: &str, place: Place, path: &str) -> Result<Plug> {
+    let is_new = !Places::read(domain.xml)?.has_scsi(place.controller);
+    let disk = disk(target, place, path);
     let element = xml::read(&disk, |_, _, _| true)?;
-    let drive = Drive::read(&element, live.machine, &image_name(&live.uuid)).context("planning a drive")?;
+    let drive = Drive::read(&element, domain.machine, &image_name(&domain.uuid)).context("planning a drive")?;
     Ok(Plug { drive, controller: is_new.then(|| controller(place.controller)), disk })
 }
 
 impl Plug {
+    /// The same drive, with what the definition lacks of it.
+    pub(super) fn in_definition(&self, defined: &Domain, path: &str) -> Result<Plug> {
+        let place = self.drive.place.context("the drive that is planned has no place")?;
+        plug(defined, &self.drive.target, place, path)
+    }
+
     /// Whether the running VM has room for it, as far as that can be told.
     ///
     /// # Errors
@@ -144,7 +178,8 @@ pub fn free_slots(xml: &str) -> Option<usize> {
     }
     of_model("pci-root").next()?;
     let on_root = |slot: u32| devices().any(|it| at(it, "bus") == Some(0) && at(it, "slot") == Some(slot));
-    Some((1..32).filter(|slot| !on_root(*slot)).count())
+    // Slot 1 is the chipset's, of which the XML need not tell.
+    Some((2..32).filter(|slot| !on_root(*slot)).count())
 }
 
 /// Whether its guest is Windows, as far as the XML tells: by libosinfo's name for it, or else by what only Windows uses.
@@ -201,6 +236,12 @@ mod tests {
             "{}",
             plug.disk
         );
+        // What one of the two lacks it gets.
+        let bare = with("");
+        let read = |xml| Domain::read(xml).unwrap();
+        let plug = plan(&read(&live), Some(&read(&bare)), None, PATH).unwrap();
+        assert_eq!(plug.controller, None);
+        assert!(plug.in_definition(&read(&bare), PATH).unwrap().controller.is_some_and(|it| it.contains("index='0'")));
         // Another kind of controller in one of the two is no place for both.
         let lsi = with("<controller type='scsi' index='0' model='lsilogic'/>");
         for (live, defined) in [(&live, &lsi), (&lsi, &live)] {
@@ -223,6 +264,18 @@ mod tests {
         let sata = with("<disk device='cdrom'><target dev='sda' bus='sata'/></disk>");
         let error = planned(&bare, Some(&sata), Some("sda")).unwrap_err().to_string();
         assert!(error.contains("has the drive sda on the sata bus"), "{error}");
+    }
+
+    #[test]
+    fn a_definition_that_lost_the_drive_gets_it_as_it_is_in_the_running_vm() {
+        let bare = with("");
+        let plug = planned(&bare, None, Some("sdx")).unwrap();
+        let live = with(&(plug.controller.clone().unwrap() + &plug.disk));
+        let given = |defined: &str| as_in(&Domain::read(&live).unwrap(), &Domain::read(defined).unwrap(), PATH);
+        assert_eq!(given(&bare), Some(plug.clone()));
+        assert_eq!(given(&with(VIRTIO)), Some(Plug { controller: None, ..plug }));
+        assert_eq!(given(&with("<controller type='scsi' index='0' model='lsilogic'/>")), None);
+        assert_eq!(given(&live), None);
     }
 
     #[test]
@@ -265,7 +318,7 @@ mod tests {
         let q35 = format!("<controller type='pci' index='0' model='pcie-root'/>{}{}{nic}", port(1), port(2));
         assert_eq!(free_slots(&with(&q35)), Some(1));
         let pc = "<controller type='pci' index='0' model='pci-root'/><video><address type='pci' bus='0x00' slot='0x1f'/></video>";
-        assert_eq!(free_slots(&with(pc)), Some(30));
+        assert_eq!(free_slots(&with(pc)), Some(29));
         assert_eq!(free_slots(&with("")), None);
     }
 }
