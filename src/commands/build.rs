@@ -16,6 +16,7 @@ use crate::host::config::Config;
 use crate::host::disc::first_edition;
 use crate::host::file;
 use crate::host::paths::Host;
+use crate::host::select;
 use crate::host::vm::image;
 
 /// Write the disc of a domain's XML to a file.
@@ -33,7 +34,7 @@ pub(super) fn build(host: &Host, options: &Build) -> Result<u8> {
     let config = Config::load_exactly(host)?;
     let xml = vm::xml_file(&options.xml)?;
     let domain = Domain::read(&xml)?;
-    let request = domain.request()?.cloned().unwrap_or_default();
+    let request = select::request(host, &config, &domain)?;
     let image = layers(host, &config, &domain, &request)?.image(first_edition())?;
     let output = &options.output;
     match fs::symlink_metadata(output) {

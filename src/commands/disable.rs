@@ -20,6 +20,7 @@ use crate::host::config::Config;
 use crate::host::log::Log;
 use crate::host::medium;
 use crate::host::paths::Host;
+use crate::host::select::{self, Selected};
 use crate::host::vm::Vm;
 use crate::host::vm::state::State;
 use crate::libvirt::domain::{Handle, Scope, Situation};
@@ -50,12 +51,21 @@ fn one(host: &Host, config: &Config, vm: &str, out: &mut impl Write) -> Result<u
     let live = live.as_deref().map(Domain::read).transpose()?;
     let defined = defined.as_deref().map(Domain::read).transpose()?;
 
+    let uuid = handle.uuid()?;
+    let fitting = |domain: &Domain| select::fitting(config, domain).ok().flatten();
+    let rule = [&live, &defined].into_iter().flatten().find_map(fitting);
+    if rule.is_some() && !select::is_taken_out(host, &uuid) {
+        select::take_out(host, &uuid)?;
+    }
     if live.as_ref().is_some_and(Domain::takes_part) {
         handle.set_request(None, &[Scope::Live]).context("removing the VM's metadata")?;
     }
     let domains = || [&defined, &live].into_iter().flatten();
     let took_part = domains().any(|domain| domain.takes_part() || domain.drives_with_disc().next().is_some());
     let mut told = Told { out, log: Log::open(host), name: &name, read: Ok(()) };
+    if let Some(Selected { number, .. }) = rule {
+        told.tell(format_args!("{number} selects it, and passes over it from now on, until enable"));
+    }
     if let Some(carried) = domains().find_map(|domain| carried(domain.request().ok().flatten()?)) {
         told.tell(format_args!("{carried} goes with its opt-in"));
     }
@@ -67,7 +77,6 @@ fn one(host: &Host, config: &Config, vm: &str, out: &mut impl Write) -> Result<u
         }
         emptied?;
     }
-    let uuid = handle.uuid()?;
     let image = State::known(host, &uuid)?.and_then(|state| state.image);
     let wanted = image.is_some_and(|image| saved::names(&libvirt, &uuid, &image));
     // While the guest has it, the disc stays; the sweep removes it later.

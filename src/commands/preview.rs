@@ -18,6 +18,7 @@ use crate::host::config::Config;
 use crate::host::disc::{Layers, first_edition};
 use crate::host::paths::Host;
 use crate::host::programs::run::Runner;
+use crate::host::select::{self, Selected, selected};
 
 /// Show what would be on a VM's disc, made now on this host.
 #[derive(Debug, Args)]
@@ -44,10 +45,12 @@ pub(super) fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> R
         (None, None) => bail!("name a VM, or give a file with --xml"),
     };
     let domain = Domain::read(&xml)?;
-    let request = domain.request()?.cloned().unwrap_or_default();
+    let request = select::request(host, &config, &domain)?;
     let layers = layers(host, &config, &domain, &request)?;
     // What keeps the VM from its disc, whatever that would hold.
-    if let Err(error) = domain.request_and_drive() {
+    if let Some(Selected { number, .. }) = selected(host, &config, &domain)? {
+        let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {number} selects it");
+    } else if let Err(error) = domain.request_and_drive() {
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: it would not get it as it is: {error:#}");
     }
     let edition = first_edition();

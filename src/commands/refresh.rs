@@ -20,6 +20,7 @@ use crate::host::config::Config;
 use crate::host::file;
 use crate::host::off;
 use crate::host::paths::Host;
+use crate::host::select::selected;
 use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::{Progress, State};
@@ -78,7 +79,7 @@ pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> R
     let mut jobs = Vec::new();
     for handle in &handles {
         let name = handle.name().or_else(|_| handle.uuid().map(|uuid| uuid.to_string())).unwrap_or_default();
-        match look_at(handle, &name, options.force) {
+        match look_at(host, &config, handle, &name, options.force) {
             Ok(Found::Job(job)) => jobs.push(job),
             Ok(Found::Later(line)) => all.tell(&name, DONE, &line)?,
             Ok(Found::TakesNoPart) if options.all => {}
@@ -108,19 +109,20 @@ fn runs_no_vm(host: &Host, config: &Config) -> bool {
         && file::entries(&dir).is_ok_and(|entries| !entries.iter().any(is_file_of_vm))
 }
 
-fn look_at(handle: &Handle, name: &str, force: bool) -> Result<Found> {
+fn look_at(host: &Host, config: &Config, handle: &Handle, name: &str, force: bool) -> Result<Found> {
     // Its XML would come only when it has arrived.
     if handle.situation()? == Situation::Arriving {
         return Ok(Found::Later("is just arriving, and gets its disc then".to_owned()));
     }
     let xml = handle.xml(Scope::Live)?;
     // Of a VM that does not concern us nothing can be wrong.
-    if !xml.contains(NAMESPACE) {
+    if !xml.contains(NAMESPACE) && config.select.is_empty() {
         return Ok(Found::TakesNoPart);
     }
     let domain = Domain::read(&xml)?;
+    let takes_part = domain.takes_part() || selected(host, config, &domain)?.is_some();
     Ok(match handle.situation()? {
-        _ if !domain.takes_part() => Found::TakesNoPart,
+        _ if !takes_part => Found::TakesNoPart,
         Situation::Gone => Found::Later("is not running; its disc is made when it starts".to_owned()),
         _ => Found::Job(Job::new(domain.uuid, name, domain.machine.driver(), Reason::Refresh, force)),
     })

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
 use crate::context::domain::request::NAMESPACE;
+use crate::context::domain::select::Number;
 use crate::context::moment::Moment;
 use crate::context::uuid::Uuid;
 use crate::host::vm::state::{Progress, State};
@@ -66,6 +67,8 @@ enum Asks {
     Faultily(String),
     /// It does, for a drive that only its definition has.
     Drive(String),
+    /// It has no element of ours yet, and this rule selects it.
+    ByRule(Number),
 }
 
 impl Standing {
@@ -90,8 +93,9 @@ impl Standing {
         }
     }
 
-    /// What there is to say of a VM that libvirt knows; `None` of one that takes no part.
-    pub(super) fn of(vm: &Vm, recorded: Option<State>, job_waiting: bool) -> Option<Standing> {
+    /// What there is to say of a VM that libvirt knows, and that this rule selects if there is one; `None` of one that takes no
+    /// part.
+    pub(super) fn of(vm: &Vm, rule: Option<Number>, recorded: Option<State>, job_waiting: bool) -> Option<Standing> {
         let is_untold = |run: u32| recorded.as_ref().is_some_and(|state| state.is_untold_since_snapshot(run));
         let is_untold = vm.run_from_snapshot.is_some_and(is_untold);
         let recorded = recorded.map(|state| Standing::recorded(state, job_waiting));
@@ -104,7 +108,7 @@ impl Standing {
             let coming = || job_waiting.then(|| first(Word::None, "it is just arriving".to_owned()));
             return recorded.or_else(coming).map(|standing| Standing { running, ..standing });
         }
-        let asks = asks(vm);
+        let asks = asks(vm, rule);
         if let Some(standing) = recorded {
             let message = match &asks {
                 Asks::No => format!("{}; but the VM no longer asks for context", standing.message),
@@ -121,6 +125,7 @@ impl Standing {
             let takes_part = Some(!matches!(asks, Asks::No));
             return Some(Standing { message, takes_part, running, ..standing });
         }
+        let make = format!("to have it made: virt-recontext refresh {}", vm.word());
         let (state, message) = match asks {
             Asks::No => return None,
             Asks::Faultily(why) => (Word::Failed, why),
@@ -129,9 +134,9 @@ impl Standing {
             Asks::Drive(target) => {
                 (Word::NextStart, format!("it runs without the drive {target}, which its definition has"))
             }
-            Asks::Yes => {
-                let make = format!("virt-recontext refresh {}", vm.word());
-                (Word::None, format!("nothing has been made for it here; to have it made: {make}"))
+            Asks::Yes => (Word::None, format!("nothing has been made for it here; {make}")),
+            Asks::ByRule(number) => {
+                (Word::None, format!("{number} selects it, and nothing has been made for it here; {make}"))
             }
         };
         Some(Standing { takes_part: Some(true), running, ..first(state, message) })
@@ -160,7 +165,10 @@ impl Standing {
     }
 }
 
-fn asks(vm: &Vm) -> Asks {
+fn asks(vm: &Vm, rule: Option<Number>) -> Asks {
+    if let Some(rule) = rule {
+        return Asks::ByRule(rule);
+    }
     let (live, definition) = (asks_in(vm.live.as_deref()), asks_in(vm.definition.as_deref()));
     let (now, later) = match (live, definition) {
         (Err(why), _) | (_, Err(why)) => return Asks::Faultily(why),

@@ -9,11 +9,11 @@ use clap::Args;
 use super::exit::{DONE, FAILED};
 use super::standing::Standing;
 use super::vm;
-use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
 use crate::host::config::Config;
 use crate::host::off;
 use crate::host::paths::Host;
+use crate::host::select;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::State;
 use crate::libvirt::survey::{Survey, Vm};
@@ -46,12 +46,11 @@ pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Res
         trouble(off);
     }
     let config = Config::assumed(host);
-    let driver = config.driver(host);
-    let survey = Survey::take(config.uri_of(driver));
+    let survey = Survey::take(config.uri_of(config.driver(host)));
     if let Err(error) = &survey {
         trouble(format!("{error:#}; what follows is only what was recorded"));
     }
-    let mut standings = all(host, driver, survey.as_ref().ok())?;
+    let mut standings = all(host, &config, survey.as_ref().ok())?;
     if let Some(vm) = &options.vm {
         let uuid: Option<Uuid> = vm.parse().ok();
         // A UUID means the VM that has it, even if another is called so.
@@ -75,8 +74,9 @@ pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Res
     Ok(code)
 }
 
-/// How all VMs stand that take part or are recorded, by name. libvirt has told of those of `driver`.
-fn all(host: &Host, driver: Driver, survey: Option<&Survey>) -> Result<Vec<Standing>> {
+/// How all VMs stand that take part or are recorded, by name. libvirt has told of those of this host's driver.
+fn all(host: &Host, config: &Config, survey: Option<&Survey>) -> Result<Vec<Standing>> {
+    let driver = config.driver(host);
     let states = State::all(host)?.into_iter().map(|state| (state.uuid.clone(), state));
     let mut states: HashMap<Uuid, State> = states.collect();
     let has_job = |uuid: &Uuid| Job::of(host, uuid).map(|job| job.is_some());
@@ -86,7 +86,8 @@ fn all(host: &Host, driver: Driver, survey: Option<&Survey>) -> Result<Vec<Stand
             let line = format!("asking libvirt about {}: {error}", vm.name);
             let _nobody_reads = writeln!(io::stderr(), "virt-recontext: {}", vm::on_one_line(&line));
         }
-        standings.extend(Standing::of(vm, states.remove(&vm.uuid), has_job(&vm.uuid)?));
+        let rule = select::rule_of(host, config, vm.live.as_deref(), vm.definition.as_deref());
+        standings.extend(Standing::of(vm, rule.map(|rule| rule.number), states.remove(&vm.uuid), has_job(&vm.uuid)?));
     }
     for state in states.into_values() {
         let running = survey.filter(|_| state.driver == driver).map(|_| false);

@@ -10,6 +10,7 @@ use super::maker::{Maker, UpToDate};
 use super::outcome::Outcome;
 use super::phases::Phases;
 use super::schedule::Due;
+use super::selected;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
 use crate::context::domain::drive::Drive;
@@ -40,7 +41,7 @@ impl Attempts<'_> {
     /// One attempt. Takes 5 seconds at most when the guest does not answer, and some ten milliseconds when it does.
     pub(super) fn attempt(&self, due: &Due<Job>) -> Result<Outcome, Outcome> {
         let (job, hopeless) = (&due.job, Outcome::hopeless);
-        let mut phases = Phases::begin();
+        let phases = Phases::begin();
         let handle = self.libvirt.domain(&job.uuid)?;
         match handle.situation()? {
             Situation::Arriving => return Ok(Outcome::NotYet),
@@ -54,42 +55,63 @@ impl Attempts<'_> {
         let config = Config::load(self.host).map_err(Outcome::hosts_fault)?;
         let xml = handle.xml(Scope::Live)?;
         let domain = Domain::read(&xml).map_err(hopeless)?;
+        let path = image::path(&config, &domain.uuid);
+        let path = path.to_str().context("image_dir is not UTF-8").map_err(Outcome::hosts_fault)?;
+        if domain.takes_part() {
+            return self.deliver(due, &config, (&handle, &domain, path), phases);
+        }
+        let rule = selected::let_take_part(self.host, &config, due, (&handle, &domain, path))?;
+        let xml = handle.xml(Scope::Live)?;
+        let domain = Domain::read(&xml).map_err(hopeless)?;
+        Ok(match self.deliver(due, &config, (&handle, &domain, path), phases)? {
+            Outcome::Done(line) => Outcome::Done(format!("{rule} selects it; {line}")),
+            other => other,
+        })
+    }
+
+    /// The newest disc for a VM that runs and takes part, to lie at `path`.
+    fn deliver(
+        &self,
+        due: &Due<Job>,
+        config: &Config,
+        (handle, domain, path): (&Handle, &Domain, &str),
+        mut phases: Phases,
+    ) -> Result<Outcome, Outcome> {
+        let (job, hopeless) = (&due.job, Outcome::hopeless);
         let Some(request) = domain.request().map_err(hopeless)? else {
             return Ok(Outcome::Done("the VM no longer asks for context".to_owned()));
         };
-        let away = replug::left_away(self.host, &domain, request).map_err(Outcome::hosts_fault)?;
-        let path = image::path(&config, &domain.uuid);
-        let path = path.to_str().context("image_dir is not UTF-8").map_err(Outcome::hosts_fault)?;
+        let away = replug::left_away(self.host, domain, request).map_err(Outcome::hosts_fault)?;
         if let Some(target) = domain.missing_target().filter(|_| away.is_none()) {
-            let vm = (&handle, &domain, target);
-            return plug::attempt(self.maker, &config, job, vm, path, &mut phases);
+            return plug::attempt(self.maker, config, job, (handle, domain, target), path, &mut phases);
         }
         let drive = match &away {
             Some(away) => away,
             None => domain.drive(request).and_then(|drive| drive.check().map(|()| drive)).map_err(hopeless)?,
         };
         if drive.media_change() == MediaChange::Never {
-            return none::attempt(self.maker, &config, job, &domain, drive);
+            return none::attempt(self.maker, config, job, domain, drive);
         }
         // libvirt opens the tray, and does not see that the firmware, which resets the drive, closes it: from then on they
         // disagree, and no medium goes in. Nobody reads the drive yet.
         let is_booting = due.first && job.reason == Reason::Start && drive.is_empty();
-        if (is_booting || self.has_just_started(job, &domain)) && drive.media_change() == MediaChange::EjectAndInsert {
+        let is_young = is_booting || self.has_just_started(job, domain);
+        if is_young && drive.media_change() == MediaChange::EjectAndInsert {
             return Ok(Outcome::TooEarly);
         }
         phases.end("look");
-        let disc = self.maker.bring_up_to_date(&config, job, &domain, (drive, path), &mut phases)?;
+        let disc = self.maker.bring_up_to_date(config, job, domain, (drive, path), &mut phases)?;
         let UpToDate { rebuilt, last, warnings } = disc;
         let told = warnings.iter().cloned().chain(request.unknown.told());
         let done = |line: String| Outcome::Done([vec![line], told.collect()].concat().join("; "));
-        let untold = self.is_untold_since_snapshot(&handle, &domain)?;
-        if job.reason == Reason::Refresh && !rebuilt && !job.force && !untold && self.has_it(&domain, drive, path) {
+        let untold = self.is_untold_since_snapshot(handle, domain)?;
+        if job.reason == Reason::Refresh && !rebuilt && !job.force && !untold && self.has_it(domain, drive, path) {
             return Ok(if warnings.is_empty() { Outcome::Unchanged } else { done(SAME.to_owned()) });
         }
         // A disc that somebody else put in is only taken out of a guest's hands when a person asks for it.
         let ours = drive.image().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
-        match change::change(self.host, &handle, drive, path, due.force && (ours || job.force)) {
-            Err(Outcome::Failed(message)) => Err(Outcome::Failed(self.after_failure(message, last, &handle, drive))),
+        match change::change(self.host, handle, drive, path, due.force && (ours || job.force)) {
+            Err(Outcome::Failed(message)) => Err(Outcome::Failed(self.after_failure(message, last, handle, drive))),
             changed => {
                 let line = changed?;
                 // Where this cannot be written, the step that follows cannot either, and tells why.

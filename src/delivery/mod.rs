@@ -9,6 +9,7 @@ mod maker;
 mod outcome;
 mod phases;
 mod schedule;
+mod selected;
 mod session;
 mod workers;
 

@@ -15,6 +15,7 @@ mod mount;
 mod question;
 mod report;
 mod script;
+mod select;
 mod selinux;
 mod systemd;
 mod units;
@@ -63,6 +64,7 @@ pub(crate) fn examine(host: &Host) -> Report {
         machine::check_images(host, config, vms, &mut report);
         let told = content::check_content(host, config, vms, &mut report);
         if let Ok(survey) = &survey {
+            select::check(host, config, &survey.vms, &mut report);
             vm::check_all(host, config, &survey.vms, &told, &mut report);
         }
     }

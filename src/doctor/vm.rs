@@ -7,8 +7,10 @@ use super::report::{Check, Report};
 use crate::composer::{Answer, Composers, Fault, Order};
 use crate::context::domain::Domain;
 use crate::context::domain::driver::MediaChange;
+use crate::context::domain::plug;
 use crate::context::domain::request::NAMESPACE;
 use crate::context::domain::request::Request;
+use crate::context::domain::select::Choice;
 use crate::context::moment::Moment;
 use crate::host::config::Config;
 use crate::host::disc::first_edition;
@@ -16,6 +18,7 @@ use crate::host::gather::gather;
 use crate::host::medium;
 use crate::host::paths::Host;
 use crate::host::programs::run::Runner;
+use crate::host::select::{self, Selected};
 use crate::host::vm::image;
 use crate::host::vm::state::{Progress, State};
 use crate::libvirt::domain::{Scope, Situation};
@@ -61,6 +64,11 @@ impl Look<'_> {
             return known;
         }
         let (live, definition) = (self.vm.live.as_deref(), self.vm.definition.as_deref());
+        let rule = select::rule_of(self.host, self.config, live, definition);
+        if let Some(rule) = rule {
+            self.selected(rule, check);
+            return true;
+        }
         // Of a VM that does not concern us nothing can be wrong.
         if ![live, definition].into_iter().flatten().any(|xml| xml.contains(NAMESPACE)) {
             return false;
@@ -87,7 +95,7 @@ impl Look<'_> {
         if live.is_some() && now.is_none() {
             check.warning("it is running without the opt-in, which only its definition has", &enable);
         }
-        if definition.is_some() && later.is_none() {
+        if definition.is_some() && later.is_none() && !self.is_by_rule(domain) {
             check.warning("it takes part only until it stops: its definition has no opt-in", &enable);
         }
         let is_defined =
@@ -112,6 +120,39 @@ impl Look<'_> {
             None => check.good(self.all_well(domain, &request)),
         }
         true
+    }
+
+    /// Whether it takes part in its live XML alone because a rule of this host says so, as it will when it next starts.
+    fn is_by_rule(&self, domain: &Domain) -> bool {
+        let rule = select::fitting(self.config, domain).ok().flatten();
+        rule.is_some() && !select::is_taken_out(self.host, &domain.uuid)
+    }
+
+    /// What there is to say of a VM that the rule selects and that has no element of ours yet.
+    fn selected(&self, Selected { number, rule }: Selected, check: &mut Check) {
+        let Some(domain) = self.vm.live.as_deref().and_then(|live| Domain::read(live).ok()) else {
+            return check.good(format_args!("{number} selects it; it gets its disc when it starts"));
+        };
+        let known = State::of(self.host, &self.vm.uuid).ok().flatten();
+        let room = match &rule.drive {
+            Choice::Named(target) if domain.drive_called(target).is_some() => Ok(()),
+            _ => plug::plan(&domain, None, None, "/").and_then(|plug| plug.check_room(&domain)),
+        };
+        match (known, room) {
+            (Some(state), _) if state.until_next_start => {
+                let since = Moment(state.since);
+                let next =
+                    "give it what it lacks, and start it again; or leave it out with a rule that says drive = \"none\"";
+                check.warning(format_args!("since {since}: {}", state.message), next);
+            }
+            (None, Err(error)) => {
+                let next = "give it room for one, or leave it out with a rule that says drive = \"none\"";
+                check.warning(format_args!("{number} selects it, but {error:#}"), next);
+            }
+            _ => {
+                check.warning(format_args!("{number} selects it, and it has no drive for its disc yet"), self.refresh())
+            }
+        }
     }
 
     /// Other discs that its guest may take for ours.

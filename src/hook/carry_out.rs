@@ -60,10 +60,10 @@ impl CarryOut<'_> {
                 }
             }
             DiscStep::Forget => hold()?.forget()?,
-            DiscStep::Await => {
+            DiscStep::Await(why) => {
                 let vm = hold()?;
                 self.job(&vm, job)?;
-                vm.waits(self.about(Reason::Start), None, "the drive holds no context disc yet")?;
+                vm.waits(self.about(Reason::Start), None, why)?;
             }
             DiscStep::Fail { reason, because } => {
                 let vm = hold()?;

@@ -39,8 +39,8 @@ pub(super) enum DiscStep<'d> {
         reason: Reason,
         because: String,
     },
-    /// The drive holds none yet.
-    Await,
+    /// There is none in the drive yet, for this reason.
+    Await(&'static str),
     /// It is left, though the VM has ended.
     Leave,
     /// It goes, with all else of the VM.

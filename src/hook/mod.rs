@@ -9,6 +9,7 @@ mod decision;
 mod detach;
 mod fallback;
 mod gone;
+mod needles;
 pub mod operation;
 mod prepare;
 mod reply;
@@ -29,7 +30,7 @@ use crate::context::domain::request::NAMESPACE;
 use crate::host::log::Log;
 use crate::host::off;
 use crate::host::paths::Host;
-use operation::HookCall;
+use operation::{HookCall, Operation};
 use reply::Reply;
 
 /// What the hook says of itself. It stands in the program as it stands here, by which `virt-recontext doctor` knows the
@@ -54,13 +55,15 @@ pub fn run(program: &OsStr, args: impl Iterator<Item = OsString>) -> ExitCode {
     }
     let end = Instant::now() + call.operation.row().deadline;
     let Some(xml) = stdin::read(end) else { return ExitCode::SUCCESS };
+    let host = Host::real();
     // Not by memchr: it asks the processor what it can, and in a VM each of those questions costs microseconds.
-    if !xml.contains(NAMESPACE) {
+    let is_ours = xml.contains(NAMESPACE);
+    let may_be_selected = || call.operation == Operation::Started && needles::may_select(&host, &call.domain, &xml);
+    if !is_ours && !may_be_selected() {
         return ExitCode::SUCCESS;
     }
     // SAFETY: no handler is installed; from now on, writing to a pipe that nobody reads is an error and no signal.
     let _never_fails = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
-    let host = Host::real();
     if off::is_off(&host) {
         return ExitCode::SUCCESS;
     }

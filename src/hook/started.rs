@@ -28,10 +28,20 @@ pub(super) fn started<'d>(host: &Host, domain: &'d Domain) -> Result<Decision<'d
     let failed = state.is_some_and(|state| state.progress == Progress::Failed);
     Ok(Decision {
         job: JobStep::Note(Reason::Start),
-        disc: if failed { DiscStep::Keep } else { DiscStep::Await },
+        disc: if failed { DiscStep::Keep } else { DiscStep::Await("the drive holds no context disc yet") },
         helper: HelperStep::Now,
         ..Decision::default()
     })
+}
+
+/// What is to be done when a VM has started that has no element of ours, and that a rule selects: the helper does the rest.
+pub(super) fn selected<'d>() -> Decision<'d> {
+    Decision {
+        job: JobStep::Note(Reason::Start),
+        disc: DiscStep::Await("this host's configuration selects it, and it has no drive for its disc yet"),
+        helper: HelperStep::Now,
+        ..Decision::default()
+    }
 }
 
 /// What is to be done when libvirt's daemon was restarted.

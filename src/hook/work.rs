@@ -17,6 +17,7 @@ use crate::host::child::limit_memory;
 use crate::host::config::{Config, OnError};
 use crate::host::log::Log;
 use crate::host::paths::Host;
+use crate::host::select::selected;
 use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::State;
@@ -37,11 +38,15 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     }
     let (domain, done) = match Domain::read(xml) {
         Err(error) => (None, Err(error)),
-        Ok(domain) if !domain.takes_part() => (None, Ok(Reply::Nothing)),
         Ok(domain) => {
             let to_do = CarryOut { host, config: &config, operation: call.operation, domain: &domain };
-            let done = handle(&to_do, broken, &mut afterwards);
-            (Some(domain), done)
+            match domain.takes_part() {
+                true => {
+                    let done = handle(&to_do, broken, &mut afterwards);
+                    (Some(domain), done)
+                }
+                false => (None, select(&to_do, &mut afterwards)),
+            }
         }
     };
     let reply = done.unwrap_or_else(|error| {
@@ -79,6 +84,15 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     if afterwards.helper && domain.is_some_and(waits) {
         // `started` tries again, and tells the reason if it cannot be started then either.
         let _told_later = detach::start_helper(host);
+    }
+}
+
+/// Has the helper let a VM take part that has no element of ours, if it starts here and a rule selects it.
+fn select(to_do: &CarryOut, afterwards: &mut Afterwards) -> Result<Reply> {
+    let CarryOut { host, config, operation, domain } = *to_do;
+    match operation == Operation::Started && selected(host, config, domain)?.is_some() {
+        true => to_do.carry_out(started::selected(), None, afterwards),
+        false => Ok(Reply::Nothing),
     }
 }
 
@@ -212,6 +226,7 @@ mod tests {
         let said = Said::default;
         let job = |reason| Said { job: Some(reason), ..said() };
         let state = |progress, image| Said { state: Some(progress), image, ..said() };
+        let awaited = "note start; Await(\"the drive holds no context disc yet\"), helper";
         for (operation, medium, said, wanted) in [
             (Operation::Prepare, ours.as_str(), said(), "drop; make UUID.iso for start"),
             (Operation::Prepare, ours, job(Reason::Refresh), "drop; make UUID.iso for start"),
@@ -243,8 +258,8 @@ mod tests {
                 "note restore; make UUID.iso for restore, answer sda, helper afterwards",
             ),
             (Operation::Started, ours, state("delivered", true), "keep; Keep"),
-            (Operation::Started, ours, state("delivered", false), "note start; Await, helper"),
-            (Operation::Started, foreign, state("delivered", true), "note start; Await, helper"),
+            (Operation::Started, ours, state("delivered", false), awaited),
+            (Operation::Started, foreign, state("delivered", true), awaited),
             (Operation::Started, ours, state("failed", false), "note start; Keep, helper"),
             (Operation::Started, ours, job(Reason::Migrate), "keep; Keep, helper"),
             (Operation::Reconnect, ours, said(), "keep; Keep"),

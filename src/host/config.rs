@@ -1,19 +1,22 @@
 //! `/etc/virt-recontext/config.toml`: every key has a default. A key that is not known is one of another version or a slip:
 //! where VMs wait it is logged and does not count, and whoever looks at the configuration is told that it is wrong.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Deserializer, de::Error};
-use toml::de::{DeTable, DeValue};
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
 
 use super::file;
 use super::paths::Host;
 use crate::context::disc::budget;
 use crate::context::disc::format::Format;
 use crate::context::domain::driver::Driver;
+use crate::context::domain::select::Rules;
 use crate::context::toml_fault;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -38,6 +41,8 @@ pub struct Config {
     /// What happens to the VM when its disc cannot be made.
     pub(crate) on_error: OnError,
     pub(crate) limits: Limits,
+    /// Which VMs take part without an element of ours.
+    pub(crate) select: Rules,
     /// For each key that is not known the line for the log.
     #[serde(skip)]
     pub(crate) unknown: Vec<String>,
@@ -96,6 +101,7 @@ impl Default for Config {
             force_after: Some(Duration::from_secs(15)),
             on_error: OnError::Continue,
             limits: Limits::default(),
+            select: Rules::default(),
             unknown: Vec::new(),
         }
     }
@@ -163,7 +169,7 @@ impl Config {
         })
     }
 
-    fn parse(text: &str) -> Result<Config> {
+    pub(crate) fn parse(text: &str) -> Result<Config> {
         let told = |fault: &toml::de::Error| toml_fault::told(fault, text);
         let mut table = DeTable::parse(text).map_err(|fault| told(&fault))?;
         let mut unknown = Vec::new();
@@ -175,9 +181,12 @@ impl Config {
             };
             // serde has words for this error and no kind.
             let is_unknown = fault.message().starts_with("unknown field");
-            let removed = is_unknown && fault.span().is_some_and(|key| remove(table.get_mut(), &key));
-            ensure!(removed, told(&fault));
-            unknown.push(told(&fault).to_string());
+            let removed = fault.span().filter(|_| is_unknown).and_then(|key| remove(table.get_mut(), &key));
+            match removed {
+                Some(Removed::Key) => unknown.push(told(&fault).to_string()),
+                Some(Removed::Rules) => unknown.push(format!("{}; no rule of [[select]] counts", told(&fault))),
+                None => return Err(told(&fault)),
+            }
         };
         config.unknown = unknown;
         let Config { image_dir: dir, image_mode: mode, .. } = &config;
@@ -203,13 +212,35 @@ impl Config {
     }
 }
 
-/// Removes what has the key that stands at `place`; `false` if there is no such key.
-fn remove(table: &mut DeTable, place: &Range<usize>) -> bool {
-    if let Some(key) = table.keys().find(|key| key.span() == *place).cloned() {
-        return table.remove(&key).is_some();
+/// What was removed from a configuration.
+enum Removed {
+    Key,
+    /// All rules: one that has lost a condition would fit more VMs than it is to, and one that is gone keeps none out.
+    Rules,
+}
+
+/// Removes what has the key that stands at `place`, with all rules if it is in one; `None` if there is no such key.
+fn remove(table: &mut DeTable, place: &Range<usize>) -> Option<Removed> {
+    let is_it = |key: &&Spanned<Cow<str>>| key.span() == *place;
+    if let Some(key) = table.keys().find(is_it).cloned() {
+        return table.remove(&key).map(|_| Removed::Key);
     }
-    table.iter_mut().any(|(_, value)| match value.get_mut() {
+    let array = table.iter_mut().find_map(|(key, value)| match value.get_mut() {
+        DeValue::Array(tables) => holds(tables, place).then(|| key.clone()),
+        _ => None,
+    });
+    if let Some(key) = array {
+        return table.remove(&key).map(|_| Removed::Rules);
+    }
+    table.iter_mut().find_map(|(_, value)| match value.get_mut() {
         DeValue::Table(below) => remove(below, place),
+        _ => None,
+    })
+}
+
+fn holds(tables: &mut DeArray, place: &Range<usize>) -> bool {
+    tables.iter_mut().any(|value| match value.get_mut() {
+        DeValue::Table(table) => remove(table, place).is_some(),
         _ => false,
     })
 }
@@ -258,7 +289,7 @@ fn number_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Config> {
+    pub(crate) fn parse(text: &str) -> Result<Config> {
         Config::parse(text)
     }
 
@@ -336,19 +367,31 @@ mod tests {
     #[test]
     fn a_key_that_is_not_known_does_not_count_and_is_told_with_its_line_and_what_is_known() {
         let config = parse(
-            "on_error = 'refuse'\nforce_afer = '3s'\n[limits]\ndisk_size = '1MiB'\nfiles = 7\n[[select]]\na = 1\n\
-             [[select]]\nb = 2\n[sign]\nkey = 'x'",
+            "on_error = 'refuse'\nforce_afer = '3s'\n[limits]\ndisk_size = '1MiB'\nfiles = 7\n[[rewrite]]\na = 1\n\
+             [[rewrite]]\nb = 2\n[sign]\nkey = 'x'",
         );
         let config = config.unwrap();
         assert_eq!((config.on_error, config.limits.files), (OnError::Refuse, 7));
-        let told = [("line 2", "force_after"), ("line 4", "disc_size"), ("line 6", "select"), ("line 10", "sign")];
+        let told = [("line 2", "force_after"), ("line 4", "disc_size"), ("line 6", "rewrite"), ("line 10", "sign")];
         assert_eq!(config.unknown.len(), told.len(), "{:?}", config.unknown);
         for (line, word) in told {
             let found = |key: &String| key.starts_with(&format!("{line}: ")) && key.contains(word);
             assert!(config.unknown.iter().any(found), "{line}: {:?}", config.unknown);
         }
-        let error = format!("{:#}", parse("select = 1\nforce_after = '3'").unwrap_err());
+        let error = format!("{:#}", parse("sign = 1\nforce_after = '3'").unwrap_err());
         assert!(error.starts_with("line 2: "), "{error}");
+    }
+
+    #[test]
+    fn of_rules_with_a_key_that_is_not_known_none_counts() {
+        let good = "format = 'nocloud'\n[[select]]\nname = 'a'\n[[select]]\ndrive = 'none'\nname = '*'\n";
+        assert_eq!(parse(good).unwrap().select.numbered().count(), 2);
+        for bad in ["machine = 'q35'", "element = { namespace = 'n', name = 'e', atribute = {} }"] {
+            let config = parse(&format!("{good}{bad}")).unwrap();
+            assert!(config.select.is_empty() && config.format == Format::NoCloud);
+            let [told] = config.unknown.as_slice() else { panic!("{:?}", config.unknown) };
+            assert!(told.starts_with("line 7: ") && told.ends_with("no rule of [[select]] counts"), "{told}");
+        }
     }
 
     #[test]

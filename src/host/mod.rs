@@ -16,4 +16,5 @@ pub(crate) mod medium;
 pub(crate) mod off;
 pub mod paths;
 pub(crate) mod programs;
+pub(crate) mod select;
 pub mod vm;

@@ -14,6 +14,7 @@ pub(crate) const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
 //  <root>/etc/virt-recontext/context/          files and templates for every VM
 //  <root>/etc/virt-recontext/facts.d/          facts for every VM
 //  <root>/etc/virt-recontext/domains/VM/       the same two again, for one VM by name or UUID
+//  <root>/etc/virt-recontext/domains/UUID/unselected   no rule selects this VM
 //  <root>/var/lib/libvirt/recontext/UUID.iso   the images (image_dir); everything in there is ours
 //  <root>/run/libvirt/recontext/jobs/UUID.json   left by the hook, done by the helper
 //  <root>/run/libvirt/recontext/state/UUID.json  what became of it, for `status`
@@ -77,6 +78,11 @@ impl Host {
     /// While this is there, nothing is done.
     pub(crate) fn off_switch(&self) -> PathBuf {
         self.config_dir().join("disabled")
+    }
+
+    /// While this is there, no rule of the configuration selects the VM.
+    pub(crate) fn unselected_file(&self, uuid: &Uuid) -> PathBuf {
+        self.config_dir().join("domains").join(uuid.to_string()).join("unselected")
     }
 
     /// Jobs, state and locks; gone after a reboot, as the running VMs are.

@@ -2,7 +2,7 @@
 //! that where the VM has none. What was plugged in is taken back when the rest cannot be.
 
 use crate::context::domain::Domain;
-use crate::context::domain::plug::{Plug, free_slots, plan};
+use crate::context::domain::plug::{self, Plug, free_slots};
 use crate::delivery::maker::{Maker, UpToDate};
 use crate::delivery::outcome::Outcome;
 use crate::delivery::phases::Phases;
@@ -39,15 +39,9 @@ pub(in crate::delivery) fn attempt(
     if let Some(state) = known.filter(|state| state.until_next_start && !job.force) {
         return Ok(Outcome::AtNextStart(state.message));
     }
-    let version = handle.daemon_version()?;
-    if version < LEAST {
-        let (major, minor, release) = version;
-        return Ok(not_now(format!("libvirt {major}.{minor}.{release} is too old for one that is plugged in")));
-    }
-    let plan = plan(live, defined.as_ref(), Some(target), path);
-    let plug = match plan.and_then(|plug| plug.check_room(live).map(|()| plug)) {
+    let plug = match plan(handle, live, defined.as_ref(), Some(target), path)? {
         Ok(plug) => plug,
-        Err(error) => return Ok(not_now(format!("{error:#}"))),
+        Err(NoRoom(why)) => return Ok(not_now(why)),
     };
     phases.end("look");
     let UpToDate { warnings, .. } = maker.bring_up_to_date(config, job, live, (&plug.drive, path), phases)?;
@@ -58,17 +52,34 @@ pub(in crate::delivery) fn attempt(
         };
     }
     phases.end("plug");
-    let vm = Vm::hold(maker.host, &live.uuid).map_err(Outcome::hopeless)?;
-    vm.is_told_in(handle.id()).map_err(Outcome::hopeless)?;
-    drop(vm);
-    let slots = match plug.controller.as_ref().and_then(|_| free_slots(&handle.xml(Scope::Live).ok()?)) {
-        Some(slots) => format!("; {slots} more devices can be plugged in"),
-        None => String::new(),
-    };
+    // Where this cannot be written, the step that follows cannot either, and tells why.
+    let _told_later = Vm::hold(maker.host, &live.uuid).and_then(|vm| vm.is_told_in(handle.id()));
+    let slots = handle.xml(Scope::Live).ok().and_then(|xml| free_slots(&xml));
+    let slots = slots.map(|slots| format!("; {slots} more devices can be plugged in")).unwrap_or_default();
     let line = format!("in the new drive {target}, plugged in; {phases}{slots}");
     let unknown = live.request().ok().flatten().and_then(|request| request.unknown.told());
     let told: Vec<String> = [line].into_iter().chain(warnings).chain(unknown).collect();
     Ok(Outcome::Done(told.join("; ")))
+}
+
+/// Why a running VM can be given no drive.
+pub(in crate::delivery) struct NoRoom(pub String);
+
+/// Plans a drive for the running VM, called `target` if that is said, which this libvirt can plug in and which the VM has room for.
+pub(in crate::delivery) fn plan(
+    handle: &Handle,
+    live: &Domain,
+    defined: Option<&Domain>,
+    target: Option<&str>,
+    path: &str,
+) -> Result<Result<Plug, NoRoom>, Trouble> {
+    let version = handle.daemon_version()?;
+    if version < LEAST {
+        let (major, minor, release) = version;
+        return Ok(Err(NoRoom(format!("libvirt {major}.{minor}.{release} is too old for a drive that is plugged in"))));
+    }
+    let plan = plug::plan(live, defined, target, path).and_then(|plug| plug.check_room(live).map(|()| plug));
+    Ok(plan.map_err(|error| NoRoom(format!("{error:#}"))))
 }
 
 fn plug_in(handle: &Handle, plug: &Plug) -> Result<(), Trouble> {

@@ -1,0 +1,60 @@
+//! A VM that this host's configuration selects: it takes part in its live XML alone, which travels with it. Its definition is the
+//! manager's, who writes it anew.
+
+use super::change::plug::{self, NoRoom};
+use super::outcome::Outcome;
+use super::schedule::Due;
+use crate::context::disc::marker::Reason;
+use crate::context::domain::Domain;
+use crate::context::domain::plug::plugged;
+use crate::context::domain::select::{Choice, Number};
+use crate::host::config::Config;
+use crate::host::paths::Host;
+use crate::host::select::{Selected, selected};
+use crate::host::vm::job::Job;
+use crate::host::vm::state::State;
+use crate::libvirt::domain::{Handle, Scope};
+
+/// Gives the VM that runs, as `live` tells, without an element of ours the one that the rule says which selects it. Its disc comes
+/// to it as to any other VM then. Gives the rule.
+///
+/// # Errors
+/// What there is to say of the VM if it takes no part.
+pub(super) fn let_take_part(
+    host: &Host,
+    config: &Config,
+    due: &Due<Job>,
+    (handle, live, path): (&Handle, &Domain, &str),
+) -> Result<Number, Outcome> {
+    let Some(Selected { number, rule }) = selected(host, config, live).map_err(Outcome::hopeless)? else {
+        return Err(Outcome::Done("the VM no longer asks for context".to_owned()));
+    };
+    let known = State::of(host, &live.uuid).map_err(Outcome::hosts_fault)?;
+    if let Some(state) = known.filter(|state| state.until_next_start && !due.job.force) {
+        return Err(Outcome::AtNextStart(state.message));
+    }
+    if due.first && due.job.reason == Reason::Start {
+        return Err(Outcome::TooEarly);
+    }
+    let never = |why: String| Outcome::AtNextStart(format!("{number} selects it, but {why}"));
+    let there = match &rule.drive {
+        Choice::Named(target) => live.drive_called(target),
+        _ => plugged(live).next().map(|(drive, _)| drive),
+    };
+    let target = match (there, &rule.drive) {
+        (Some(drive), _) => {
+            drive.check().map_err(|error| never(format!("{error:#}")))?;
+            if let Some(theirs) = live.somebodys_medium(&drive.target, path) {
+                return Err(never(format!("the drive {} holds {theirs}", drive.target)));
+            }
+            drive.target.clone()
+        }
+        (None, choice) => {
+            let named = if let Choice::Named(target) = choice { Some(target.as_str()) } else { None };
+            let plan = plug::plan(handle, live, None, named, path)?;
+            plan.map_err(|NoRoom(why)| never(why))?.drive.target
+        }
+    };
+    handle.set_request(Some(&rule.request(Some(&target)).to_xml()), &[Scope::Live])?;
+    Ok(number)
+}
