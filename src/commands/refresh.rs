@@ -35,7 +35,7 @@ pub(super) struct Refresh {
     /// Names or UUIDs.
     #[arg(value_name = "VM")]
     pub vms: Vec<String>,
-    /// All running VMs that take part.
+    /// All running VMs that take part, or that a rule selects.
     #[arg(long)]
     pub all: bool,
     /// Change the disc even if it is the same or the guest holds it.

@@ -82,7 +82,10 @@ situations! {
     a_log_that_is_missing_stops_nothing
     a_mention_of_our_namespace_asks_for_nothing
     a_number_grows_though_the_clock_was_set_back
+    a_program_gives_the_hook_what_it_printed_last
+    a_program_that_was_not_run_yet_leaves_the_drive_to_the_helper
     a_run_directory_that_is_a_file_stops_nothing
+    a_selected_vm_that_was_taken_out_stays_out
     a_target_that_is_missing_is_told
     a_target_that_is_no_cdrom_is_left_alone
     a_template_cannot_read_a_file_of_the_host
@@ -90,7 +93,10 @@ situations! {
     a_template_that_loops_is_stopped
     a_usb_drive_is_refused
     a_vm_cannot_forge_the_marker
+    a_vm_that_a_rule_selects_is_left_to_the_helper_when_it_starts
+    a_vm_that_no_rule_selects_is_left_alone
     a_vm_without_a_cdrom_goes_on
+    a_vms_own_element_wins_over_every_rule
     an_empty_disc_is_no_seed_of_cloud_init
     an_image_directory_of_any_name_is_escaped_in_the_answer
     an_image_directory_that_is_a_file_stops_nothing
@@ -113,6 +119,7 @@ situations! {
     facts_in_toml_and_json_are_merged
     faulty_metadata_lets_a_vm_in_that_insists_on_its_disc
     finds_the_drive_that_holds_our_disc_without_a_target
+    guests_learn_no_more_of_the_host_than_they_may
     keeps_foreign_cdroms_when_the_second_drive_is_named
     keeps_the_only_drives_foreign_disc_without_a_target
     links_are_followed_and_modes_are_kept
@@ -151,6 +158,7 @@ situations! {
     restore_with_the_right_path_is_not_answered
     revert_makes_a_new_disc_and_tells_the_guest
     revert_of_a_vm_that_takes_no_part_does_nothing
+    rules_with_a_key_that_nobody_knows_select_no_vm
     second_arrival_leaves_the_old_disc_to_whoever_reads_it
     second_reconnect_changes_nothing
     second_release_changes_nothing
@@ -166,18 +174,16 @@ situations! {
     takes_the_only_drive_without_a_target_when_it_is_empty
     two_context_elements_are_told
     what_a_vm_carries_is_on_its_disc
-    what_is_no_domain_changes_nothing
     what_editors_and_packages_leave_does_not_count
+    what_is_no_domain_changes_nothing
+    while_it_is_switched_off_no_call_does_anything
     without_any_metadata_nothing_happens_whatever_is_broken
     without_our_metadata_nothing_happens
-    a_program_that_was_not_run_yet_leaves_the_drive_to_the_helper
-    a_program_gives_the_hook_what_it_printed_last
-    guests_learn_no_more_of_the_host_than_they_may
-    while_it_is_switched_off_no_call_does_anything
     xen_arrival_changes_one_value
     xen_arrival_on_a_disk_changes_one_value
     xen_cleans_up_after_a_start_that_failed_later
     xen_has_no_restore_of_its_own
+    xen_knows_no_rules
     xen_leaves_a_disk_alone_that_holds_no_context
     xen_lets_a_guest_in_with_an_empty_disc_when_its_own_cannot_be_made
     xen_makes_the_disc_at_prepare_that_could_not_be_made_at_migrate
