@@ -1,19 +1,23 @@
 //! virt-recontext: the command line, and the helper that the hook starts.
 
+use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use virt_recontext::commands::cli::Cli;
+use virt_recontext::commands::complete::{self, complete};
 use virt_recontext::commands::exit::{DONE, FAILED, NOBODY_READS};
 use virt_recontext::composer;
 use virt_recontext::host::paths::Host;
 
 fn main() -> ExitCode {
     let host = Host::real();
-    let done = match std::env::args_os().skip(1).eq([composer::VERB]) {
-        true => composer::serve(&host).map(|()| DONE),
-        false => Cli::parse().run(&host),
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let done = match arguments.split_first() {
+        Some((verb, [])) if verb == composer::VERB => composer::serve(&host).map(|()| DONE),
+        Some((verb, line)) if verb == complete::VERB => complete(&host, line),
+        _ => Cli::parse().run(&host),
     };
     match done {
         Ok(code) => ExitCode::from(code),

@@ -52,7 +52,7 @@ complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand disable" -
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand disable" -s h -l help -d 'Print help'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand set" -l file -d 'The file PATH of the disc, with the text of LOCAL' -r
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand set" -s h -l help -d 'Print help'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand unset" -l file -d 'A file' -r
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand unset" -l file -d 'A file' -r -f -a "(__fish_virt_recontext_words)"
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand unset" -s h -l help -d 'Print help'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand preview" -l xml -d 'A file with a domain\'s XML, instead of a VM; - is stdin' -r -F
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand preview" -l file -d 'Show this file of the disc, instead of a list of all' -r
@@ -80,3 +80,15 @@ complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and 
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "doctor" -d 'Check that everything VMs need to get their context is in place'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "deliver" -d 'Do the jobs in the spool; the hook starts this'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+
+# VMs, and what they carry, are known to virt-recontext itself; all else is above.
+function __fish_virt_recontext_words
+    set -l typed (commandline -opc)
+    set -l cur (commandline -ct)
+    # Before sudo a plain user completes, whose PATH may lack it.
+    set -lx PATH $PATH /usr/sbin
+    command -q virt-recontext
+    and command virt-recontext complete $typed[2..] "$cur" 2>/dev/null </dev/null
+end
+
+complete -c virt-recontext -n "not __fish_virt_recontext_needs_command" -f -a "(__fish_virt_recontext_words)"

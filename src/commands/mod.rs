@@ -1,6 +1,7 @@
 //! What a person types: one file a verb. Nothing in here waits for a guest; the helper does.
 
 pub mod cli;
+pub mod complete;
 pub mod exit;
 
 mod build;

@@ -56,6 +56,13 @@ impl Libvirt {
         Ok(Libvirt { connection, driver, uri: uri.to_owned() })
     }
 
+    /// Connects as one who only looks, which the daemon lets users that may do nothing else. Waits for the daemon for ever.
+    pub(crate) fn look(uri: &str) -> Result<Libvirt> {
+        run_event_loop()?;
+        let connection = Connect::open_read_only(Some(uri))?;
+        Ok(Libvirt { connection, driver: Driver::of_uri(uri), uri: uri.to_owned() })
+    }
+
     /// Calls `happened`, in the event loop's thread, for each domain in whose life something happens, as long as the watch lasts.
     pub(crate) fn watch(&self, happened: impl Fn(Uuid) + Send + 'static) -> Result<Watch<'_>, Trouble> {
         self.told(raw::watch(&self.connection, happened))

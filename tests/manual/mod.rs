@@ -1,7 +1,8 @@
 //! The manual pages and the shells' completions say what the programs do: every command and option, every configuration
 //! key with its default, every call of the hook. Other people's programs judge their form.
 //!
-//! `UPDATE=1 cargo test --test tests manual::` writes packaging/completions anew from the command line's own definition.
+//! `UPDATE=1 cargo test --test tests manual::` writes packaging/completions anew from the command line's own definition,
+//! with our own part for each shell, `words.*` in there. That this part works is for tests/deliveries.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -9,9 +10,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use clap::{Arg, CommandFactory};
+use clap::{Arg, CommandFactory, ValueHint};
 use clap_complete::{Shell, generate};
 use virt_recontext::commands::cli::Cli;
+use virt_recontext::commands::complete::Words;
 use virt_recontext::context::domain::driver::Driver;
 use virt_recontext::hook::operation::HookCall;
 use virt_recontext::host::config::Config;
@@ -267,12 +269,37 @@ fn each_page_is_of_this_version_and_names_only_pages_that_are_there() {
     }
 }
 
-/// A shell's completion, as the command line's definition gives it.
+/// A shell's completion: as the command line's definition gives it, and with our own part for what only the host knows.
 fn completion(shell: Shell) -> String {
+    // An argument for which the host knows words is one for the names of hosts: of these there are none, and a shell's own
+    // words for them are easy to find.
+    let mut cli = Cli::command().mut_subcommands(|command| {
+        let verb = command.get_name().to_owned();
+        command.mut_args(|argument| match Words::of(&verb, argument.get_id().as_str()) {
+            Some(_) => argument.value_hint(ValueHint::Hostname),
+            None => argument,
+        })
+    });
     let mut out = Vec::new();
-    generate(shell, &mut Cli::command(), "virt-recontext", &mut out);
-    // clap_complete 4.6.11 takes a hyphen of the program's name for a command's end in half of its script for bash.
-    String::from_utf8(out).unwrap().replace("virt__subcmd__recontext", "virt__recontext")
+    generate(shell, &mut cli, "virt-recontext", &mut out);
+    let script = String::from_utf8(out).unwrap();
+    let own = |ending: &str| fs::read_to_string(packaging("completions/words").with_extension(ending)).unwrap();
+    match shell {
+        Shell::Bash => {
+            // clap_complete 4.6.11 takes a hyphen of the program's name for a command's end in half of its script.
+            let script = script.replace("virt__subcmd__recontext", "virt__recontext");
+            own("bash") + "\n" + &script.replace("complete -F _virt__recontext ", "complete -F _virt_recontext_words ")
+        }
+        Shell::Zsh => {
+            let (first, rest) = script.split_once('\n').unwrap();
+            // Before its functions take the words apart.
+            let typed = "_virt-recontext() {\n    local -a typed=(\"${(@Q)words[2,CURRENT]}\")\n";
+            let rest = rest.replace("_virt-recontext() {\n", typed).replace(":_hosts'", ":_virt-recontext_words'");
+            format!("{first}\n\n{}{rest}", own("zsh"))
+        }
+        Shell::Fish => script.replace("__fish_print_hostnames", "__fish_virt_recontext_words") + "\n" + &own("fish"),
+        other => panic!("{other} has no part of ours"),
+    }
 }
 
 #[test]
