@@ -104,6 +104,15 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::libvirt::domain::Scope;
+
+    #[test]
+    fn one_who_only_looks_can_change_nothing() {
+        let libvirt = Libvirt::look("test:///default").unwrap();
+        let vm = libvirt.find("test").unwrap();
+        let trouble = vm.set_request(Some("<context/>"), &[Scope::Live]).unwrap_err();
+        assert!(trouble.to_string().contains("read only"), "{trouble}");
+    }
 
     #[test]
     fn what_a_watch_holds_is_given_back_with_it() {
