@@ -95,7 +95,7 @@ fn what_is_half_written_when_a_vm_comes_is_read_again_by_the_same_helper() {
 fn a_key_that_nobody_knows_is_logged_once_and_costs_no_vm_its_disc() {
     let (web, other) = (Vm::called("web"), Vm::called("other"));
     let node = Node::with(&[&web, &other]);
-    node.configure("[[select]]\nname = 'web'\n");
+    node.configure("[[elect]]\nname = 'web'\n");
     node.note(&web, "start");
     node.note(&other, "start");
     node.deliver();
@@ -103,11 +103,11 @@ fn a_key_that_nobody_knows_is_logged_once_and_costs_no_vm_its_disc() {
         assert_eq!(node.progress(vm), told("delivered", "start"));
     }
     let log = node.site.messages();
-    assert_eq!(log.iter().filter(|line| line.contains("line 2: unknown field `select`")).count(), 1, "{log:?}");
+    assert_eq!(log.iter().filter(|line| line.contains("line 2: unknown field `elect`")).count(), 1, "{log:?}");
     // Whoever can mend it is told.
     for words in [["enable", "web"], ["preview", "web"]] {
         let (code, said) = node.say(&words);
-        assert!(code == 1 && said.contains("line 2: unknown field `select`"), "{words:?}: {code}: {said}");
+        assert!(code == 1 && said.contains("line 2: unknown field `elect`"), "{words:?}: {code}: {said}");
     }
 }
 

@@ -24,5 +24,6 @@ mod left;
 mod node;
 mod refresh;
 mod released;
+mod select;
 mod set;
 mod status;

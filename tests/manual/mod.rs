@@ -199,7 +199,7 @@ fn the_manual_and_the_example_have_every_configuration_key_with_its_default() {
     let page = Page::read("virt-recontext.toml.5");
     let example = fs::read_to_string(packaging("config.toml")).unwrap();
     let mut all = keys("nothing = 1");
-    assert!(all.remove("limits"));
+    assert!(all.remove("limits") && all.remove("select"));
     let limits = keys("[limits]\nnothing = 1");
     for (section, keys) in [("KEYS", all), ("LIMITS", limits)] {
         let tags: Vec<(&str, Option<&str>)> = page
@@ -218,6 +218,19 @@ fn the_manual_and_the_example_have_every_configuration_key_with_its_default() {
                 None => assert!(key.starts_with("image_") && key != "image_dir", "{key} has a default"),
             }
         }
+    }
+}
+
+#[test]
+fn the_manual_and_the_example_have_every_key_of_a_rule() {
+    let page = Page::read("virt-recontext.toml.5");
+    let documented: BTreeSet<String> =
+        page.section("SELECT").tags().map(|tag| tag.split(" = ").next().unwrap().to_owned()).collect();
+    let example = fs::read_to_string(packaging("config.toml")).unwrap();
+    let keys = keys("[[select]]\nnothing = 1");
+    assert_eq!(documented, keys);
+    for key in keys {
+        assert!(example.contains(&format!("\n#   {key} = ")), "{key} in config.toml");
     }
 }
 
