@@ -12,7 +12,6 @@ use crate::host::config::Config;
 use crate::host::paths::Host;
 use crate::host::select::{Selected, selected};
 use crate::host::vm::job::Job;
-use crate::host::vm::state::State;
 use crate::libvirt::domain::{Handle, Scope};
 
 /// Gives the VM that runs, as `live` tells, without an element of ours the one that the rule says which selects it. Its disc comes
@@ -29,10 +28,6 @@ pub(super) fn let_take_part(
     let Some(Selected { number, rule }) = selected(host, config, live).map_err(Outcome::hopeless)? else {
         return Err(Outcome::Done("the VM no longer asks for context".to_owned()));
     };
-    let known = State::of(host, &live.uuid).map_err(Outcome::hosts_fault)?;
-    if let Some(state) = known.filter(|state| state.until_next_start && !due.job.force) {
-        return Err(Outcome::AtNextStart(state.message));
-    }
     if due.first && due.job.reason == Reason::Start {
         return Err(Outcome::TooEarly);
     }

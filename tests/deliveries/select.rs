@@ -37,7 +37,7 @@ fn a_refresh_serves_whom_a_rule_selects_and_nobody_else() {
 }
 
 #[test]
-fn what_keeps_a_selected_vm_from_its_disc_is_told_and_not_tried_again_before_its_next_start() {
+fn what_keeps_a_selected_vm_from_its_disc_is_told_once() {
     let web = stranger("web");
     let node = Node::with(&[&Vm { medium: Some("/srv/seed.iso".to_owned()), ..web.clone() }]);
     node.configure(RULE);
@@ -49,7 +49,14 @@ fn what_keeps_a_selected_vm_from_its_disc_is_told_and_not_tried_again_before_its
     assert_eq!(node.site.messages(), [""; 0]);
     let (_, doctor) = node.say(&["doctor"]);
     assert!(doctor.contains("warning: vm web: since ") && doctor.contains(why), "{doctor}");
+    // Unless another rule counts, or the drive is empty now.
+    node.configure(&RULE.replace("hdc", "fda"));
+    assert!(refresh(&node).1.contains("it runs without the drive fda"));
+    node.configure(RULE);
+    assert_eq!(refresh(&node), (0, format!("web: {why}\n")));
     node.has(&[&web]);
+    assert_eq!(refresh(&node).0, 0);
+    assert_eq!(node.progress(&web), told("delivered", "refresh"));
     node.site.install_real_helper();
     node.hook(&web, "started");
     assert_eq!(node.progress(&web), told("delivered", "start"));

@@ -36,7 +36,7 @@ pub(in crate::delivery) fn attempt(
         false => Outcome::Hopeless(format!("it runs without the drive {target}; {why}")),
     };
     let known = State::of(maker.host, &live.uuid).map_err(Outcome::hosts_fault)?;
-    if let Some(state) = known.filter(|state| state.until_next_start && !job.force) {
+    if let Some(state) = known.filter(|state| is_defined && state.until_next_start && !job.force) {
         return Ok(Outcome::AtNextStart(state.message));
     }
     let plug = match plan(handle, live, defined.as_ref(), Some(target), path)? {
