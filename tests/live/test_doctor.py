@@ -71,7 +71,7 @@ def test_a_healthy_host_with_a_running_vm_is_all_good(site, lab):
 @pytest.mark.usefixtures("seen")
 def test_a_defined_vm_that_was_enabled_is_all_good(site, lab, guest):
     a, _ = lab.hosts
-    vm = guest(cdrom=None)
+    vm = guest(bus="plug", cdrom=None)
     vm.define(a)
     site.recontext(a, "enable", vm.name)
     assert faults(examine(site, a)) == []

@@ -1,5 +1,7 @@
 """A VM that runs without a drive for its context takes part at once: one is plugged in."""
 
+import subprocess
+
 import pytest
 
 from live.site import is_tainted
@@ -99,3 +101,36 @@ def test_a_second_enable_goes_on_where_one_was_killed(site, lab, guest, left):
     site.recontext(a, "enable", vm.name)
     vm.wait_for_text("monitoring endpoint: https://again.example", since=mark)
     assert vm.live_xml().count("device='cdrom'") == 1
+
+
+def test_a_host_without_us_leaves_the_drive_empty_and_the_next_one_serves_it_again(site, lab, guest):
+    a, b = lab.hosts
+    vm = bare(guest, a)
+    site.recontext(a, "enable", vm.name)
+    vm.wait_for_text(site.text(a))
+    for program in ("/etc/libvirt/hooks/qemu", "/usr/sbin/virt-recontext"):
+        b.remove(program)
+    mark = vm.mark()
+    vm.migrate(b, "--persistent", "--undefinesource")
+    vm.wait_for("no disc", since=mark)
+    assert vm.image not in vm.live_xml() and all(f"'{alias}'" in vm.live_xml() for alias in ALIASES)
+    mark = vm.mark()
+    vm.migrate(a, "--persistent", "--undefinesource")
+    vm.wait_for_text(site.text(a), since=mark)
+    site.wait_for_state(a, vm, "delivered")
+    assert vm.live_xml().count("device='cdrom'") == 1
+
+
+OLD = """
+int virConnectGetLibVersion(void *connection, unsigned long *version) { *version = 9002000; return 0; }
+"""
+
+
+def test_an_old_libvirt_is_given_no_drive_to_plug_in(site, lab, guest):
+    a, _ = lab.hosts
+    a.write("/run/old.c", OLD)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", a.path("/run/old.so"), a.path("/run/old.c")], check=True)
+    vm = bare(guest, a)
+    said = a.run("env", "LD_PRELOAD=/run/old.so", "virt-recontext", "enable", vm.name).stdout
+    assert "shut down and started again; libvirt 9.2.0 is too old for a drive that is plugged in" in said, said
+    assert "'scsi'" not in vm.live_xml() and vm.image in vm.live_xml("--inactive")
