@@ -26,7 +26,10 @@ from .waiting import LabError
 
 CACHE = Path(__file__).resolve().parents[2] / "target" / "cache" / "guest"
 PROGRAM = Path(__file__).with_name("guest.c")
-KERNEL_PACKAGE = "linux-image-amd64"
+
+# By the name under which each is kept: the package that depends on the newest kernel of its kind. That for machines in clouds
+# has no driver for much that a PC may have, such as AHCI and USB.
+KERNELS = {"kernel": "linux-image-amd64", "cloud-kernel": "linux-image-cloud-amd64"}
 
 # What a guest's drive needs on each bus, what a Debian guest needs (debian_guest.py), what reading a batch of discs needs
 # (tests/discs/kernel), and what a paravirtualised guest of Xen's needs (dom0.py). The modules that these need are found
@@ -42,6 +45,10 @@ MODULES = {
     "discs": ["virtio_pci", "virtio_console", "virtio_scsi", "sr_mod", "isofs", "nls_utf8"],
     "xen": ["xen_blkfront", "isofs"],
 }
+# What Debian's images for clouds load for drives: all that this kernel has for any. AHCI is asked for and is not there.
+CLOUD_MODULES = {
+    "cloud": ["virtio_pci", "virtio_blk", "virtio_scsi", "ata_piix", "ahci", "sr_mod", "isofs"],
+}
 
 
 @dataclass(frozen=True)
@@ -53,9 +60,9 @@ class BootFiles:
 
 
 def boot_files(bus: str) -> BootFiles:
-    """The files for guests whose drive is on this bus, made if they are not there."""
+    """The files for guests whose drive is on this bus, or with the cloud kernel for "cloud", made if they are not there."""
     with cache_locked():
-        kernel = unpacked_kernel()
+        kernel = unpacked_kernel("cloud-kernel", CLOUD_MODULES) if bus in CLOUD_MODULES else unpacked_kernel()
         return BootFiles(kernel / "vmlinux", _initramfs(kernel, bus))
 
 
@@ -67,13 +74,13 @@ def cache_locked() -> Iterator[None]:
         yield
 
 
-def unpacked_kernel() -> Path:
-    """The unpacked kernel, under a name that changes with the modules that are wanted."""
-    kernel = CACHE / f"kernel-{hashlib.sha256(repr(MODULES).encode()).hexdigest()[:12]}"
+def unpacked_kernel(name: str = "kernel", modules: dict[str, list[str]] = MODULES) -> Path:
+    """One of KERNELS, unpacked, under a name that changes with the modules that are wanted."""
+    kernel = CACHE / f"{name}-{hashlib.sha256(repr(modules).encode()).hexdigest()[:12]}"
     if not kernel.exists():
-        for outdated in CACHE.glob("kernel-*"):
+        for outdated in CACHE.glob(f"{name}-*"):
             shutil.rmtree(outdated)
-        _unpack_kernel(kernel)
+        _unpack_kernel(KERNELS[name], modules, kernel)
     return kernel
 
 
@@ -85,37 +92,37 @@ def tool(*argv: str | Path, cwd: Path | None = None, stdin: bytes | None = None)
     return done.stdout
 
 
-def _kernel_package() -> str:
-    """The package of the kernel itself, on which Debian's linux-image-amd64 depends."""
-    for line in tool("apt-cache", "depends", KERNEL_PACKAGE).decode().splitlines():
+def _kernel_package(newest: str) -> str:
+    """The package of the kernel itself, on which one of Debian's for the newest depends."""
+    for line in tool("apt-cache", "depends", newest).decode().splitlines():
         words = line.split()
         if words[0] == "Depends:" and words[1].startswith("linux-image-"):
             return words[1]
-    raise LabError(f"apt knows no kernel package behind {KERNEL_PACKAGE}")
+    raise LabError(f"apt knows no kernel package behind {newest}")
 
 
-def _download_kernel(directory: Path) -> Path:
+def _download_kernel(newest: str, directory: Path) -> Path:
     """Downloads the kernel's package; with fresh package lists if those of the machine are missing or outdated."""
     try:
-        tool("apt-get", "-o", "APT::Sandbox::User=root", "download", _kernel_package(), cwd=directory)
+        tool("apt-get", "-o", "APT::Sandbox::User=root", "download", _kernel_package(newest), cwd=directory)
     except LabError:
         tool("apt-get", "-o", "Acquire::Retries=3", "update")
-        tool("apt-get", "-o", "APT::Sandbox::User=root", "download", _kernel_package(), cwd=directory)
+        tool("apt-get", "-o", "APT::Sandbox::User=root", "download", _kernel_package(newest), cwd=directory)
     return next(directory.glob("*.deb"))
 
 
-def _unpack_kernel(target: Path) -> None:
+def _unpack_kernel(newest: str, wanted: dict[str, list[str]], target: Path) -> None:
     """Makes target/vmlinux and target/<bus>/NN-<module>.ko; the target is there whole or not at all."""
     with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
         work = Path(temporary)
         root, kernel = work / "root", work / "kernel"
-        tool("dpkg-deb", "-x", _download_kernel(work), root)
+        tool("dpkg-deb", "-x", _download_kernel(newest, work), root)
         modules = next(path for path in (root / "lib/modules", root / "usr/lib/modules") if path.exists())
         version = next(modules.iterdir()).name
         tool("depmod", "-b", modules.parents[1], version)
         kernel.mkdir()
         (kernel / "vmlinux").write_bytes(_decompressed((root / "boot" / f"vmlinuz-{version}").read_bytes()))
-        for bus, names in MODULES.items():
+        for bus, names in wanted.items():
             copy_modules(modules / version, names, kernel / bus)
         kernel.rename(target)
 

@@ -34,7 +34,8 @@ class Guest:
 
     mode: "poll" reads the disc twice a second and at events, "event" at events only, "hold" never lets go of it.
     cdrom: its drive, or None. metadata: the XML inside <metadata>. poll_ms: how often its kernel asks for new media.
-    devices: the XML of more devices. on_reboot: what libvirt does when it is reset.
+    devices: the XML of more devices. on_reboot: what libvirt does when it is reset. boots: what of boot_files.py it boots
+    instead of that for its bus.
     """
 
     # Starting under emulation takes seconds, and the machine may be busy.
@@ -42,10 +43,11 @@ class Guest:
 
     def __init__(self, lab: Lab, name: str, *, bus: str = "sata", cdrom: Cdrom | None = Cdrom(), metadata: str = "",
                  mode: str = "poll", file: str = "/endpoint", poll_ms: int = 500, memory_mib: int = 128,
-                 devices: str = "", on_reboot: str = "destroy") -> None:
+                 devices: str = "", on_reboot: str = "destroy", boots: str | None = None) -> None:
         self.lab = lab
         self.name = name
         self.bus = bus
+        self._boots = boots or bus
         self.uuid = str(uuid.uuid4())
         self.made = time.time()
         self.host: Host | None = None
@@ -190,7 +192,7 @@ class Guest:
         self.wait_for("booted", seconds=self.boot_seconds)
 
     def _boot_files(self) -> BootFiles:
-        return self.lab.boot_files(self.bus)
+        return self.lab.boot_files(self._boots)
 
 
 def _parse(match: re.Match[str]) -> Seen:

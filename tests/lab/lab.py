@@ -112,7 +112,7 @@ class Lab:
 
     def share(self, file: Path) -> Path:
         """A copy of a file in a place that QEMU's user can reach wherever this project lies."""
-        own = self.shared / file.name
+        own = self.shared / f"{file.parent.name}-{file.name}"
         if not own.exists():
             subprocess.run(["cp", "--sparse=always", "--reflink=auto", file, own], check=True)
         return own
