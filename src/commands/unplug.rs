@@ -19,9 +19,8 @@ pub(super) fn unplug(handle: &Handle, scope: Scope) -> Result<Vec<String>> {
         handle.remove_device(element, scope).with_context(doing)?;
         gone.push(drive.target.clone());
     }
-    if !gone.is_empty()
-        && let Some(controller) = idle_controller(&handle.xml(scope)?)?
-    {
+    // Also one that an `enable` or a `disable` that was killed has left alone.
+    if let Some(controller) = idle_controller(&handle.xml(scope)?)? {
         handle.remove_device(&controller, scope).context("taking the drive's controller away")?;
     }
     Ok(gone)

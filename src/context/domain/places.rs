@@ -70,10 +70,12 @@ impl Places {
         })
     }
 
-    /// What is free both here and there: in a running VM and in its definition.
+    /// What is free both here and there: in a running VM and in its definition. A controller that one of them lacks is given to it.
     pub(super) fn and(mut self, other: Places) -> Places {
-        let is_same = |number: &u32| !other.scsi.contains(number) || other.virtio_scsi.contains(number);
-        self.virtio_scsi.retain(is_same);
+        let may_be =
+            |places: &Places, number: &u32| !places.scsi.contains(number) || places.virtio_scsi.contains(number);
+        let either = self.virtio_scsi.iter().chain(&other.virtio_scsi).copied();
+        self.virtio_scsi = either.filter(|number| may_be(&self, number) && may_be(&other, number)).collect();
         self.taken.extend(other.taken);
         self.scsi.extend(other.scsi);
         self

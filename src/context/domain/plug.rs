@@ -242,6 +242,12 @@ mod tests {
         let plug = plan(&read(&live), Some(&read(&bare)), None, PATH).unwrap();
         assert_eq!(plug.controller, None);
         assert!(plug.in_definition(&read(&bare), PATH).unwrap().controller.is_some_and(|it| it.contains("index='0'")));
+        // What a killed `enable` has left in the definition, or somebody has plugged into the running VM alone, is used.
+        for (live, defined) in [(with(""), with(VIRTIO)), (with(VIRTIO), with(""))] {
+            let plug = planned(&live, Some(&defined), None).unwrap();
+            assert_eq!(plug.controller.is_some(), !live.contains(VIRTIO));
+            assert!(plug.disk.contains("controller='0' bus='0' target='0' unit='0'"), "{}", plug.disk);
+        }
         // Another kind of controller in one of the two is no place for both.
         let lsi = with("<controller type='scsi' index='0' model='lsilogic'/>");
         for (live, defined) in [(&live, &lsi), (&lsi, &live)] {
