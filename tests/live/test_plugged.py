@@ -59,6 +59,38 @@ def test_a_plugged_drive_is_there_after_a_save_and_at_the_next_start(site, lab, 
     vm.wait_for_text("monitoring endpoint: https://restored.example", since=mark)
 
 
+@pytest.mark.parametrize("kind", ["internal", "external"])
+def test_a_revert_to_before_the_plug_takes_the_drive_away_and_enable_gives_it_again(site, lab, guest, kind):
+    a, _ = lab.hosts
+    disk = lab.shared / f"{kind}.qcow2"
+    a.run("qemu-img", "create", "-q", "-f", "qcow2", str(disk), "256M")
+    disk.chmod(0o666)
+    vm = bare(guest, a, devices=f"""
+        <disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+        <source file='{disk}'/><target dev='vda' bus='virtio'/></disk>""")
+    external = ("--memspec", f"file={lab.shared}/memory,snapshot=external") if kind == "external" else ()
+    a.virsh("snapshot-create-as", vm.name, "before", *external)
+    try:
+        site.recontext(a, "enable", vm.name)
+        vm.wait_for_text(site.text(a))
+        mark = vm.mark()
+        a.virsh("snapshot-revert", vm.name, "before")
+        assert vm.state() == "running"
+        for xml in (vm.live_xml(), vm.live_xml("--inactive")):
+            assert not any(what in xml for what in (*ALIASES, "urn:virt-recontext:1")), xml
+        told = site.status(a, vm)
+        assert not told["takes_part"] and "no longer asks for context" in told["message"]
+        told = site.recontext(a, "doctor", check=False).stdout
+        assert "none of this host's VMs (1) takes part" in told and " 0 bad" in told, told
+        site.set_endpoint(a, "https://again.example")
+        site.recontext(a, "enable", vm.name)
+        vm.wait_for_text("monitoring endpoint: https://again.example", since=mark)
+        assert vm.live_xml().count("device='cdrom'") == vm.live_xml("--inactive").count("device='cdrom'") == 1
+        assert not [seen for seen in vm.said()[mark:] if seen.kind == "booted"], "it went on, it did not boot"
+    finally:
+        a.virsh("snapshot-delete", vm.name, "before", "--metadata", check=False)
+
+
 def test_a_vm_that_is_not_persistent_has_its_drive_plugged_in_as_well(site, lab, guest):
     a, b = lab.hosts
     vm = guest(cdrom=None, bus="plug")
