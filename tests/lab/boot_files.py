@@ -51,6 +51,10 @@ CLOUD_MODULES = {
 }
 
 
+# A BIOS starts the kernel's ELF image, UEFI only the file that the package holds.
+KERNEL_FILES = {"bios": "vmlinux", "uefi": "vmlinuz"}
+
+
 @dataclass(frozen=True)
 class BootFiles:
     """What QEMU is given to boot a guest."""
@@ -59,11 +63,11 @@ class BootFiles:
     initramfs: Path
 
 
-def boot_files(bus: str) -> BootFiles:
+def boot_files(bus: str, firmware: str = "bios") -> BootFiles:
     """The files for guests whose drive is on this bus, or with the cloud kernel for "cloud", made if they are not there."""
     with cache_locked():
         kernel = unpacked_kernel("cloud-kernel", CLOUD_MODULES) if bus in CLOUD_MODULES else unpacked_kernel()
-        return BootFiles(kernel / "vmlinux", _initramfs(kernel, bus))
+        return BootFiles(kernel / KERNEL_FILES[firmware], _initramfs(kernel, bus))
 
 
 @contextmanager
@@ -76,7 +80,7 @@ def cache_locked() -> Iterator[None]:
 
 def unpacked_kernel(name: str = "kernel", modules: dict[str, list[str]] = MODULES) -> Path:
     """One of KERNELS, unpacked, under a name that changes with the modules that are wanted."""
-    kernel = CACHE / f"{name}-{hashlib.sha256(repr(modules).encode()).hexdigest()[:12]}"
+    kernel = CACHE / f"{name}-{hashlib.sha256(repr((KERNEL_FILES, modules)).encode()).hexdigest()[:12]}"
     if not kernel.exists():
         for outdated in CACHE.glob(f"{name}-*"):
             shutil.rmtree(outdated)
@@ -112,7 +116,7 @@ def _download_kernel(newest: str, directory: Path) -> Path:
 
 
 def _unpack_kernel(newest: str, wanted: dict[str, list[str]], target: Path) -> None:
-    """Makes target/vmlinux and target/<bus>/NN-<module>.ko; the target is there whole or not at all."""
+    """Makes target/vmlinux, target/vmlinuz and target/<bus>/NN-<module>.ko; the target is there whole or not at all."""
     with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
         work = Path(temporary)
         root, kernel = work / "root", work / "kernel"
@@ -121,7 +125,9 @@ def _unpack_kernel(newest: str, wanted: dict[str, list[str]], target: Path) -> N
         version = next(modules.iterdir()).name
         tool("depmod", "-b", modules.parents[1], version)
         kernel.mkdir()
-        (kernel / "vmlinux").write_bytes(_decompressed((root / "boot" / f"vmlinuz-{version}").read_bytes()))
+        packed = (root / "boot" / f"vmlinuz-{version}").read_bytes()
+        (kernel / KERNEL_FILES["uefi"]).write_bytes(packed)
+        (kernel / KERNEL_FILES["bios"]).write_bytes(_decompressed(packed))
         for bus, names in wanted.items():
             copy_modules(modules / version, names, kernel / bus)
         kernel.rename(target)

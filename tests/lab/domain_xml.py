@@ -16,7 +16,14 @@ MACHINES = {
     # Nothing for a context yet, and four ports into which something can be plugged.
     "plug": ("q35", "sda", "<controller type='pci' index='0' model='pcie-root'/>"
              + "".join(f"<controller type='pci' index='{port}' model='pcie-root-port'/>" for port in range(1, 5))),
+    # The same, on a machine with slots for it.
+    "plug-pc": ("pc", "sda", ""),
     "usb": ("q35", "sda", "<controller type='usb' model='qemu-xhci'/>"),
+}
+FIRMWARE = {
+    "bios": "",
+    "uefi": "<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>"
+            "<nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'/>",
 }
 NO_USB = "<controller type='usb' model='none'/>"
 
@@ -44,7 +51,8 @@ def context_metadata(bus: str, content: str = "", attributes: str = "") -> str:
 
 
 def domain_xml(*, name: str, uuid: str, bus: str, cdrom: Cdrom | None, metadata: str, boot: BootFiles,
-               command_line: str, console: Path, memory_mib: int = 128, devices: str = "", on_reboot: str = "destroy") -> str:
+               command_line: str, console: Path, memory_mib: int = 128, devices: str = "", on_reboot: str = "destroy",
+               firmware: str = "bios") -> str:
     """A guest of software emulation that boots a given kernel; its serial console grows a file, wherever it runs.
 
     devices: the XML of further ones.
@@ -59,6 +67,7 @@ def domain_xml(*, name: str, uuid: str, bus: str, cdrom: Cdrom | None, metadata:
   <vcpu>1</vcpu>
   <os>
     <type arch='x86_64' machine='{machine}'>hvm</type>
+    {FIRMWARE[firmware]}
     <kernel>{boot.kernel}</kernel>
     <initrd>{boot.initramfs}</initrd>
     <cmdline>{escape(command_line)}</cmdline>

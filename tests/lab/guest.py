@@ -35,7 +35,7 @@ class Guest:
     mode: "poll" reads the disc twice a second and at events, "event" at events only, "hold" never lets go of it.
     cdrom: its drive, or None. metadata: the XML inside <metadata>. poll_ms: how often its kernel asks for new media.
     devices: the XML of more devices. on_reboot: what libvirt does when it is reset. boots: what of boot_files.py it boots
-    instead of that for its bus.
+    instead of that for its bus. firmware: "bios" or "uefi".
     """
 
     # Starting under emulation takes seconds, and the machine may be busy.
@@ -43,11 +43,13 @@ class Guest:
 
     def __init__(self, lab: Lab, name: str, *, bus: str = "sata", cdrom: Cdrom | None = Cdrom(), metadata: str = "",
                  mode: str = "poll", file: str = "/endpoint", poll_ms: int = 500, memory_mib: int = 128,
-                 devices: str = "", on_reboot: str = "destroy", boots: str | None = None) -> None:
+                 devices: str = "", on_reboot: str = "destroy", boots: str | None = None,
+                 firmware: str = "bios") -> None:
         self.lab = lab
         self.name = name
         self.bus = bus
         self._boots = boots or bus
+        self._firmware = firmware
         self.uuid = str(uuid.uuid4())
         self.made = time.time()
         self.host: Host | None = None
@@ -75,7 +77,8 @@ class Guest:
         """The XML that this guest is made from."""
         return domain_xml(name=self.name, uuid=self.uuid, bus=self.bus, cdrom=self.cdrom, metadata=self.metadata,
                           boot=self._boot, command_line=self._command_line, console=self.console_path,
-                          memory_mib=self._memory_mib, devices=self._devices, on_reboot=self._on_reboot)
+                          memory_mib=self._memory_mib, devices=self._devices, on_reboot=self._on_reboot,
+                          firmware=self._firmware)
 
     # Life
 
@@ -192,7 +195,7 @@ class Guest:
         self.wait_for("booted", seconds=self.boot_seconds)
 
     def _boot_files(self) -> BootFiles:
-        return self.lab.boot_files(self._boots)
+        return self.lab.boot_files(self._boots, self._firmware)
 
 
 def _parse(match: re.Match[str]) -> Seen:

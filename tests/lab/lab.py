@@ -105,9 +105,9 @@ class Lab:
                     for guest in self.guests]
         return "\n".join(consoles + [host.tail(lines) for host in self.hosts])
 
-    def boot_files(self, bus: str) -> BootFiles:
+    def boot_files(self, bus: str, firmware: str = "bios") -> BootFiles:
         """What guests boot from."""
-        cached = boot_files(bus)
+        cached = boot_files(bus, firmware)
         return BootFiles(self.share(cached.kernel), self.share(cached.initramfs))
 
     def share(self, file: Path) -> Path:

@@ -34,9 +34,9 @@ class XenLab(Lab):
         """As Lab's, with more patience: everything takes longer in here."""
         return super().wait_for(condition, PATIENCE * seconds, what)
 
-    def boot_files(self, bus: str) -> BootFiles:
+    def boot_files(self, bus: str, firmware: str = "bios") -> BootFiles:
         """What guests boot from, where hosts find it: in their memory, since Xen maps a kernel page by page."""
-        boot = super().boot_files(bus)
+        boot = super().boot_files(bus, firmware)
         inside = [Path(BOOT, file.name) for file in (boot.kernel, boot.initramfs)]
         names = " ".join(file.name for file in inside)
         for host in self.hosts:

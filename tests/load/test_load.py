@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from live.aftermath import jobs, wait_until_delivered, wait_until_nothing_is_left
+from live.selected import name, select, wait_until_all_have_read
 from load.watching import running, watched
 
 VMS = int(os.environ.get("VIRT_RECONTEXT_VMS", "100"))
@@ -73,3 +74,32 @@ def test_a_soak_of_migrations_loses_none(site, lab):
         wait_until_delivered(site, target, vm)
     print(f"\n{ROUNDS} migrations of one VM, each delivered: {time.monotonic() - begin:.0f} s", flush=True)
     wait_until_nothing_is_left(site, a if vm.host is b else b, vm)
+
+
+def test_selected_vms_that_start_at_once_and_are_evacuated_are_all_delivered(site, lab, guest):
+    a, b = lab.hosts
+    for host in lab.hosts:
+        select(site, host)
+    vms = [guest(name(number), cdrom=None, bus="plug", memory_mib=96) for number in range(MOVED)]
+    for vm in vms:
+        vm.define(a)
+        # They start at once, so each takes as long as all.
+        vm.boot_seconds *= MOVED / 2
+    begin = time.monotonic()
+    with watched(a) as seen, ThreadPoolExecutor(MOVED) as starters:
+        list(starters.map(lambda vm: vm.start(a), vms))
+        latest = max(wait_until_all_have_read(site, a, vms))
+        took = time.monotonic() - begin
+    tell(f"start of {MOVED} selected VMs at once, the last read {latest:.1f} s after its init", took, seen)
+    marks = [vm.mark() for vm in vms]
+    begin = time.monotonic()
+    with watched(b) as seen, ThreadPoolExecutor(AT_A_TIME) as movers:
+        list(movers.map(lambda vm: vm.migrate(b, "--persistent", "--undefinesource"), vms))
+        took = time.monotonic() - begin
+        for vm, mark in zip(vms, marks):
+            vm.wait_for_text(site.text(b), since=mark, seconds=120)
+    tell(f"evacuation of {MOVED} selected VMs, {AT_A_TIME} at a time", took, seen)
+    for vm in vms:
+        wait_until_delivered(site, b, vm)
+        assert vm.live_xml().count("device='cdrom'") == 1
+        wait_until_nothing_is_left(site, a, vm)
