@@ -15,6 +15,8 @@ from . import Cdrom, Guest, Host, Lab, LabError, Seen
 
 TEMPLATE = "monitoring endpoint: {{ facts.monitoring.endpoint }}"
 VM = "web"
+# One that runs already and was made without a thought of a context, as virt-install makes them.
+OTHER = "shop"
 
 
 class Failed(Exception):
@@ -87,7 +89,7 @@ def command(host: Host, *argv: str) -> None:
 
 def migrate(guest: Guest, source: Host, target: Host) -> None:
     """The migration, while the guest's console is followed."""
-    say(f"\n{source.name}# virsh migrate --live --persistent --undefinesource {VM} qemu+tcp://{target.name}/system")
+    say(f"\n{source.name}# virsh migrate --live --persistent --undefinesource {guest.name} qemu+tcp://{target.name}/system")
     mark = guest.mark()
     follower = Follower(guest, time.time())
     follower.start()
@@ -98,7 +100,7 @@ def migrate(guest: Guest, source: Host, target: Host) -> None:
         guest.wait_for("event media-change", since=mark, seconds=20)
     finally:
         follower.stop()
-    resumed = guest.lab.resumed(target, VM, migration.started)
+    resumed = guest.lab.resumed(target, guest.name, migration.started)
     say(f"\n  (The guest ran on {target.name} from {resumed.time - migration.started:.2f} s on.)")
 
 
@@ -112,26 +114,70 @@ def check(guest: Guest, target: Host) -> None:
     say(f"\nThe same running guest, up for {read.uptime:.0f} s and never rebooted, now uses {url(target)}.")
 
 
+def start(guest: Guest, host: Host) -> None:
+    """Starts a VM for all to see."""
+    say(f"\n{host.name}# virsh start {guest.name}")
+    say("  (Lines of the guest's own console, with the seconds since it booted:)")
+    guest.start(host)
+
+
+def tell_console(guest: Guest, mark: int = 0) -> None:
+    """What the guest has said since a mark."""
+    for seen in guest.said()[mark:]:
+        say(f"            {told(seen)}")
+
+
+def first_act(lab: Lab) -> None:
+    """A VM that was given its drive before it was started."""
+    source, target = lab.hosts
+    guest = Guest(lab, VM, bus="sata", cdrom=Cdrom())
+    guest.define(source)
+    command(source, "virt-recontext", "enable", VM)
+    start(guest, source)
+    guest.wait_for_text(endpoint(source))
+    tell_console(guest)
+    migrate(guest, source, target)
+    command(target, "virt-recontext", "status", VM)
+    check(guest, target)
+
+
+def second_act(lab: Lab) -> None:
+    """A VM that runs and has no drive at all takes part without a restart."""
+    source, target = lab.hosts
+    say(f"\nAnother VM, {OTHER}, has a disk and four free PCIe ports but no drive for a context, and runs:")
+    guest = Guest(lab, OTHER, bus="plug", cdrom=None, devices=f"""
+        <controller type='pci' index='5' model='pcie-root-port'/>{disk(lab)}""")
+    guest.define(source)
+    start(guest, source)
+    guest.wait_for("no disc")
+    tell_console(guest)
+    mark = guest.mark()
+    command(source, "virt-recontext", "enable", OTHER)
+    guest.wait_for_text(endpoint(source), since=mark)
+    tell_console(guest, mark)
+    migrate(guest, source, target)
+    check(guest, target)
+
+
+def disk(lab: Lab) -> str:
+    """Of a VM that needs none: read-only, so that libvirt lets it move without storage that both hosts share."""
+    image = lab.shared / f"{OTHER}.raw"
+    with open(image, "wb") as file:
+        file.truncate(64 << 20)
+    image.chmod(0o644)
+    return (f"<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{image}'/>"
+            "<target dev='vda' bus='virtio'/><readonly/></disk>")
+
+
 def demonstrate(dist: Path) -> None:
     say("virt-recontext: a running VM gets the settings of the host it moves to\n")
     say("Two hosts on this machine, each with a libvirtd, a network and an /etc of its own:")
     with Lab(("site-a", "site-b")) as lab:
-        source, target = lab.hosts
         for host in lab.hosts:
             set_up(host, dist)
         say(f"  both    context/endpoint.j2    {TEMPLATE}")
-        guest = Guest(lab, VM, bus="sata", cdrom=Cdrom())
-        guest.define(source)
-        command(source, "virt-recontext", "enable", VM)
-        say(f"\n{source.name}# virsh start {VM}")
-        say("  (Lines of the guest's own console, with the seconds since it booted:)")
-        guest.start(source)
-        guest.wait_for_text(endpoint(source))
-        for seen in guest.said():
-            say(f"            {told(seen)}")
-        migrate(guest, source, target)
-        command(target, "virt-recontext", "status", VM)
-        check(guest, target)
+        first_act(lab)
+        second_act(lab)
 
 
 def missing(dist: Path) -> Iterator[Path]:
