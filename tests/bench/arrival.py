@@ -62,6 +62,6 @@ def our_lines(syslog: str) -> dict[str, float]:
 
 def phases(syslog: str) -> dict[str, float]:
     """The helper's phases of a delivery."""
-    delivered = re.search(r"in the drive .*", syslog)
+    delivered = re.search(r"in the (?:new )?drive .*", syslog)
     found = re.findall(r"(\w+) ([\d.]+) ms", delivered[0]) if delivered else []
     return {name: float(took) / 1e3 for name, took in found}

@@ -16,7 +16,7 @@
  *
  * The kernel hands unknown key=value words of its command line to init as its environment:
  *     guest_mode=poll   reads the disc at boot, after each event and every half second (default)
- *     guest_mode=event  reads it at boot and after each event only
+ *     guest_mode=event  reads it at boot, after each event, and when the drive comes or goes only
  *     guest_mode=hold   mounts it at boot, never lets go and ignores eject requests
  *     guest_file=/path  the file that is told as text
  *     guest_poll=500    the kernel's polling interval for media events in milliseconds (systemd sets 2000)
@@ -270,6 +270,9 @@ static int take_event(int events)
         if (strcmp(mode, "hold") != 0)
             let_go();
     }
+    /* A drive that has been plugged in, perhaps with a disc in it, or taken away. */
+    if (says(event, length, "DEVNAME=sr0") && (says(event, length, "ACTION=add") || says(event, length, "ACTION=remove")))
+        return 1;
     if (!says(event, length, "DISK_MEDIA_CHANGE=1"))
         return 0;
     tell("event media-change");
