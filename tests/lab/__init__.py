@@ -16,6 +16,9 @@ below its own directory in /tmp, and dies with the process that made it, however
     guest.py       one VM: its life, its console, what it said there
     guest.c        what runs in the VM
     domain_xml.py  its libvirt XML
+    managed_guest.py
+                   a VM as OpenStack and other managers write it, from packaging/platforms
+    cloud_init.py  cloud-init's own code, looking at the drives of a guest
     debian_guest.py, debian_init, debian/
                    a VM with Debian in it: its disk, its initramfs, the lab's files in it
     xen_lab.py     the same with Xen: its hosts, the link between them
@@ -30,6 +33,7 @@ below its own directory in /tmp, and dies with the process that made it, however
     waiting.py     conditions with deadlines
 """
 
+from .cloud_init import what_cloud_init_finds
 from .debian_guest import DebianGuest
 from .domain_xml import Cdrom, context_metadata, domain_xml
 from .disc import make_disc, make_disc_of
@@ -37,12 +41,13 @@ from .dom0 import Dom0
 from .guest import Guest, Seen
 from .host import Event, Host
 from .lab import Lab, Migration
+from .managed_guest import ManagedGuest, on_page
 from .waiting import GuestDied, LabError, TimedOut, wait_for
 from .xen_guest import HvmGuest, PvGuest, xen_metadata
 from .xen_lab import XenLab
 
 __all__ = [
-    "Cdrom", "DebianGuest", "Dom0", "Event", "Guest", "GuestDied", "Host", "HvmGuest", "Lab", "LabError", "Migration",
-    "PvGuest", "Seen", "TimedOut", "XenLab", "context_metadata", "domain_xml", "make_disc", "make_disc_of", "wait_for",
-    "xen_metadata",
+    "Cdrom", "DebianGuest", "Dom0", "Event", "Guest", "GuestDied", "Host", "HvmGuest", "Lab", "LabError",
+    "ManagedGuest", "Migration", "PvGuest", "Seen", "TimedOut", "XenLab", "context_metadata", "domain_xml", "make_disc",
+    "make_disc_of", "on_page", "wait_for", "what_cloud_init_finds", "xen_metadata",
 ]

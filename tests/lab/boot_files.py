@@ -39,6 +39,8 @@ MODULES = {
     "sata": ["ahci", "sr_mod", "isofs"],
     "scsi": ["virtio_pci", "virtio_scsi", "sr_mod", "isofs"],
     "plug": ["virtio_pci", "virtio_scsi", "sr_mod", "isofs"],
+    # Drives of a manager's, and one that is plugged in beside them.
+    "managed": ["ahci", "virtio_pci", "virtio_scsi", "sr_mod", "isofs"],
     "usb": ["xhci_pci", "usb_storage", "sd_mod", "sr_mod", "isofs"],
     "debian": ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "ata_piix", "ahci", "virtio_scsi", "sr_mod", "isofs",
                "virtio_console", "autofs4"],

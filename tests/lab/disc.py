@@ -18,6 +18,7 @@ def make_disc_of(image: Path, label: str, files: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         tree = Path(temporary)
         for name, content in files.items():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / name).write_text(content, encoding="utf-8")
         new = image.with_name(f".{image.name}.new")
         subprocess.run(["genisoimage", "-quiet", "-R", "-J", "-V", label, "-o", new, tree], check=True)

@@ -20,6 +20,7 @@
  *     guest_mode=hold   mounts it at boot, never lets go and ignores eject requests
  *     guest_file=/path  the file that is told as text
  *     guest_poll=500    the kernel's polling interval for media events in milliseconds (systemd sets 2000)
+ *     guest_label=LABEL not the first drive, but the one whose disc has this volume label, whenever there is one
  *
  * Each look mounts and unmounts the disc. The last close of a block device drops its page cache, so a look really
  * reads the drive and cannot return what an earlier disc left in memory.
@@ -46,7 +47,7 @@
 
 enum { LINE = 8192, TEXT = 2048, TICK_MS = 500, SECTOR = 2048, VOLUME_DESCRIPTOR = 16 * SECTOR };
 
-static const char *drive = "/dev/sr0", *mode = "poll", *file = "/endpoint";
+static const char *drive = "/dev/sr0", *mode = "poll", *file = "/endpoint", *label;
 
 /* One line, in one write, so that the kernel's own messages never cut it in two. */
 static void tell(const char *format, ...)
@@ -166,6 +167,34 @@ static int on_disc(const char *path)
     return open(full, O_RDONLY | O_CLOEXEC);
 }
 
+/* Whether the disc in a drive has the volume label that is wanted, which is padded with spaces to 32 characters. */
+static int has_label(const char *path)
+{
+    char found[32 + 1] = "", padded[32 + 1];
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd < 0)
+        return 0;
+    snprintf(padded, sizeof padded, "%-32s", label);
+    ssize_t length = pread(fd, found, 32, VOLUME_DESCRIPTOR + 40);
+    close(fd);
+    return length == 32 && strcmp(found, padded) == 0;
+}
+
+/* Looks for the drive with the label that is wanted; 0 if there is none. */
+static int find_drive(void)
+{
+    static const char *const names[] = { "/dev/sr0", "/dev/sr1", "/dev/sr2", "/dev/sr3" };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (has_label(names[i])) {
+            drive = names[i];
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* Mounts the disc; 0 or -1 with errno. A disc that is just being changed cannot be read for a moment: that is not told. */
 static int mount_disc(void)
 {
@@ -180,6 +209,10 @@ static int mount_disc(void)
 /* Mounts, reads and unmounts. */
 static void read_disc(char *state)
 {
+    if (label != NULL && !find_drive()) {
+        strcpy(state, "no disc");
+        return;
+    }
     if (mount_disc() != 0) {
         if (errno == ENOMEDIUM || errno == ENXIO || errno == ENOENT)
             strcpy(state, "no disc");
@@ -326,6 +359,7 @@ int main(void)
     mount("sys", "/sys", "sysfs", 0, NULL);
     mode = from_environment("guest_mode", mode);
     file = from_environment("guest_file", file);
+    label = getenv("guest_label");
 
     put("/sys/module/block/parameters/events_dfl_poll_msecs", from_environment("guest_poll", "500"));
     int events = listen_to_kernel();
