@@ -21,6 +21,9 @@ from .lab import Lab, Migration
 
 PAGES = Path(__file__).resolve().parents[2] / "packaging" / "platforms"
 
+# Managers whose VMs libvirt forgets when they stop.
+TRANSIENT = ("opennebula",)
+
 # What a network card has that hangs on a network of the host.
 OF_NETWORKS = ("bandwidth", "driver", "filterref", "mtu", "source", "target", "virtualport")
 
@@ -33,13 +36,17 @@ def on_page(manager: str, language: str) -> str:
 
 
 class ManagedGuest(Guest):
-    """See the module. Made with ManagedGuest(lab, manager), started and asked as a Guest.
+    """See the module. Made with ManagedGuest(lab, manager), started with begin(), and asked as a Guest.
 
-    config_drive: the image in the drive that its manager gives it. It reads the disc whose label is that of the format "files",
+    config_drive: the image in the drive that its manager gives it. The guest reads the disc with the label of our own format,
     in whichever drive that is.
     """
 
+    # Several of them boot at the same time.
+    boot_seconds = 180
+
     def __init__(self, lab: Lab, manager: str, *, config_drive: Path | None = None, **options: Any) -> None:
+        self.manager = manager
         self._written = on_page(manager, "xml")
         domain = parseString(self._written).documentElement
         super().__init__(lab, _text(domain, "name"), bus="managed", cdrom=None, **options)
@@ -52,6 +59,7 @@ class ManagedGuest(Guest):
         self._disk.chmod(0o666)
 
     def xml(self) -> str:
+        """The page's XML, as these hosts can run it."""
         document = parseString(self._written)
         domain = document.documentElement
         domain.setAttribute("type", "qemu")
@@ -65,23 +73,24 @@ class ManagedGuest(Guest):
         self._set_devices(domain)
         return document.toxml()
 
-    # Managers ask for no validation, and one writes what would not pass.
+    def begin(self, host: Host) -> None:
+        """Has its manager start it, from XML that is written anew. Returns before its program runs.
 
-    def create(self, host: Host) -> None:
-        """Starts it as a transient VM and waits until its program runs."""
+        No manager asks libvirt to validate its XML, and one writes what would not pass.
+        """
         self._make_room(host)
-        host.virsh("create", "/dev/stdin", input=self.xml())
-        self._has_started(host)
-
-    def define(self, host: Host) -> None:
-        """Makes it known to a host, in the place of what was known before."""
-        self._make_room(host)
-        host.virsh("define", "/dev/stdin", input=self.xml())
+        if self.manager in TRANSIENT:
+            host.virsh("create", "/dev/stdin", input=self.xml())
+        else:
+            host.virsh("define", "/dev/stdin", input=self.xml())
+            host.virsh("start", self.name)
+        self.host = host
 
     def migrate(self, target: Host, *flags: str) -> Migration:
-        """Moves it while it runs. libvirt cannot know that both hosts see the same disk, and wants to hear it."""
+        """Moves it while it runs, as its manager does. libvirt cannot know that both hosts see its disk, and wants to hear it."""
         self._make_room(target)
-        return super().migrate(target, "--unsafe", *flags)
+        definition = () if self.manager in TRANSIENT else ("--persistent", "--undefinesource")
+        return super().migrate(target, "--unsafe", *definition, *flags)
 
     def _make_room(self, host: Host) -> None:
         """Where its manager, or its package, makes a directory for the sockets of the guest's agent."""
