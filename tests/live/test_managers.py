@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from lab import ManagedGuest, make_disc_of, on_page, what_cloud_init_finds
-from lab.managed_guest import PAGES
+from lab.managed_guest import PAGES, TRANSIENT
 from live.site import IMAGES, is_tainted
 
 FROM_NOVA = {
@@ -94,6 +94,8 @@ def test_a_vm_that_the_rule_selects_has_its_disc_at_each_start_and_arrival_besid
         now = discs(vm)
         assert sorted(now.values()) == sorted([str(vm.config_drive), image]), now
         assert vm.config_drive.read_bytes() == own
+        # What Nova finds in a definition it copies from its own directory: there must be nothing of ours.
+        assert image not in vm.live_xml("--inactive") or manager in TRANSIENT
 
     vm.wait_for_text(site.text(a), seconds=vm.boot_seconds)
     site.wait_for_state(a, vm, "delivered")
