@@ -41,6 +41,8 @@ OWN_DISCS = {
     "opennebula": ("CONTEXT", FROM_OPENNEBULA, "OpenNebula"),
     "ovirt": ("config-2", payload_of_ovirt(), "ConfigDrive"),
 }
+# The name and the place that the manager gives a disk on SCSI that is attached next, which it counts for itself.
+NEXT_DISKS = {"opennebula": ("sda", {"target": "0", "unit": "0"}), "ovirt": ("sdd", {"target": "0", "unit": "1"})}
 # Whoever makes VMs once, and leaves their XML alone.
 MADE_ONCE = ("virt-install", "virt-manager")
 
@@ -73,6 +75,20 @@ def discs(vm):
     return found
 
 
+def attach_and_detach(lab, vm, name, place):
+    """Has the manager attach a disk to the running VM, and take it away again."""
+    image = lab.shared / "next"
+    image.write_bytes(bytes(1 << 20))
+    disk = ET.Element("disk", type="file", device="disk")
+    ET.SubElement(disk, "driver", name="qemu", type="raw")
+    ET.SubElement(disk, "source", file=str(image))
+    ET.SubElement(disk, "target", dev=name, bus="scsi")
+    ET.SubElement(disk, "address", type="drive", controller="0", bus="0", **place)
+    vm.host.write("/run/next.xml", ET.tostring(disk, encoding="unicode"))
+    vm.host.virsh("attach-device", vm.name, "/run/next.xml", "--live")
+    vm.host.virsh("detach-device", vm.name, "/run/next.xml", "--live")
+
+
 def test_every_page_is_in_the_index_and_has_the_xml_of_one_vm():
     pages = {page.stem for page in PAGES.glob("*.md")} - {"README"}
     index = (PAGES / "README.md").read_text(encoding="utf-8")
@@ -100,6 +116,9 @@ def test_a_vm_that_the_rule_selects_has_its_disc_at_each_start_and_arrival_besid
     vm.wait_for_text(site.text(a), seconds=vm.boot_seconds)
     site.wait_for_state(a, vm, "delivered")
     has_both_discs()
+
+    if manager in NEXT_DISKS:
+        attach_and_detach(lab, vm, *NEXT_DISKS[manager])
 
     mark = vm.mark()
     vm.migrate(b)

@@ -81,10 +81,14 @@ impl Places {
         self
     }
 
-    /// A free place for a drive on SCSI: on a controller that is there, or else on a new one.
+    /// A free place for a drive on SCSI: at the far end of a controller that is there, or else on a new one. Managers count the
+    /// places of their controllers from the start, and know nothing of a drive of ours that would have the next one.
     pub(super) fn on_scsi(&self) -> Option<Place> {
-        let free = || (0..MOST).filter_map(|index| at("scsi", index)).filter(|place| self.takes_on_scsi(*place));
-        free().find(|place| self.has_scsi(place.controller)).or_else(|| free().next())
+        let far_end =
+            |&controller| (1..=LAST_TARGET).rev().map(move |target| Place { controller, bus: 0, target, unit: 0 });
+        let shared = self.virtio_scsi.iter().flat_map(far_end);
+        let new = (0..MOST).filter_map(|index| at("scsi", index)).filter(|place| !self.has_scsi(place.controller));
+        shared.chain(new).find(|place| self.takes_on_scsi(*place))
     }
 
     /// Whether the SCSI controller of this number is there.
@@ -129,6 +133,9 @@ impl Places {
         may_be && !self.taken.iter().any(|(other, taken)| other == bus && *taken == place)
     }
 }
+
+/// The last target of a virtio-scsi controller.
+const LAST_TARGET: u32 = 255;
 
 /// So many disks are thought of on a bus.
 const MOST: u32 = 60;

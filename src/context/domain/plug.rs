@@ -49,7 +49,8 @@ pub fn plan(live: &Domain, defined: Option<&Domain>, target: Option<&str>, path:
                 Some(defined) => places.and(Places::read(defined.xml)?),
                 None => places,
             };
-            (name(live, defined, target)?, places.on_scsi().context(TAKEN)?)
+            let place = places.on_scsi().context(TAKEN)?;
+            (name(live, defined, target, places.has_scsi(place.controller))?, place)
         }
     };
     plug(live, &target, place, path)
@@ -61,8 +62,9 @@ pub fn plan(live: &Domain, defined: Option<&Domain>, target: Option<&str>, path:
 /// Why it is none that its guest could drive.
 pub(super) fn at_next_start(defined: &Domain, target: Option<&str>, path: &str) -> Result<Plug> {
     ensure!(defined.machine == Machine::Qemu, "Xen has drives of its own");
-    let place = Places::read(defined.xml)?.on_scsi().context(TAKEN)?;
-    let plug = plug(defined, &name(defined, None, target)?, place, path)?;
+    let places = Places::read(defined.xml)?;
+    let place = places.on_scsi().context(TAKEN)?;
+    let plug = plug(defined, &name(defined, None, target, places.has_scsi(place.controller))?, place, path)?;
     ensure!(plug.controller.is_none() || !is_windows(defined.xml)?, "{WINDOWS}");
     Ok(plug)
 }
@@ -105,12 +107,16 @@ impl Plug {
     }
 }
 
-fn name(live: &Domain, defined: Option<&Domain>, target: Option<&str>) -> Result<String> {
+/// A free name. On a controller that is there already it is one from the end: its manager gives its next disk the next name.
+fn name(live: &Domain, defined: Option<&Domain>, target: Option<&str>, is_shared: bool) -> Result<String> {
     let taken = |name: &String| {
         [Some(live), defined].into_iter().flatten().any(|domain| domain.targets.iter().any(|other| other == name))
     };
-    let mut names =
-        target.map_or_else(|| ('a'..='z').map(|c| format!("sd{c}")).collect(), |target| vec![target.to_owned()]);
+    let mut free: Vec<_> = ('a'..='z').map(|letter| format!("sd{letter}")).collect();
+    if is_shared {
+        free.reverse();
+    }
+    let mut names = target.map_or(free, |target| vec![target.to_owned()]);
     names.retain(|name| !taken(name));
     names.into_iter().next().context("every name for a drive on the scsi bus is taken; name one with --target")
 }
@@ -230,9 +236,9 @@ mod tests {
         let (live, defined) =
             (with(&(VIRTIO.to_owned() + &disk("sda", 0))), with(&(VIRTIO.to_owned() + &disk("sdb", 1))));
         let plug = planned(&live, Some(&defined), None).unwrap();
-        assert_eq!((plug.drive.target.as_str(), plug.controller), ("sdc", None));
+        assert_eq!((plug.drive.target.as_str(), plug.controller), ("sdz", None));
         assert!(
-            plug.drive.plugged && plug.disk.contains("controller='0' bus='0' target='0' unit='2'"),
+            plug.drive.plugged && plug.disk.contains("controller='0' bus='0' target='255' unit='0'"),
             "{}",
             plug.disk
         );

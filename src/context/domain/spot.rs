@@ -157,7 +157,7 @@ mod tests {
             ("pc-i440fx-9.2", &on_lsi, None, "dev='sdb' bus='scsi'", false),
             // Where there is none, or no place: what guests without AHCI have a driver for.
             ("pc-q35-9.2", &plain, None, "dev='sda' bus='scsi'", true),
-            ("pc-q35-9.2", &with_virtio, None, "dev='sda' bus='scsi'", false),
+            ("pc-q35-9.2", &with_virtio, None, "dev='sdz' bus='scsi'", false),
             ("pc-q35-9.2", &plain, Some("sdx"), "dev='sdx' bus='scsi'", true),
             ("pc-i440fx-9.2", &plain, None, "dev='sda' bus='scsi'", true),
             ("pc-i440fx-9.2", &full_ide, None, "dev='sda' bus='scsi'", true),
@@ -166,7 +166,7 @@ mod tests {
             // Windows has no driver of its own for a new one.
             ("pc-q35-9.2", &windows, None, "dev='sda' bus='sata'", false),
             ("pc-i440fx-9.2", &windows, None, "dev='hda' bus='ide'", false),
-            ("pc-q35-9.2", &(with_virtio.clone() + WINDOWS), None, "dev='sda' bus='scsi'", false),
+            ("pc-q35-9.2", &(with_virtio.clone() + WINDOWS), None, "dev='sdz' bus='scsi'", false),
             ("pc-i440fx-9.2", &(full_ide.clone() + WINDOWS), None, "dev='sda' bus='sata'", false),
             // What the name says.
             ("pc-i440fx-9.2", &plain, Some("hdc"), "dev='hdc' bus='ide'", false),
@@ -203,7 +203,7 @@ mod tests {
         }
         let taken = disk("disk", "sda", "scsi", "controller='0' bus='0' unit='0'");
         let beside = new("pc-q35-9.2", &format!("<devices>{VIRTIO}{taken}</devices>"), Some("sdx"));
-        assert!(beside.contains("dev='sdx' bus='scsi'") && beside.contains(" unit='1'"), "{beside}");
+        assert!(beside.contains("dev='sdx' bus='scsi'") && beside.contains(" target='255' unit='0'"), "{beside}");
     }
 
     #[test]
