@@ -18,6 +18,7 @@ use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
 use crate::context::domain::drive::Drive;
 use crate::context::domain::request;
+use crate::context::domain::select::Number;
 use crate::context::iso9660::label::Label;
 use crate::delivery::change::plug::LEAST;
 use crate::host::config::Config;
@@ -75,6 +76,11 @@ fn one(host: &Host, config: &Config, vm: &str, options: &Enable, out: &mut impl 
         if persistent { handle.xml(Scope::Config)? } else { live.clone().context("the VM no longer exists")? };
     let (defined, live) = (Domain::read(&definition)?, live.as_deref().map(Domain::read).transpose()?);
     let found = Found { defined, live, persistent, can_plug };
+    if let Some(number) = rule(config, &found, options)? {
+        drop(handle);
+        drop(libvirt);
+        return by_rule(host, config, &found, number, options.dry_run, out);
+    }
     let (name, uuid) = (&found.defined.name, &found.defined.uuid);
     let path = image::path(config, uuid);
     let path = path.to_str().context("image_dir is not UTF-8")?;
@@ -123,6 +129,43 @@ fn one(host: &Host, config: &Config, vm: &str, options: &Enable, out: &mut impl 
     let job = Job::new(uuid.clone(), name, live.machine.driver(), Reason::Refresh, again);
     drop(handle);
     drop(libvirt);
+    refresh::deliver_and_watch(host, config, vec![job], refresh::Told { out, code: DONE })
+}
+
+/// The rule by which the VM takes part, if nothing else is asked of it: then it needs no element in its definition, which its manager
+/// might not get along with.
+fn rule(config: &Config, found: &Found, options: &Enable) -> Result<Option<Number>> {
+    let Enable { vms: _, target, replace, disk, format, label, dry_run: _ } = options;
+    let asks_for_more = target.is_some() || *replace || *disk || format.is_some() || label.is_some();
+    let has_element = found.persistent && found.defined.takes_part();
+    let domain = found.live.as_ref().unwrap_or(&found.defined);
+    let fits = select::fitting(config, domain)?.filter(|_| !asks_for_more && !has_element);
+    Ok(fits.map(|selected| selected.number))
+}
+
+/// Lets a VM that the rule selects take part by it, also if `disable` had taken it out.
+fn by_rule(
+    host: &Host,
+    config: &Config,
+    found: &Found,
+    number: Number,
+    dry_run: bool,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let Domain { name, uuid, machine, .. } = &found.defined;
+    let when = if found.live.is_some() { "" } else { "; it gets its disc when it starts" };
+    let line = format!("takes part, because {number} selects it; nothing is written into its definition{when}");
+    if dry_run {
+        writeln!(out, "{}", vm::on_one_line(&format!("{name}: would be done: {line}")))?;
+        return Ok(DONE);
+    }
+    select::put_back(host, uuid)?;
+    Log::open(host).info(format_args!("{name}: enable: {line}"));
+    let read = writeln!(out, "{}", vm::on_one_line(&format!("{name}: {line}")));
+    if found.live.is_none() {
+        return Ok(read.map(|()| DONE)?);
+    }
+    let job = Job::new(uuid.clone(), name, machine.driver(), Reason::Refresh, false);
     refresh::deliver_and_watch(host, config, vec![job], refresh::Told { out, code: DONE })
 }
 

@@ -134,8 +134,8 @@ impl Places {
     }
 }
 
-/// The last target of a virtio-scsi controller.
-const LAST_TARGET: u32 = 255;
+/// The last target of a virtio-scsi controller that every guest looks at: Windows' storport knows 128.
+const LAST_TARGET: u32 = 127;
 
 /// So many disks are thought of on a bus.
 const MOST: u32 = 60;

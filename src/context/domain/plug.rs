@@ -238,7 +238,7 @@ mod tests {
         let plug = planned(&live, Some(&defined), None).unwrap();
         assert_eq!((plug.drive.target.as_str(), plug.controller), ("sdz", None));
         assert!(
-            plug.drive.plugged && plug.disk.contains("controller='0' bus='0' target='255' unit='0'"),
+            plug.drive.plugged && plug.disk.contains("controller='0' bus='0' target='127' unit='0'"),
             "{}",
             plug.disk
         );
@@ -252,7 +252,7 @@ mod tests {
         for (live, defined) in [(with(""), with(VIRTIO)), (with(VIRTIO), with(""))] {
             let plug = planned(&live, Some(&defined), None).unwrap();
             assert_eq!(plug.controller.is_some(), !live.contains(VIRTIO));
-            assert!(plug.disk.contains("controller='0' bus='0' target='0' unit='0'"), "{}", plug.disk);
+            assert!(plug.disk.contains("controller='0' bus='0' target='127' unit='0'"), "{}", plug.disk);
         }
         // Another kind of controller in one of the two is no place for both.
         let lsi = with("<controller type='scsi' index='0' model='lsilogic'/>");

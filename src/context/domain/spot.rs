@@ -203,7 +203,7 @@ mod tests {
         }
         let taken = disk("disk", "sda", "scsi", "controller='0' bus='0' unit='0'");
         let beside = new("pc-q35-9.2", &format!("<devices>{VIRTIO}{taken}</devices>"), Some("sdx"));
-        assert!(beside.contains("dev='sdx' bus='scsi'") && beside.contains(" target='255' unit='0'"), "{beside}");
+        assert!(beside.contains("dev='sdx' bus='scsi'") && beside.contains(" target='127' unit='0'"), "{beside}");
     }
 
     #[test]
