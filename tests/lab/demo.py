@@ -154,6 +154,8 @@ def second_act(lab: Lab) -> None:
     mark = guest.mark()
     command(source, "virt-recontext", "enable", OTHER)
     guest.wait_for_text(endpoint(source), since=mark)
+    # What it says of its new drive is not to be taken for what it says of its arrival.
+    guest.wait_until_quiet(1)
     tell_console(guest, mark)
     migrate(guest, source, target)
     check(guest, target)
