@@ -43,8 +43,8 @@ pub(super) struct Refresh {
     pub force: bool,
 }
 
-/// Between two looks at what the helper has done.
-const LOOK: Duration = Duration::from_millis(50);
+/// Between two looks at what the helper has done, at the beginning and later.
+const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
 
 /// So long is watched beyond the time that a guest is given.
 const WATCH: Duration = Duration::from_secs(30);
@@ -188,7 +188,7 @@ pub(super) fn deliver_and_watch<W: Write>(
         if let Some(first) = left.first() {
             let message = State::of(host, &first.uuid)?.map(|state| state.message).unwrap_or_default();
             progress.show(format_args!("{} of {total} left; {}: {message}", left.len(), first.name));
-            thread::sleep(LOOK);
+            thread::sleep((progress.begin.elapsed() / 10).clamp(LOOK.0, LOOK.1));
         }
     }
     progress.clear();

@@ -10,6 +10,7 @@ use crate::context::domain::request::NAMESPACE;
 use crate::context::domain::select::Number;
 use crate::context::moment::Moment;
 use crate::context::uuid::Uuid;
+use crate::delivery::attempt::ASKS_FOR_NONE;
 use crate::host::vm::state::{Progress, State};
 use crate::libvirt::domain::Situation;
 use crate::libvirt::survey::Vm;
@@ -111,7 +112,8 @@ impl Standing {
         let asks = asks(vm, rule);
         if let Some(standing) = recorded {
             let message = match &asks {
-                Asks::No => format!("{}; but the VM no longer asks for context", standing.message),
+                Asks::No if standing.message == ASKS_FOR_NONE => standing.message,
+                Asks::No => format!("{}; but {ASKS_FOR_NONE}", standing.message),
                 Asks::Later if running == Some(true) => {
                     format!("{}; but the VM runs without the opt-in, which only its definition has", standing.message)
                 }

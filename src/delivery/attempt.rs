@@ -27,6 +27,9 @@ use crate::libvirt::domain::{Handle, Scope, Situation};
 /// What there is to say of a disc whose content is the same.
 pub(crate) const SAME: &str = "the content is the same; the disc stays";
 
+/// What there is to say of a VM that takes no part any more.
+pub(crate) const ASKS_FOR_NONE: &str = "the VM no longer asks for context";
+
 /// In seconds.
 const BOOT: u64 = 3;
 
@@ -60,7 +63,7 @@ impl Attempts<'_> {
         if domain.takes_part() {
             return self.deliver(due, &config, (&handle, &domain, path), phases);
         }
-        let rule = selected::let_take_part(self.host, &config, due, (&handle, &domain, path))?;
+        let rule = selected::let_take_part(self.host, &config, (&handle, &domain, path))?;
         let xml = handle.xml(Scope::Live)?;
         let domain = Domain::read(&xml).map_err(hopeless)?;
         Ok(match self.deliver(due, &config, (&handle, &domain, path), phases)? {
@@ -79,7 +82,7 @@ impl Attempts<'_> {
     ) -> Result<Outcome, Outcome> {
         let (job, hopeless) = (&due.job, Outcome::hopeless);
         let Some(request) = domain.request().map_err(hopeless)? else {
-            return Ok(Outcome::Done("the VM no longer asks for context".to_owned()));
+            return Ok(Outcome::Done(ASKS_FOR_NONE.to_owned()));
         };
         let away = replug::left_away(self.host, domain, request).map_err(Outcome::hosts_fault)?;
         if let Some(target) = domain.missing_target().filter(|_| away.is_none()) {

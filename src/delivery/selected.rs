@@ -1,17 +1,15 @@
 //! A VM that this host's configuration selects: it takes part in its live XML alone, which travels with it. Its definition is the
 //! manager's, who writes it anew.
 
+use super::attempt::ASKS_FOR_NONE;
 use super::change::plug::{self, NoRoom};
 use super::outcome::Outcome;
-use super::schedule::Due;
-use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
 use crate::context::domain::plug::plugged;
 use crate::context::domain::select::{Choice, Number};
 use crate::host::config::Config;
 use crate::host::paths::Host;
 use crate::host::select::{Selected, selected};
-use crate::host::vm::job::Job;
 use crate::libvirt::domain::{Handle, Scope};
 
 /// Gives the VM that runs, as `live` tells, without an element of ours the one that the rule says which selects it. Its disc comes
@@ -22,15 +20,11 @@ use crate::libvirt::domain::{Handle, Scope};
 pub(super) fn let_take_part(
     host: &Host,
     config: &Config,
-    due: &Due<Job>,
     (handle, live, path): (&Handle, &Domain, &str),
 ) -> Result<Number, Outcome> {
     let Some(Selected { number, rule }) = selected(host, config, live).map_err(Outcome::hopeless)? else {
-        return Err(Outcome::Done("the VM no longer asks for context".to_owned()));
+        return Err(Outcome::Done(ASKS_FOR_NONE.to_owned()));
     };
-    if due.first && due.job.reason == Reason::Start {
-        return Err(Outcome::TooEarly);
-    }
     let never = |why: String| Outcome::AtNextStart(format!("{number} selects it, but {why}"));
     let there = match &rule.drive {
         Choice::Named(target) => live.drive_called(target),
