@@ -64,7 +64,7 @@ fn one(host: &Host, config: &Config, vm: &str, out: &mut impl Write) -> Result<u
     let took_part = domains().any(|domain| domain.takes_part() || domain.drives_with_disc().next().is_some());
     let mut told = Told { out, log: Log::open(host), name: &name, read: Ok(()) };
     if let Some(Selected { number, .. }) = rule {
-        told.tell(format_args!("{number} selects it, and passes over it from now on, until enable"));
+        told.tell(format_args!("{number} selects it, and leaves it out on this host from now on, until it is enabled"));
     }
     if let Some(carried) = domains().find_map(|domain| carried(domain.request().ok().flatten()?)) {
         told.tell(format_args!("{carried} goes with its opt-in"));

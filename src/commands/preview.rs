@@ -50,6 +50,13 @@ pub(super) fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> R
     // What keeps the VM from its disc, whatever that would hold.
     if let Some(Selected { number, .. }) = selected(host, &config, &domain)? {
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {number} selects it");
+    } else if !domain.takes_part() {
+        let out =
+            if select::is_taken_out(host, &domain.uuid) { ", and disable has left it out on this host" } else { "" };
+        let name = &domain.name;
+        let line =
+            format!("{name} does not take part{out}, and gets no such disc; to let it: virt-recontext enable {name}");
+        let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {}", vm::on_one_line(&line));
     } else if let Err(error) = domain.request_and_drive() {
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: it would not get it as it is: {error:#}");
     }

@@ -67,6 +67,7 @@ pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> R
         return Ok(WAITING);
     }
     let config = Config::load(host)?;
+    vm::tell_unknown_keys(&config);
     if options.all && runs_no_vm(host, &config) {
         return deliver_and_watch(host, &config, Vec::new(), Told { out, code: DONE });
     }

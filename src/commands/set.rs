@@ -15,6 +15,7 @@ use crate::host::config::Config;
 use crate::host::file;
 use crate::host::log::Log;
 use crate::host::paths::Host;
+use crate::host::select;
 use crate::host::vm::job::Job;
 use crate::libvirt::domain::{Handle, Scope};
 
@@ -124,7 +125,9 @@ fn change(host: &Host, vm: &str, out: &mut impl Write, edit: impl Fn(&mut Reques
         let Some(request) = domain.as_ref().map(Domain::request).transpose()?.flatten() else { continue };
         elements.push((scope, edited(request, &name, &edit)?));
     }
-    ensure!(!elements.is_empty(), "the VM {name} does not take part yet; run: virt-recontext enable {name}");
+    let rule = select::rule_of(host, &config, live.as_deref(), definition.as_deref());
+    let verb = if rule.is_some() { "refresh" } else { "enable" };
+    ensure!(!elements.is_empty(), "the VM {name} does not take part yet; run: virt-recontext {verb} {name}");
     for (scope, element) in &elements {
         handle.set_request(Some(element), &[*scope]).context("writing the VM's metadata")?;
     }
@@ -132,6 +135,13 @@ fn change(host: &Host, vm: &str, out: &mut impl Write, edit: impl Fn(&mut Reques
     let when = if is_live { "" } else { " from its next start on" };
     let line = format!("{name}: carries its new content{when}");
     Log::open(host).info(&line);
+    if definition.is_some() && !elements.iter().any(|(scope, _)| *scope == Scope::Config) {
+        let line = format!(
+            "{name}: carries it until it stops, since its definition does not take part; what is to last belongs into {}",
+            host.domain_dir(&handle.uuid()?).display()
+        );
+        writeln!(out, "{}", vm::on_one_line(&line))?;
+    }
     if let Some(live) = live.as_deref().filter(|_| is_live) {
         let job = job(live)?;
         drop::<Handle>(handle);

@@ -110,7 +110,9 @@ impl Standing {
             return recorded.or_else(coming).map(|standing| Standing { running, ..standing });
         }
         let asks = asks(vm, rule);
-        if let Some(standing) = recorded {
+        // Of a VM that a rule had selected, and that got nothing, there is nothing to tell.
+        let is_past = |standing: &Standing| matches!(asks, Asks::No) && standing.image.is_none() && !job_waiting;
+        if let Some(standing) = recorded.filter(|standing| !is_past(standing)) {
             let message = match &asks {
                 Asks::No if standing.message == ASKS_FOR_NONE => standing.message,
                 Asks::No => format!("{}; but {ASKS_FOR_NONE}", standing.message),

@@ -46,6 +46,7 @@ pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Res
         trouble(off);
     }
     let config = Config::assumed(host);
+    vm::tell_unknown_keys(&config);
     let survey = Survey::take(config.uri_of(config.driver(host)));
     if let Err(error) = &survey {
         trouble(format!("{error:#}; what follows is only what was recorded"));

@@ -29,6 +29,13 @@ pub(super) fn current_xml(vm: &Handle) -> Result<String> {
     Ok(vm.xml(Scope::Live)?)
 }
 
+/// Tells on stderr which keys of the configuration do not count.
+pub(super) fn tell_unknown_keys(config: &Config) {
+    for key in &config.unknown {
+        let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {}", on_one_line(key));
+    }
+}
+
 pub(super) fn runs(vm: &Handle) -> Result<bool> {
     Ok(vm.situation()? != Situation::Gone)
 }

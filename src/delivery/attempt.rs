@@ -66,10 +66,13 @@ impl Attempts<'_> {
         let rule = selected::let_take_part(self.host, &config, (&handle, &domain, path))?;
         let xml = handle.xml(Scope::Live)?;
         let domain = Domain::read(&xml).map_err(hopeless)?;
-        Ok(match self.deliver(due, &config, (&handle, &domain, path), phases)? {
-            Outcome::Done(line) => Outcome::Done(format!("{rule} selects it; {line}")),
-            other => other,
-        })
+        match self.deliver(due, &config, (&handle, &domain, path), phases) {
+            Ok(Outcome::Done(line)) => Ok(Outcome::Done(format!("{rule} selects it; {line}"))),
+            other => {
+                selected::take_back(&handle);
+                other
+            }
+        }
     }
 
     /// The newest disc for a VM that runs and takes part, to lie at `path`.

@@ -79,7 +79,7 @@ fn drain_all(ledger: &mut Ledger, composers: &Arc<Composers>) -> Result<()> {
     let newer = Job::of_newer_version(host)
         .into_iter()
         .map(|file| format!("{} is the job of a newer version of virt-recontext, and left for that", file.display()));
-    let unknown = config.unknown.iter().map(|key| format!("{key}; it is ignored"));
+    let unknown = config.unknown.iter().cloned();
     ledger.tell_once(unknown.chain(newer).collect());
     // Nothing that lies around keeps a VM from its disc.
     if let Err(error) = sweep::tidy(host, &config) {

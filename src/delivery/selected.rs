@@ -47,3 +47,13 @@ pub(super) fn let_take_part(
     handle.set_request(Some(&rule.request(Some(&target)).to_xml()), &[Scope::Live])?;
     Ok(number)
 }
+
+/// Takes that element away again from a VM that has got no drive, for whatever reason: the rule counts at the next attempt, which
+/// may be another one by then.
+pub(super) fn take_back(handle: &Handle) {
+    let lacks_drive = |xml: String| Domain::read(&xml).is_ok_and(|domain| domain.missing_target().is_some());
+    if handle.xml(Scope::Live).is_ok_and(lacks_drive) {
+        // Why there is no drive says more.
+        let _stays = handle.set_request(None, &[Scope::Live]);
+    }
+}

@@ -23,7 +23,7 @@ pub(super) fn check_configuration(host: &Host, report: &mut Report) -> Option<Co
     match Config::load(host) {
         Ok(config) if !config.unknown.is_empty() => {
             for key in &config.unknown {
-                check.bad(format_args!("{key}; it is ignored"), "correct or remove it; see virt-recontext.toml(5)");
+                check.bad(key, "correct or remove it; see virt-recontext.toml(5)");
             }
             Some(config)
         }

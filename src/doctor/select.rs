@@ -30,6 +30,9 @@ pub(super) fn check(host: &Host, config: &Config, vms: &[Vm], report: &mut Repor
         let (own, its): (Vec<&Fitting>, Vec<&Fitting>) = rest.into_iter().partition(|fitting| fitting.is_enabled);
         let verb = if rule.drive == Choice::None { "leaves out" } else { "selects" };
         let mut line = format!("{number} {verb} {}", names(&its));
+        if its.is_empty() && out.is_empty() && own.is_empty() {
+            line += "; \"virsh dumpxml\" shows the names, titles and namespaces of VMs";
+        }
         if !out.is_empty() {
             line += &format!("; disable has taken out {}", names(&out));
         }

@@ -96,7 +96,11 @@ impl Look<'_> {
             check.warning("it is running without the opt-in, which only its definition has", &enable);
         }
         if definition.is_some() && later.is_none() && !self.is_by_rule(domain) {
-            check.warning("it takes part only until it stops: its definition has no opt-in", &enable);
+            let message = "it takes part only until it stops: its definition has no opt-in, and no rule selects it";
+            let has_rules = !self.config.select.is_empty() || !self.config.unknown.is_empty();
+            let rule =
+                "correct the rule of [[select]] that is to select it; enable it only if no manager writes its XML";
+            check.warning(message, if has_rules { rule } else { &enable });
         }
         let is_defined =
             |target: &&str| later.is_some_and(|later| later.drives.iter().any(|drive| drive.target == **target));
@@ -141,13 +145,16 @@ impl Look<'_> {
         match (known, room) {
             (Some(state), _) if state.until_next_start => {
                 let since = Moment(state.since);
-                let next =
-                    "give it what it lacks, and start it again; or leave it out with a rule that says drive = \"none\"";
-                check.warning(format_args!("since {since}: {}", state.message), next);
+                check.warning(format_args!("since {since}: {}", state.message), ROOM);
             }
             (None, Err(error)) => {
-                let next = "give it room for one, or leave it out with a rule that says drive = \"none\"";
-                check.warning(format_args!("{number} selects it, but {error:#}"), next);
+                check.warning(format_args!("{number} selects it, but {error:#}"), ROOM);
+            }
+            (Some(state), _) if state.progress == Progress::Failed => {
+                check.bad(
+                    format_args!("{number} selects it, and it got no disc: {}", state.message),
+                    format_args!("fix that, then {}", self.refresh()),
+                );
             }
             _ => {
                 check.warning(format_args!("{number} selects it, and it has no drive for its disc yet"), self.refresh())
@@ -328,6 +335,10 @@ impl Look<'_> {
         }
     }
 }
+
+/// What helps a VM that a rule selects and that can have no drive of our own.
+const ROOM: &str = "give it a free PCIe root port, and start it anew; or name its own empty CD-ROM drive in a rule for it, \
+                    such as drive = \"sda\"; or leave it out with drive = \"none\"";
 
 /// Has the disc composed; gives what went wrong with programs and was got over.
 fn compose(look: &Look, domain: &Domain) -> Result<Vec<String>> {

@@ -76,7 +76,7 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
         log.warning(format_args!("{}: {}: {line}", call.domain, call.operation));
     }
     for line in &config.unknown {
-        log.warning(format_args!("{}: {}: {line}; it is ignored", call.domain, call.operation));
+        log.warning(format_args!("{}: {}: {line}", call.domain, call.operation));
     }
     // Already here, because libvirt may refuse the VM after this call and never call us again: the helper then removes what
     // we have made for it.

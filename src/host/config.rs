@@ -183,8 +183,10 @@ impl Config {
             let is_unknown = fault.message().starts_with("unknown field");
             let removed = fault.span().filter(|_| is_unknown).and_then(|key| remove(table.get_mut(), &key));
             match removed {
-                Some(Removed::Key) => unknown.push(told(&fault).to_string()),
-                Some(Removed::Rules) => unknown.push(format!("{}; no rule of [[select]] counts", told(&fault))),
+                Some(Removed::Key) => unknown.push(format!("{}; it is ignored", told(&fault))),
+                Some(Removed::Rules) => {
+                    unknown.push(format!("{}; so no rule of [[select]] counts, and no VM is selected", told(&fault)))
+                }
                 None => return Err(told(&fault)),
             }
         };
@@ -390,7 +392,11 @@ mod tests {
             let config = parse(&format!("{good}{bad}")).unwrap();
             assert!(config.select.is_empty() && config.format == Format::NoCloud);
             let [told] = config.unknown.as_slice() else { panic!("{:?}", config.unknown) };
-            assert!(told.starts_with("line 7: ") && told.ends_with("no rule of [[select]] counts"), "{told}");
+            assert!(
+                told.starts_with("line 7: ")
+                    && told.ends_with("so no rule of [[select]] counts, and no VM is selected"),
+                "{told}"
+            );
         }
     }
 

@@ -82,7 +82,12 @@ impl Host {
 
     /// While this is there, no rule of the configuration selects the VM.
     pub(crate) fn unselected_file(&self, uuid: &Uuid) -> PathBuf {
-        self.config_dir().join("domains").join(uuid.to_string()).join("unselected")
+        self.domain_dir(uuid).join("unselected")
+    }
+
+    /// This host's data for one VM.
+    pub(crate) fn domain_dir(&self, uuid: &Uuid) -> PathBuf {
+        self.config_dir().join("domains").join(uuid.to_string())
     }
 
     /// Jobs, state and locks; gone after a reboot, as the running VMs are.

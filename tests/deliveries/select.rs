@@ -50,8 +50,8 @@ fn what_keeps_a_selected_vm_from_its_disc_is_told_once() {
     let (_, doctor) = node.say(&["doctor"]);
     assert!(doctor.contains("warning: vm web: since ") && doctor.contains(why), "{doctor}");
     // Unless another rule counts, or the drive is empty now.
-    node.configure(&RULE.replace("hdc", "fda"));
-    assert!(refresh(&node).1.contains("it runs without the drive fda"));
+    node.configure(&RULE.replace("hdc", "sdx"));
+    assert!(refresh(&node).1.contains("it runs without the drive sdx"));
     node.configure(RULE);
     assert_eq!(refresh(&node), (0, format!("web: {why}\n")));
     node.has(&[&web]);
@@ -68,8 +68,7 @@ fn disable_takes_a_vm_out_until_it_is_enabled() {
     let node = Node::with(&[&web]);
     node.configure(RULE);
     let out = node.site.path(&format!("etc/virt-recontext/domains/{}/unselected", web.uuid));
-    let said =
-        "web: [[select]] rule 1 selects it, and passes over it from now on, until enable\nweb: does not take part\n";
+    let said = "web: [[select]] rule 1 selects it, and leaves it out on this host from now on, until it is enabled\nweb: does not take part\n";
     assert_eq!(node.say(&["disable", "web"]), (0, said.to_owned()));
     assert!(out.exists());
     assert_eq!(refresh(&node), (0, String::new()));
@@ -94,7 +93,7 @@ fn what_a_rule_selects_is_told_before_anything_was_done() {
     let (_, doctor) = node.say(&["doctor"]);
     for line in [
         "good: select: [[select]] rule 1 selects web, wiki; it does not count for www, enabled by hand\n",
-        "good: select: [[select]] rule 2 selects no VM of this host\n",
+        "good: select: [[select]] rule 2 selects no VM of this host; \"virsh dumpxml\" shows",
         "warning: vm web: [[select]] rule 1 selects it, and it has no drive for its disc yet -> virt-recontext refresh web\n",
         "good: vm wiki: [[select]] rule 1 selects it; it gets its disc when it starts\n",
     ] {

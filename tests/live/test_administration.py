@@ -192,7 +192,7 @@ VIRTIO_SCSI = "<controller type='scsi' model='virtio-scsi'/>"
     ("ide", drives("ide", hdd=(0, 0), hdc=(0, 1), hdb=(1, 0)), (), "dev='hda' bus='ide'"),
     ("ide", drives("ide", hdb=(0, 0)), ("--target", "sdz"), "dev='sdz' bus='ide'"),
     ("ide", IDE_IS_FULL, (), "dev='sda' bus='scsi'"),
-    ("ide", IDE_IS_FULL + VIRTIO_SCSI, (), "dev='sda' bus='scsi'"),
+    ("ide", IDE_IS_FULL + VIRTIO_SCSI, (), "dev='sdz' bus='scsi'"),
     ("sata", "", (), "dev='sda' bus='scsi'"),
 ], ids=["name-is-not-place", "named", "one-place-left", "far-name", "ide-is-full", "scsi-is-there", "none"])
 def test_libvirt_takes_the_new_drive_and_its_discs_wherever_the_others_are(site, lab, guest, bus, devices, target, new):

@@ -83,7 +83,7 @@ def test_disable_of_a_selected_vm_lasts_until_enable(selecting, lab, guest):
     vm.start(a)
     site.wait_for_state(a, vm, "delivered")
     said = site.recontext(a, "disable", vm.name).stdout
-    assert "[[select]] rule 1 selects it, and passes over it from now on, until enable" in said, said
+    assert "[[select]] rule 1 selects it, and leaves it out on this host from now on, until it is enabled" in said, said
     assert "recontext" not in vm.live_xml() and "'scsi'" not in vm.live_xml()
     site.recontext(a, "refresh", "--all")
     a.virsh("destroy", vm.name)

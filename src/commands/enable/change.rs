@@ -128,6 +128,16 @@ impl<'f, 'x> Change<'f, 'x> {
         format!("takes part{how}{}", back.unwrap_or_default())
     }
 
+    /// What would be done.
+    pub(super) fn would_be_done(&self, path: &str) -> String {
+        let Found { defined, live, persistent, .. } = self.found;
+        let (Plan::Add(target, _), Some(live)) = (&self.plan, live) else { return self.outcome() };
+        match self.found.can_be_plugged(live, persistent.then_some(defined), target, path) {
+            Ok(()) => format!("takes part; the new drive {target} would be plugged in now"),
+            Err(why) => format!("takes part; it would have the new drive {target} from its next start on: {why:#}"),
+        }
+    }
+
     /// What was in the drive, and goes back there one day.
     fn was(&self) -> Option<Medium<'_>> {
         self.request.replaced.as_deref().map(Medium::File)
@@ -137,13 +147,18 @@ impl<'f, 'x> Change<'f, 'x> {
 impl Found<'_> {
     /// Of a VM that has no definition, which could have the drive instead.
     fn check_can_be_plugged(&self, live: &Domain, target: &str, path: &str) -> Result<()> {
-        let can_be_plugged = || -> Result<()> {
-            ensure!(self.can_plug, "this libvirt is too old");
-            plug::plan(live, None, Some(target), path)?.check_room(live)
-        };
         let name = &live.name;
         let no_drive = || format!("the VM {name} has no drive {target}, is not persistent, and none can be plugged in");
-        can_be_plugged().with_context(no_drive)
+        self.can_be_plugged(live, None, target, path).with_context(no_drive)
+    }
+
+    /// Whether the drive can be plugged in.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    fn can_be_plugged(&self, live: &Domain, defined: Option<&Domain>, target: &str, path: &str) -> Result<()> {
+        ensure!(self.can_plug, "this libvirt is too old");
+        plug::plan(live, defined, Some(target), path)?.check_room(live)
     }
 }
 

@@ -87,9 +87,16 @@ fn one(host: &Host, config: &Config, vm: &str, options: &Enable, out: &mut impl 
 
     let change = Change::plan(&found, options, path)?;
     if options.dry_run {
-        let line = format!("{name}: would be done: {}", change.outcome());
+        let line = format!("{name}: would be done: {}", change.would_be_done(path));
         writeln!(out, "{}", vm::on_one_line(&line))?;
         return Ok(DONE);
+    }
+    if let Some(manager) = manager(&definition).filter(|_| persistent) {
+        let _nobody_reads = writeln!(
+            io::stderr(),
+            "virt-recontext: {name}: {manager} writes this VM's definition, and may lose or refuse what is added there; a rule \
+             of [[select]] in config.toml leaves it alone"
+        );
     }
     change.write(&handle)?;
     select::put_back(host, uuid)?;
@@ -130,6 +137,16 @@ fn one(host: &Host, config: &Config, vm: &str, options: &Enable, out: &mut impl 
     drop(handle);
     drop(libvirt);
     refresh::deliver_and_watch(host, config, vec![job], refresh::Told { out, code: DONE })
+}
+
+/// The manager that writes the VM's XML, as far as that shows in its metadata.
+fn manager(xml: &str) -> Option<&'static str> {
+    let managers = [
+        ("http://openstack.org/xmlns/libvirt/nova/", "Nova (OpenStack)"),
+        ("http://opennebula.org/xmlns/libvirt/", "OpenNebula"),
+        ("http://ovirt.org/vm/", "oVirt"),
+    ];
+    managers.into_iter().find(|(namespace, _)| xml.contains(namespace)).map(|(_, manager)| manager)
 }
 
 /// The rule by which the VM takes part, if nothing else is asked of it: then it needs no element in its definition, which its manager
