@@ -23,6 +23,7 @@ use crate::host::paths::Host;
 use crate::host::select::{self, Selected};
 use crate::host::vm::Vm;
 use crate::host::vm::state::State;
+use crate::libvirt::connection::Libvirt;
 use crate::libvirt::domain::{Handle, Scope, Situation};
 use crate::libvirt::saved;
 use crate::libvirt::trouble::Trouble;
@@ -45,40 +46,62 @@ pub(super) fn disable(host: &Host, options: &Disable, out: &mut impl Write) -> R
 fn one(host: &Host, config: &Config, vm: &str, out: &mut impl Write) -> Result<u8> {
     let libvirt = vm::connect(host, config)?;
     let handle = libvirt.find(vm)?;
-    let live = vm::runs(&handle)?.then(|| vm::current_xml(&handle)).transpose()?;
+    // First: a helper that is about to let it take part sees that, or is seen below.
+    let left_out = leave_out(host, config, &handle, out);
+    let done = take_away(host, config, (&libvirt, &handle), out)?;
+    left_out.map(|()| done)
+}
+
+/// Has no rule select the VM any more, where one does or may.
+fn leave_out(host: &Host, config: &Config, handle: &Handle, out: &mut impl Write) -> Result<()> {
+    let (name, uuid) = (handle.name()?, handle.uuid()?);
+    let live = vm::runs(handle)?.then(|| vm::current_xml(handle)).transpose()?;
+    let defined = handle.is_persistent()?.then(|| handle.xml(Scope::Config)).transpose()?;
+    let fitting = |xml: &String| select::fitting(config, &Domain::read(xml).ok()?).ok().flatten();
+    let until = "leaves it out on this host from now on, until it is enabled";
+    let line = match [&live, &defined].into_iter().flatten().find_map(fitting) {
+        Some(Selected { number, .. }) => format!("{number} selects it, and {until}"),
+        None if select::is_unknown(host) => {
+            format!("what rules of [[select]] there are cannot be read; each of them {until}")
+        }
+        None => return Ok(()),
+    };
+    if !select::is_taken_out(host, &uuid) {
+        select::take_out(host, &uuid).context("leaving it out, whatever rule selects it")?;
+    }
+    Log::open(host).info(format_args!("{name}: disable: {line}"));
+    let _nobody_reads = writeln!(out, "{}", vm::on_one_line(&format!("{name}: {line}")));
+    Ok(())
+}
+
+/// Takes away what there is of ours in the VM.
+fn take_away(host: &Host, config: &Config, (libvirt, handle): (&Libvirt, &Handle), out: &mut impl Write) -> Result<u8> {
+    let live = vm::runs(handle)?.then(|| vm::current_xml(handle)).transpose()?;
     let defined = handle.is_persistent()?.then(|| handle.xml(Scope::Config)).transpose()?;
     let name = handle.name()?;
     let live = live.as_deref().map(Domain::read).transpose()?;
     let defined = defined.as_deref().map(Domain::read).transpose()?;
 
     let uuid = handle.uuid()?;
-    let fitting = |domain: &Domain| select::fitting(config, domain).ok().flatten();
-    let rule = [&live, &defined].into_iter().flatten().find_map(fitting);
-    if rule.is_some() && !select::is_taken_out(host, &uuid) {
-        select::take_out(host, &uuid)?;
-    }
     if live.as_ref().is_some_and(Domain::takes_part) {
         handle.set_request(None, &[Scope::Live]).context("removing the VM's metadata")?;
     }
     let domains = || [&defined, &live].into_iter().flatten();
     let took_part = domains().any(|domain| domain.takes_part() || domain.drives_with_disc().next().is_some());
     let mut told = Told { out, log: Log::open(host), name: &name, read: Ok(()) };
-    if let Some(Selected { number, .. }) = rule {
-        told.tell(format_args!("{number} selects it, and leaves it out on this host from now on, until it is enabled"));
-    }
     if let Some(carried) = domains().find_map(|domain| carried(domain.request().ok().flatten()?)) {
         told.tell(format_args!("{carried} goes with its opt-in"));
     }
     if let Some(domain) = &defined {
         // What was in the drive before is known from the metadata alone.
-        let emptied = take_out(&handle, domain, (host, config), &mut told);
+        let emptied = take_out(handle, domain, (host, config), &mut told);
         if domain.takes_part() {
             handle.set_request(None, &[Scope::Config]).context("removing the VM's metadata")?;
         }
         emptied?;
     }
     let image = State::known(host, &uuid)?.and_then(|state| state.image);
-    let wanted = image.is_some_and(|image| saved::names(&libvirt, &uuid, &image));
+    let wanted = image.is_some_and(|image| saved::names(libvirt, &uuid, &image));
     // While the guest has it, the disc stays; the sweep removes it later.
     Vm::hold(host, &uuid)?.leave()?;
     for drive in live.iter().flat_map(Domain::drives_with_disc) {
@@ -113,7 +136,7 @@ fn one(host: &Host, config: &Config, vm: &str, out: &mut impl Write) -> Result<u
         }
     }
     if live.is_some() {
-        match unplug(&handle, Scope::Live) {
+        match unplug(handle, Scope::Live) {
             Ok(gone) => {
                 gone.iter().for_each(|drive| told.log.info(format_args!("{name}: disable: {drive} is unplugged")))
             }

@@ -15,7 +15,7 @@ use crate::host::config::Config;
 use crate::host::file;
 use crate::host::log::Log;
 use crate::host::paths::Host;
-use crate::host::select;
+use crate::host::select::{self, Selected};
 use crate::host::vm::job::Job;
 use crate::libvirt::domain::{Handle, Scope};
 
@@ -126,8 +126,15 @@ fn change(host: &Host, vm: &str, out: &mut impl Write, edit: impl Fn(&mut Reques
         elements.push((scope, edited(request, &name, &edit)?));
     }
     let rule = select::rule_of(host, &config, live.as_deref(), definition.as_deref());
-    let verb = if rule.is_some() { "refresh" } else { "enable" };
-    ensure!(!elements.is_empty(), "the VM {name} does not take part yet; run: virt-recontext {verb} {name}");
+    if let Some(Selected { number, .. }) = rule {
+        let own = host.domain_dir(&handle.uuid()?);
+        let place = own.display();
+        ensure!(
+            !elements.is_empty(),
+            "{number} selects {name}, which carries nothing of its own; its data belong into {place}"
+        );
+    }
+    ensure!(!elements.is_empty(), "the VM {name} does not take part yet; run: virt-recontext enable {name}");
     for (scope, element) in &elements {
         handle.set_request(Some(element), &[*scope]).context("writing the VM's metadata")?;
     }

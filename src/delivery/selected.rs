@@ -9,7 +9,7 @@ use crate::context::domain::plug::plugged;
 use crate::context::domain::select::{Choice, Number};
 use crate::host::config::Config;
 use crate::host::paths::Host;
-use crate::host::select::{Selected, selected};
+use crate::host::select::{Selected, is_taken_out, selected};
 use crate::libvirt::domain::{Handle, Scope};
 
 /// Gives the VM that runs, as `live` tells, without an element of ours the one that the rule says which selects it. Its disc comes
@@ -39,12 +39,22 @@ pub(super) fn let_take_part(
             drive.target.clone()
         }
         (None, choice) => {
+            if let Choice::Named(target) = choice
+                && live.targets.contains(target)
+            {
+                return Err(never(format!("{target} is a disk of another kind, not a CD-ROM drive")));
+            }
             let named = if let Choice::Named(target) = choice { Some(target.as_str()) } else { None };
             let plan = plug::plan(handle, live, None, named, path)?;
             plan.map_err(|NoRoom(why)| never(why))?.drive.target
         }
     };
     handle.set_request(Some(&rule.request(Some(&target)).to_xml()), &[Scope::Live])?;
+    // A `disable` that came meanwhile has seen nothing to take away.
+    if is_taken_out(host, &live.uuid) {
+        handle.set_request(None, &[Scope::Live])?;
+        return Err(Outcome::Done(ASKS_FOR_NONE.to_owned()));
+    }
     Ok(number)
 }
 

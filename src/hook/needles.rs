@@ -9,6 +9,9 @@ use crate::context::domain::select::Glob;
 use crate::host::file;
 use crate::host::paths::Host;
 
+/// So many bytes are searched at most before the child does it, which has a deadline.
+const MOST: usize = 64 << 20;
+
 /// Whether a rule of this host may select the VM called `name`.
 pub(super) fn may_select(host: &Host, name: &str, xml: &str) -> bool {
     // Of what cannot be read no rule counts.
@@ -19,15 +22,16 @@ fn may_fit(config: &str, name: &str, xml: &str) -> bool {
     if !config.contains("select") && !config.contains('\\') {
         return false;
     }
-    let mut key = "";
+    let (mut key, mut searched) = ("", 0_usize);
     for token in Source::new(config).lex() {
         let span = token.span();
         let raw = config.get(span.start()..span.end()).unwrap_or_default();
         match token.kind() {
             TokenKind::Atom => key = raw,
             TokenKind::BasicString | TokenKind::LiteralString => {
-                let text = raw.trim_matches(['"', '\'']);
-                if raw.contains('\\') || may_be(key, text, name, xml) {
+                let text = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
+                searched = searched.saturating_add(if key == "name" { name.len() } else { xml.len() });
+                if raw.contains('\\') || searched > MOST || may_be(key, text, name, xml) {
                     return true;
                 }
                 key = text;
@@ -79,9 +83,15 @@ mod tests {
             (&nova.replace("'web'", "'a'"), false),
             ("\"sel\\u0065ct\" = [{ name = 'web' }]", true),
             ("select = [{ name = \"\"\"web\"\"\" }]", true),
+            ("[[select]]\nname = \"web'\"", false),
         ] {
             assert_eq!(may_fit(config, "web", VM), may, "{config}");
         }
+        assert!(
+            may_fit("[[select]]\nname = \"'web'\"", "'web'", VM) && may_fit("[[select]]\nname = '\"web'", "\"web", VM)
+        );
+        let many = "[[select]]\ntitle = 'db'\n".repeat(1000);
+        assert!(!may_fit(&many, "web", VM) && may_fit(&many, "web", &VM.repeat(100_000)));
         assert!(may_fit(nova, "db", &VM.replace("<name>", "<metadata><a xmlns='urn:nova'/></metadata><name>")));
     }
 

@@ -74,6 +74,13 @@ pub(crate) fn is_taken_out(host: &Host, uuid: &Uuid) -> bool {
     host.unselected_file(uuid).symlink_metadata().is_ok()
 }
 
+/// Whether this host's configuration has a fault, and may have rules that do not count for that.
+#[cfg(feature = "libvirt")]
+pub(crate) fn is_unknown(host: &Host) -> bool {
+    let mentions_rules = || file::read_trusted_text(&host.config_file()).is_ok_and(|text| text.contains("select"));
+    Config::load_exactly(host).is_err() && mentions_rules()
+}
+
 /// Takes the VM out, until [`put_back`].
 #[cfg(feature = "libvirt")]
 pub(crate) fn take_out(host: &Host, uuid: &Uuid) -> Result<()> {

@@ -1,6 +1,8 @@
 //! `[[select]]`: VMs that take part because the administrator of the host says so. What the test driver cannot show, a drive that
 //! is plugged in, is in tests/live.
 
+use std::fs;
+
 use serde_json::Value;
 
 use super::node::{Node, OFF, Vm, told};
@@ -79,6 +81,14 @@ fn disable_takes_a_vm_out_until_it_is_enabled() {
     assert_eq!(node.say(&["enable", "web"]).0, 0);
     wait_for("the helper to end", || node.site.processes().is_empty());
     assert!(!out.parent().unwrap().exists());
+    // A day on which no rule can be read is no reason to forget that.
+    for fault in ["machine = 'q35'\n", "drive = 'plgu'\n"] {
+        node.configure(&format!("{RULE}[[select]]\nname = 'x'\n{fault}"));
+        let (code, said) = node.say(&["disable", "web"]);
+        assert!(code == 0 && said.starts_with("web: what rules of [[select]] there are cannot be read; "), "{said}");
+        assert!(out.exists());
+        fs::remove_file(&out).unwrap();
+    }
     // Nor is a VM taken out that no rule fits.
     node.configure("");
     assert_eq!(node.say(&["disable", "web"]).0, 0);

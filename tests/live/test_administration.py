@@ -182,18 +182,23 @@ def drives(bus, **places):
                    for name, (at, unit) in places.items())
 
 
+def cdrom_drives(vm):
+    """In the order in which libvirt has them boot."""
+    return re.findall(r"<disk [^>]*device='cdrom'.*?<target dev='(\w+)'", vm.live_xml("--inactive"), re.S)
+
+
 IDE_IS_FULL = drives("ide", hda=(0, 0), hdb=(0, 1), hdc=(1, 0), hdd=(1, 1))
 VIRTIO_SCSI = "<controller type='scsi' model='virtio-scsi'/>"
 
 
 @pytest.mark.parametrize(("bus", "devices", "target", "new"), [
-    ("sata", drives("sata", sdc=(0, 0)), (), "dev='sdb' bus='sata'"),
+    ("sata", drives("sata", sdc=(0, 0)), (), "dev='sdd' bus='sata'"),
     ("sata", drives("sata", sdc=(0, 0)), ("--target", "sda"), "dev='sda' bus='sata'"),
-    ("ide", drives("ide", hdd=(0, 0), hdc=(0, 1), hdb=(1, 0)), (), "dev='hda' bus='ide'"),
+    ("ide", drives("ide", hdd=(0, 0), hdc=(0, 1), hdb=(1, 0)), (), "dev='hde' bus='ide'"),
     ("ide", drives("ide", hdb=(0, 0)), ("--target", "sdz"), "dev='sdz' bus='ide'"),
-    ("ide", IDE_IS_FULL, (), "dev='sda' bus='scsi'"),
+    ("ide", IDE_IS_FULL, (), "dev='sdz' bus='scsi'"),
     ("ide", IDE_IS_FULL + VIRTIO_SCSI, (), "dev='sdz' bus='scsi'"),
-    ("sata", "", (), "dev='sda' bus='scsi'"),
+    ("sata", "", (), "dev='sdz' bus='scsi'"),
 ], ids=["name-is-not-place", "named", "one-place-left", "far-name", "ide-is-full", "scsi-is-there", "none"])
 def test_libvirt_takes_the_new_drive_and_its_discs_wherever_the_others_are(site, lab, guest, bus, devices, target, new):
     a, _ = lab.hosts
@@ -201,9 +206,11 @@ def test_libvirt_takes_the_new_drive_and_its_discs_wherever_the_others_are(site,
     vm.define(a)
     for disk in re.findall(r"/srv/\w+", devices):
         a.write(disk, "x" * 512)
+    before = cdrom_drives(vm)
     site.recontext(a, "enable", vm.name, *target)
-    definition = a.virsh("dumpxml", vm.name, "--inactive").stdout
+    definition = vm.live_xml("--inactive")
     assert vm.image in definition and f"<target {new}/>" in definition
+    assert target or cdrom_drives(vm)[:1] == before[:1] or not before, "a VM may boot from its first CD-ROM drive"
     vm.start(a)
     site.set_endpoint(a, "https://new.example:9100")
     site.recontext(a, "refresh", vm.name)

@@ -141,18 +141,18 @@ def test_a_vm_that_the_rule_selects_has_its_disc_at_each_start_and_arrival_besid
     vm.remove()
 
 
-@pytest.mark.parametrize(("manager", "how"), [
-    ("virt-install", "in the drive sda; insert"),
-    ("virt-manager", "in the new drive sda, plugged in;"),
+@pytest.mark.parametrize(("manager", "drive", "how"), [
+    ("virt-install", "sda", "in the drive sda; insert"),
+    ("virt-manager", "sdz", "in the new drive sdz, plugged in;"),
 ])
-def test_enable_lets_a_running_vm_take_part_that_was_made_once(manager, how, running, lasting_site, lab):
+def test_enable_lets_a_running_vm_take_part_that_was_made_once(manager, drive, how, running, lasting_site, lab):
     site, (a, b), vm = lasting_site, lab.hosts, running[manager]
     vm.wait_for("booted", seconds=vm.boot_seconds)
     assert "recontext" not in vm.live_xml()
     said = site.recontext(a, "enable", vm.name).stdout
     assert how in said, said
     vm.wait_for_text(site.text(a))
-    assert discs(vm) == {"sda": f"{IMAGES}/{vm.uuid}.iso"}
+    assert discs(vm) == {drive: f"{IMAGES}/{vm.uuid}.iso"}
     mark = vm.mark()
     vm.migrate(b)
     assert vm.wait_for("context", since=mark).text == site.text(b)

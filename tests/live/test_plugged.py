@@ -22,7 +22,7 @@ def test_enable_of_a_running_vm_takes_effect_at_once_and_travels_with_it(site, l
     a, b = lab.hosts
     vm = bare(guest, a)
     said = site.recontext(a, "enable", vm.name).stdout
-    assert "in the new drive sda, plugged in" in said and "3 more devices can be plugged in" in said, said
+    assert "in the new drive sdz, plugged in" in said and "3 more devices can be plugged in" in said, said
     vm.wait_for_text(site.text(a), seconds=10)
     for xml in (vm.live_xml(), vm.live_xml("--inactive")):
         assert all(f"<alias name='{alias}'/>" in xml for alias in ALIASES), xml

@@ -34,7 +34,7 @@ def test_a_vm_that_was_never_touched_is_given_this_hosts_data_when_it_starts_and
     vm.start(a)
     vm.wait_for_text(site.text(a), seconds=30)
     said = site.wait_for_state(a, vm, "delivered")
-    assert said["message"].startswith("[[select]] rule 1 selects it; in the new drive sda, plugged in"), said
+    assert said["message"].startswith("[[select]] rule 1 selects it; in the new drive sdz, plugged in"), said
     assert is_plugged_once(vm)
     # The element of one VM is no business of another host's rules: B has none now.
     site.configure(b, "")

@@ -211,7 +211,11 @@ fn preview_says_on_stderr_what_keeps_the_vm_from_its_disc() {
     let domain = fs::read_to_string(&xml).unwrap();
     for (has, instead, why) in [
         ("<target dev='sda' bus='sata'/>", "<target dev='sdq' bus='sata'/>", "has no CD-ROM drive sda"),
-        ("urn:virt-recontext:1", "urn:other", "does not take part, and gets no such disc; to let it: virt-recontext enable vm"),
+        (
+            "urn:virt-recontext:1",
+            "urn:other",
+            "does not take part, and gets no such disc; to let it: virt-recontext enable vm",
+        ),
     ] {
         assert!(domain.contains(has), "{has}");
         let other = site.beside("other.xml");

@@ -170,7 +170,8 @@ fn by_rule(
     out: &mut impl Write,
 ) -> Result<u8> {
     let Domain { name, uuid, machine, .. } = &found.defined;
-    let when = if found.live.is_some() { "" } else { "; it gets its disc when it starts" };
+    let when =
+        if found.live.is_some() { "" } else { "; it gets its disc when it starts, if it has room for the drive" };
     let line = format!("takes part, because {number} selects it; nothing is written into its definition{when}");
     if dry_run {
         writeln!(out, "{}", vm::on_one_line(&format!("{name}: would be done: {line}")))?;
@@ -179,6 +180,11 @@ fn by_rule(
     select::put_back(host, uuid)?;
     Log::open(host).info(format_args!("{name}: enable: {line}"));
     let read = writeln!(out, "{}", vm::on_one_line(&format!("{name}: {line}")));
+    let off = off::told(host);
+    if let Some(off) = off.filter(|_| found.live.is_none()) {
+        writeln!(out, "{}", vm::on_one_line(&format!("{name}: {off}; no disc is made before that")))?;
+        return Ok(WAITING);
+    }
     if found.live.is_none() {
         return Ok(read.map(|()| DONE)?);
     }

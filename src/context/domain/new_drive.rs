@@ -252,7 +252,7 @@ mod tests {
         let wanted = Wanted { target: Some("sdb"), replace: true, ..ANY };
         let error = plan(&block, None, &wanted).unwrap_err().to_string();
         assert!(error.contains("holds a medium that is not a file, which could not be put back"), "{error}");
-        assert_eq!(plan(&foreign, None, &Wanted { replace: true, ..ANY }).unwrap().target(), "sda");
+        assert_eq!(plan(&foreign, None, &Wanted { replace: true, ..ANY }).unwrap().target(), "sdc");
     }
 
     #[test]
@@ -303,7 +303,7 @@ mod tests {
             ([&*free, EMPTY].concat(), "sdc", "sdc"),
             ([DISK, EMPTY].concat(), "sdb", "sdc"),
             ([DISK, ""].concat(), "sdx", "sdx"),
-            ([DISK, ""].concat(), "sda", "sdb"),
+            ([DISK, ""].concat(), "sda", "sdz"),
         ] {
             let xml = format!(
                 "<domain><name>vm</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>\
@@ -318,7 +318,7 @@ mod tests {
     fn a_drive_that_is_right_is_left_alone() {
         let Plan::Add(_, disk) = planned("pc-q35-9.2", "", None).unwrap() else { panic!() };
         let disk = disk.concat();
-        assert_eq!(planned("pc-q35-9.2", &disk, None).unwrap(), Plan::Ready("sda".to_owned()));
+        assert_eq!(planned("pc-q35-9.2", &disk, None).unwrap(), Plan::Ready("sdz".to_owned()));
     }
 
     #[test]

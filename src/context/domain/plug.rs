@@ -49,8 +49,7 @@ pub fn plan(live: &Domain, defined: Option<&Domain>, target: Option<&str>, path:
                 Some(defined) => places.and(Places::read(defined.xml)?),
                 None => places,
             };
-            let place = places.on_scsi().context(TAKEN)?;
-            (name(live, defined, target, places.has_scsi(place.controller))?, place)
+            (name(live, defined, target)?, places.on_scsi().context(TAKEN)?)
         }
     };
     plug(live, &target, place, path)
@@ -62,9 +61,8 @@ pub fn plan(live: &Domain, defined: Option<&Domain>, target: Option<&str>, path:
 /// Why it is none that its guest could drive.
 pub(super) fn at_next_start(defined: &Domain, target: Option<&str>, path: &str) -> Result<Plug> {
     ensure!(defined.machine == Machine::Qemu, "Xen has drives of its own");
-    let places = Places::read(defined.xml)?;
-    let place = places.on_scsi().context(TAKEN)?;
-    let plug = plug(defined, &name(defined, None, target, places.has_scsi(place.controller))?, place, path)?;
+    let place = Places::read(defined.xml)?.on_scsi().context(TAKEN)?;
+    let plug = plug(defined, &name(defined, None, target)?, place, path)?;
     ensure!(plug.controller.is_none() || !is_windows(defined.xml)?, "{WINDOWS}");
     Ok(plug)
 }
@@ -107,16 +105,14 @@ impl Plug {
     }
 }
 
-/// A free name. On a controller that is there already it is one from the end: its manager gives its next disk the next name.
-fn name(live: &Domain, defined: Option<&Domain>, target: Option<&str>, is_shared: bool) -> Result<String> {
+/// A free name, from the end: managers give their next disk the next name, and the first CD-ROM drive may be the one that the VM
+/// boots from.
+fn name(live: &Domain, defined: Option<&Domain>, target: Option<&str>) -> Result<String> {
     let taken = |name: &String| {
         [Some(live), defined].into_iter().flatten().any(|domain| domain.targets.iter().any(|other| other == name))
     };
-    let mut free: Vec<_> = ('a'..='z').map(|letter| format!("sd{letter}")).collect();
-    if is_shared {
-        free.reverse();
-    }
-    let mut names = target.map_or(free, |target| vec![target.to_owned()]);
+    let all = || ('a'..='z').rev().map(|letter| format!("sd{letter}")).collect();
+    let mut names = target.map_or_else(all, |target| vec![target.to_owned()]);
     names.retain(|name| !taken(name));
     names.into_iter().next().context("every name for a drive on the scsi bus is taken; name one with --target")
 }
@@ -270,9 +266,9 @@ mod tests {
         let bare = with("");
         let plug = planned(&bare, Some(&bare), None).unwrap();
         let defined = with(&(plug.controller.clone().unwrap() + &plug.disk));
-        assert_eq!(planned(&bare, Some(&defined), Some("sda")).unwrap(), plug);
+        assert_eq!(planned(&bare, Some(&defined), Some("sdz")).unwrap(), plug);
         let half = with(&plug.controller.clone().unwrap());
-        assert_eq!(planned(&half, Some(&defined), Some("sda")).unwrap(), Plug { controller: None, ..plug });
+        assert_eq!(planned(&half, Some(&defined), Some("sdz")).unwrap(), Plug { controller: None, ..plug });
         let sata = with("<disk device='cdrom'><target dev='sda' bus='sata'/></disk>");
         let error = planned(&bare, Some(&sata), Some("sda")).unwrap_err().to_string();
         assert!(error.contains("has the drive sda on the sata bus"), "{error}");

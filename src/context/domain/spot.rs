@@ -22,8 +22,8 @@ impl Spot {
     pub(super) fn find(domain: &Domain, target: Option<&str>) -> Result<Spot> {
         let places = Places::read(domain.xml)?;
         let bus = bus(domain, target, &places);
-        let free = free_names(domain, bus);
-        let mut names = target.map_or(free, |target| vec![target.to_owned()]).into_iter();
+        let free = || behind_all(domain, bus, free_names(domain, bus));
+        let mut names = target.map_or_else(free, |target| vec![target.to_owned()]).into_iter();
         if let Some(fit) = names.clone().find(|name| places.fits(bus, name)) {
             return Ok(Spot { target: fit, bus, place: None });
         }
@@ -79,6 +79,15 @@ fn bus_of_qemu(domain: &Domain, says_ide: bool, places: &Places) -> &'static str
         "ide" if places.free("ide").is_none() => "sata",
         best => best,
     }
+}
+
+/// Those of the names that come behind all CD-ROM drives on the bus, if there are any: a VM that boots from CD-ROM does so from
+/// the first one.
+fn behind_all(domain: &Domain, bus: &str, names: Vec<String>) -> Vec<String> {
+    let order = |name: &str| (name.len(), name.to_owned());
+    let last = domain.drives.iter().filter(|drive| drive.bus == bus).map(|drive| order(&drive.target)).max();
+    let behind: Vec<String> = names.iter().filter(|name| Some(order(name)) > last).cloned().collect();
+    if behind.is_empty() { names } else { behind }
 }
 
 fn free_names(domain: &Domain, bus: &str) -> Vec<String> {
@@ -155,14 +164,17 @@ mod tests {
             ("pc-i440fx-9.2", &sata, None, "dev='sdb' bus='sata'", false),
             ("pc-i440fx-9.2", &some_ide, None, "dev='hdb' bus='ide'", false),
             ("pc-i440fx-9.2", &on_lsi, None, "dev='sdb' bus='scsi'", false),
+            // Behind it: a VM may boot from its first one.
+            ("pc-i440fx-9.2", &in_devices(&ide("cdrom", &["hdc"])), None, "dev='hdd' bus='ide'", false),
+            ("pc-i440fx-9.2", &in_devices(&ide("cdrom", &["hdd"])), None, "dev='hde' bus='ide'", false),
             // Where there is none, or no place: what guests without AHCI have a driver for.
-            ("pc-q35-9.2", &plain, None, "dev='sda' bus='scsi'", true),
+            ("pc-q35-9.2", &plain, None, "dev='sdz' bus='scsi'", true),
             ("pc-q35-9.2", &with_virtio, None, "dev='sdz' bus='scsi'", false),
             ("pc-q35-9.2", &plain, Some("sdx"), "dev='sdx' bus='scsi'", true),
-            ("pc-i440fx-9.2", &plain, None, "dev='sda' bus='scsi'", true),
-            ("pc-i440fx-9.2", &full_ide, None, "dev='sda' bus='scsi'", true),
-            ("virt-9.2", &plain, None, "dev='sda' bus='scsi'", true),
-            ("s390-ccw-virtio-9.2", &plain, None, "dev='sda' bus='scsi'", true),
+            ("pc-i440fx-9.2", &plain, None, "dev='sdz' bus='scsi'", true),
+            ("pc-i440fx-9.2", &full_ide, None, "dev='sdz' bus='scsi'", true),
+            ("virt-9.2", &plain, None, "dev='sdz' bus='scsi'", true),
+            ("s390-ccw-virtio-9.2", &plain, None, "dev='sdz' bus='scsi'", true),
             // Windows has no driver of its own for a new one.
             ("pc-q35-9.2", &windows, None, "dev='sda' bus='sata'", false),
             ("pc-i440fx-9.2", &windows, None, "dev='hda' bus='ide'", false),
@@ -190,7 +202,7 @@ mod tests {
         };
         let usual = "<readonly/></disk>".to_owned();
         for (machine, devices, target, wanted, end) in [
-            ("pc-q35-9.2", unraid.as_str(), None, "dev='sdb' bus='sata'", usual.clone()),
+            ("pc-q35-9.2", unraid.as_str(), None, "dev='sdd' bus='sata'", usual.clone()),
             ("pc-q35-9.2", unraid.as_str(), Some("sda"), "dev='sda' bus='sata'", spelt(0, 0, 1)),
             ("pc-q35-9.2", unraid.as_str(), Some("hda"), "dev='hda' bus='sata'", spelt(0, 0, 1)),
             ("pc-i440fx-9.2", "", Some("sdz"), "dev='sdz' bus='ide'", spelt(0, 0, 0)),

@@ -10,7 +10,7 @@ use crate::host::config::Config;
 use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::State;
-use crate::libvirt::domain::{Handle, Scope};
+use crate::libvirt::domain::{Handle, Scope, Situation};
 use crate::libvirt::trouble::Trouble;
 
 /// Before this version libvirt does not know the tray of a drive that was plugged in.
@@ -47,7 +47,11 @@ pub(in crate::delivery) fn attempt(
     let UpToDate { warnings, .. } = maker.bring_up_to_date(config, job, live, (&plug.drive, path), phases)?;
     if let Err(trouble) = plug_in(handle, &plug) {
         return match trouble {
-            Trouble::Refused(why) | Trouble::Other(why) => Ok(not_now(format!("it cannot be plugged in: {why}"))),
+            Trouble::Refused(why) | Trouble::Other(why) => match handle.situation()? {
+                Situation::Running | Situation::Paused => Ok(not_now(format!("it cannot be plugged in: {why}"))),
+                // It has ended in the middle.
+                Situation::Arriving | Situation::Gone => Err(Outcome::Failed(why)),
+            },
             trouble => Err(trouble.into()),
         };
     }
