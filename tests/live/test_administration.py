@@ -182,9 +182,13 @@ def drives(bus, **places):
                    for name, (at, unit) in places.items())
 
 
-def cdrom_drives(vm):
+def definition(host, vm):
+    return host.virsh("dumpxml", vm.name, "--inactive").stdout
+
+
+def cdrom_drives(host, vm):
     """In the order in which libvirt has them boot."""
-    return re.findall(r"<disk [^>]*device='cdrom'.*?<target dev='(\w+)'", vm.live_xml("--inactive"), re.S)
+    return re.findall(r"<disk [^>]*device='cdrom'.*?<target dev='(\w+)'", definition(host, vm), re.S)
 
 
 IDE_IS_FULL = drives("ide", hda=(0, 0), hdb=(0, 1), hdc=(1, 0), hdd=(1, 1))
@@ -206,11 +210,10 @@ def test_libvirt_takes_the_new_drive_and_its_discs_wherever_the_others_are(site,
     vm.define(a)
     for disk in re.findall(r"/srv/\w+", devices):
         a.write(disk, "x" * 512)
-    before = cdrom_drives(vm)
+    before = cdrom_drives(a, vm)
     site.recontext(a, "enable", vm.name, *target)
-    definition = vm.live_xml("--inactive")
-    assert vm.image in definition and f"<target {new}/>" in definition
-    assert target or cdrom_drives(vm)[:1] == before[:1] or not before, "a VM may boot from its first CD-ROM drive"
+    assert vm.image in definition(a, vm) and f"<target {new}/>" in definition(a, vm)
+    assert target or cdrom_drives(a, vm)[:1] == before[:1] or not before, "a VM may boot from its first CD-ROM drive"
     vm.start(a)
     site.set_endpoint(a, "https://new.example:9100")
     site.recontext(a, "refresh", vm.name)
