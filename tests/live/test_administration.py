@@ -230,10 +230,10 @@ def test_enable_takes_no_drive_in_which_the_running_vm_has_somebodys_medium(site
     vm.start(a)
     a.write("/srv/install.iso", "x" * 4096)
     a.virsh("change-media", vm.name, "sda", "/srv/install.iso", "--insert", "--live")
-    assert "new drive sdb" in site.recontext(a, "enable", vm.name).stdout
+    assert "new drive sdz" in site.recontext(a, "enable", vm.name).stdout
     # That it has no drive yet is no failure: it was told, and nobody can do more before the next start.
-    assert "runs without the drive sdb" in site.recontext(a, "refresh", "--all").stdout
-    assert "runs without the drive sdb" in site.recontext(a, "doctor", check=False).stdout
+    assert "runs without the drive sdz" in site.recontext(a, "refresh", "--all").stdout
+    assert "runs without the drive sdz" in site.recontext(a, "doctor", check=False).stdout
     assert "/srv/install.iso" in vm.live_xml()
 
 
