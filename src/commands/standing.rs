@@ -10,7 +10,7 @@ use crate::context::domain::request::NAMESPACE;
 use crate::context::domain::select::Number;
 use crate::context::moment::Moment;
 use crate::context::uuid::Uuid;
-use crate::delivery::attempt::ASKS_FOR_NONE;
+use crate::delivery::outcome::ASKS_FOR_NONE;
 use crate::host::vm::state::{Progress, State};
 use crate::libvirt::domain::Situation;
 use crate::libvirt::survey::Vm;

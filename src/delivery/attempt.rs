@@ -7,7 +7,7 @@ use super::change::replug;
 use super::change::{none, plug};
 use super::last_good::put_back;
 use super::maker::{Maker, UpToDate};
-use super::outcome::Outcome;
+use super::outcome::{ASKS_FOR_NONE, Outcome};
 use super::phases::Phases;
 use super::schedule::Due;
 use super::selected;
@@ -26,9 +26,6 @@ use crate::libvirt::domain::{Handle, Scope, Situation};
 
 /// What there is to say of a disc whose content is the same.
 pub(crate) const SAME: &str = "the content is the same; the disc stays";
-
-/// What there is to say of a VM that takes no part any more.
-pub(crate) const ASKS_FOR_NONE: &str = "the VM no longer asks for context";
 
 /// In seconds.
 const BOOT: u64 = 3;

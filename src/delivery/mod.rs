@@ -6,7 +6,7 @@ pub(crate) mod change;
 mod last_good;
 mod ledger;
 mod maker;
-mod outcome;
+pub(crate) mod outcome;
 mod phases;
 mod schedule;
 mod selected;

@@ -2,6 +2,9 @@
 
 use crate::libvirt::trouble::Trouble;
 
+/// What there is to say of a VM that takes no part any more.
+pub(crate) const ASKS_FOR_NONE: &str = "the VM no longer asks for context";
+
 /// How a job came out of one attempt.
 #[derive(Debug)]
 pub(crate) enum Outcome {

@@ -1,9 +1,8 @@
 //! A VM that this host's configuration selects: it takes part in its live XML alone, which travels with it. Its definition is the
 //! manager's, who writes it anew.
 
-use super::attempt::ASKS_FOR_NONE;
 use super::change::plug::{self, NoRoom};
-use super::outcome::Outcome;
+use super::outcome::{ASKS_FOR_NONE, Outcome};
 use crate::context::domain::Domain;
 use crate::context::domain::plug::plugged;
 use crate::context::domain::select::{Choice, Number};
