@@ -408,7 +408,7 @@ _virt__recontext() {
             return 0
             ;;
         virt__recontext__subcmd__refresh)
-            opts="-h --all --force --help"
+            opts="-h --all --force --accept-loss --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

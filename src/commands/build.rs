@@ -35,7 +35,8 @@ pub(super) fn build(host: &Host, options: &Build) -> Result<u8> {
     let xml = vm::xml_file(&options.xml)?;
     let domain = Domain::read(&xml)?;
     let request = select::request(host, &config, &domain)?;
-    let image = layers(host, &config, &domain, &request)?.image(first_edition())?;
+    let (layers, _) = layers(host, &config, &domain, &request)?;
+    let image = layers.image(first_edition())?;
     let output = &options.output;
     match fs::symlink_metadata(output) {
         _ if output == Path::new("-") => match write_whole(&image, &mut stdout().lock()) {

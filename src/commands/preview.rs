@@ -17,8 +17,11 @@ use crate::context::domain::request::Request;
 use crate::host::config::Config;
 use crate::host::disc::{Layers, first_edition};
 use crate::host::paths::Host;
-use crate::host::programs::run::Runner;
+use crate::host::programs::run::{Runner, Runs};
+use crate::host::programs::{Printed, host_wide};
+use crate::host::results::Results;
 use crate::host::select::{self, Selected, selected};
+use crate::host::vm::results;
 
 /// Show what would be on a VM's disc, made now on this host.
 #[derive(Debug, Args)]
@@ -46,7 +49,7 @@ pub(super) fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> R
     };
     let domain = Domain::read(&xml)?;
     let request = select::request(host, &config, &domain)?;
-    let layers = layers(host, &config, &domain, &request)?;
+    let (layers, printed) = layers(host, &config, &domain, &request)?;
     // What keeps the VM from its disc, whatever that would hold.
     if let Some(Selected { number, .. }) = selected(host, &config, &domain)? {
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {number} selects it");
@@ -67,13 +70,29 @@ pub(super) fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> R
             let path: DiscPath = path.strip_prefix('/').unwrap_or(path).parse()?;
             out.write_all(&files.get(&path).with_context(|| format!("the disc would have no file /{path}"))?.bytes)?;
         }
-        None if options.explain => out.write_all(explain(&layers.layers, &files)?.as_bytes())?,
+        None if options.explain => {
+            out.write_all(explain(&layers.layers, &files)?.as_bytes())?;
+            explain_programs(&printed, out)?;
+        }
         None => {
             layers.image(edition)?;
             list(&files, out)?;
         }
     }
     Ok(DONE)
+}
+
+/// What is known of the programs whose facts those are.
+fn explain_programs(printed: &Printed, out: &mut impl Write) -> Result<()> {
+    let lines = |results: &Results| results.known().map(|program| results.line(program)).collect::<Vec<_>>();
+    for (heading, lines) in [("Host-wide programs", lines(&printed.host)), ("Programs of this VM", lines(&printed.vm))]
+    {
+        if !lines.is_empty() {
+            writeln!(out, "\n{heading}:")?;
+        }
+        lines.iter().try_for_each(|line| writeln!(out, "  {}", vm::on_one_line(line)))?;
+    }
+    Ok(())
 }
 
 /// One line for each file: mode, size, path, and what we have done to it.
@@ -89,15 +108,16 @@ fn list(files: &Files, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-/// All that a disc made now would be made of; what went wrong with programs is told on stderr. It is made with a limit on this
-/// process's memory.
+/// All that a disc made now would be made of, and what programs printed for it; what went wrong with those is told on stderr. It
+/// is made with a limit on this process's memory.
 pub(super) fn layers<'a>(
     host: &'a Host,
     config: &'a Config,
     domain: &'a Domain,
     request: &'a Request,
-) -> Result<Layers<'a>> {
-    let mut programs = Runner::new(host, &domain.name, &domain.uuid, &config.limits)?;
+) -> Result<(Layers<'a>, Printed)> {
+    let printed = Printed { host: host_wide::look(host, config)?, vm: results::of(host, &domain.uuid)? };
+    let mut programs = Runner::new(Runs::of_vm(config, &domain.name, &domain.uuid), printed);
     let layers = Layers::none(host, config, domain, request).read(&mut programs)?;
     for left_over in layers.layers.iter().flat_map(|layer| &layer.left_over) {
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {left_over} does not count, by its name");
@@ -108,11 +128,11 @@ pub(super) fn layers<'a>(
             "virt-recontext: {empty} is empty, and would not be on the disc without a file in it"
         );
     }
-    for warning in programs.warnings.into_iter().chain(request.unknown.told()) {
+    for warning in programs.warnings.iter().cloned().chain(request.unknown.told()) {
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {warning}");
     }
     composer::limit_own_memory(config)?;
-    Ok(layers)
+    Ok((layers, programs.printed))
 }
 
 #[cfg(test)]

@@ -18,8 +18,10 @@ use crate::context::domain::request::NAMESPACE;
 use crate::delivery::attempt::SAME;
 use crate::host::config::Config;
 use crate::host::file;
+use crate::host::log::Log;
 use crate::host::off;
 use crate::host::paths::Host;
+use crate::host::programs::host_wide;
 use crate::host::select::selected;
 use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
@@ -38,9 +40,12 @@ pub(super) struct Refresh {
     /// All running VMs that take part, or that a rule selects.
     #[arg(long)]
     pub all: bool,
-    /// Change the disc even if it is the same or the guest holds it.
+    /// Change the disc even if it is the same, or held.
     #[arg(long)]
     pub force: bool,
+    /// Let go at once of facts that programs do not print any more.
+    #[arg(long)]
+    pub accept_loss: bool,
 }
 
 /// Between two looks at what the helper has done, at the beginning and later.
@@ -68,19 +73,21 @@ pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> R
     }
     let config = Config::load(host)?;
     vm::tell_unknown_keys(&config);
+    // Also for the VMs that are to come.
+    let code = host_wide(host, &config, options.accept_loss);
     if options.all && runs_no_vm(host, &config) {
-        return deliver_and_watch(host, &config, Vec::new(), Told { out, code: DONE });
+        return deliver_and_watch(host, &config, Vec::new(), Told { out, code });
     }
     let libvirt = vm::connect(host, &config)?;
     let handles: Vec<Handle> = match options.all {
         true => libvirt.running()?,
         false => options.vms.iter().map(|name| libvirt.find(name)).collect::<Result<_>>()?,
     };
-    let mut all = Told { out, code: DONE };
+    let mut all = Told { out, code };
     let mut jobs = Vec::new();
     for handle in &handles {
         let name = handle.name().or_else(|_| handle.uuid().map(|uuid| uuid.to_string())).unwrap_or_default();
-        match look_at(host, &config, handle, &name, options.force) {
+        match look_at(host, &config, handle, &name, options) {
             Ok(Found::Job(job)) => jobs.push(job),
             Ok(Found::Later(line)) => all.tell(&name, DONE, &line)?,
             Ok(Found::TakesNoPart) if options.all => {}
@@ -98,6 +105,29 @@ pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> R
     deliver_and_watch(host, &config, jobs, all)
 }
 
+/// Runs the host-wide programs. One that fails costs no VM the disc that it has.
+fn host_wide(host: &Host, config: &Config, accept_loss: bool) -> u8 {
+    let tell = |line: &str| {
+        let _nobody_reads = writeln!(io::stderr(), "virt-recontext: {}", vm::on_one_line(line));
+    };
+    let refreshed = match host_wide::refresh(host, config, accept_loss) {
+        Ok(refreshed) => refreshed,
+        Err(error) => {
+            tell(&format!("running host-wide programs: {error:#}"));
+            return FAILED;
+        }
+    };
+    let mut log = Log::open(host);
+    for said in refreshed.said.iter().chain(&refreshed.failed) {
+        tell(&said.line);
+        // Each time would be each five minutes.
+        if !said.again {
+            log.warning(&said.line);
+        }
+    }
+    if refreshed.failed.is_empty() { DONE } else { FAILED }
+}
+
 /// Whether libvirt surely runs no VM here, by what it has written down: to ask would start a daemon that starts on demand, each
 /// time that a timer asks.
 fn runs_no_vm(host: &Host, config: &Config) -> bool {
@@ -110,7 +140,7 @@ fn runs_no_vm(host: &Host, config: &Config) -> bool {
         && file::entries(&dir).is_ok_and(|entries| !entries.iter().any(is_file_of_vm))
 }
 
-fn look_at(host: &Host, config: &Config, handle: &Handle, name: &str, force: bool) -> Result<Found> {
+fn look_at(host: &Host, config: &Config, handle: &Handle, name: &str, options: &Refresh) -> Result<Found> {
     // Its XML would come only when it has arrived.
     if handle.situation()? == Situation::Arriving {
         return Ok(Found::Later("is just arriving, and gets its disc then".to_owned()));
@@ -125,7 +155,11 @@ fn look_at(host: &Host, config: &Config, handle: &Handle, name: &str, force: boo
     Ok(match handle.situation()? {
         _ if !takes_part => Found::TakesNoPart,
         Situation::Gone => Found::Later("is not running; its disc is made when it starts".to_owned()),
-        _ => Found::Job(Job::new(domain.uuid, name, domain.machine.driver(), Reason::Refresh, force)),
+        _ => {
+            let mut job = Job::new(domain.uuid, name, domain.machine.driver(), Reason::Refresh, options.force);
+            job.accept_loss = options.accept_loss;
+            Found::Job(job)
+        }
     })
 }
 

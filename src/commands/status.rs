@@ -13,8 +13,11 @@ use crate::context::uuid::Uuid;
 use crate::host::config::Config;
 use crate::host::off;
 use crate::host::paths::Host;
+use crate::host::programs::host_wide;
+use crate::host::results::Results;
 use crate::host::select;
 use crate::host::vm::job::Job;
+use crate::host::vm::results;
 use crate::host::vm::state::State;
 use crate::libvirt::survey::{Survey, Vm};
 
@@ -52,6 +55,7 @@ pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Res
         trouble(format!("{error:#}; what follows is only what was recorded"));
     }
     let mut standings = all(host, &config, survey.as_ref().ok())?;
+    let host_wide = host_wide::known(host)?;
     if let Some(vm) = &options.vm {
         let uuid: Option<Uuid> = vm.parse().ok();
         // A UUID means the VM that has it, even if another is called so.
@@ -64,6 +68,9 @@ pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Res
     if standings.iter().any(Standing::is_bad) {
         code = FAILED;
     }
+    for program in failing(host, &host_wide, &standings)? {
+        let _nobody_reads = writeln!(io::stderr(), "virt-recontext: {}", vm::on_one_line(&program));
+    }
     if options.json {
         serde_json::to_writer_pretty(&mut *out, &standings)?;
         writeln!(out)?;
@@ -72,7 +79,23 @@ pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Res
     for standing in &standings {
         write(standing, out)?;
     }
+    let good = host_wide.known().filter(|program| options.vm.is_none() && host_wide.is_good(program));
+    for program in good {
+        writeln!(out, "{}", vm::on_one_line(&host_wide.line(program)))?;
+    }
     Ok(code)
+}
+
+/// What there is to say of programs whose old facts are used.
+fn failing(host: &Host, host_wide: &Results, standings: &[Standing]) -> Result<Vec<String>> {
+    let bad = |results: &Results| -> Vec<String> {
+        results.known().filter(|program| !results.is_good(program)).map(|program| results.line(program)).collect()
+    };
+    let mut lines = bad(host_wide);
+    for Standing { uuid, name, .. } in standings {
+        lines.extend(bad(&results::of(host, uuid)?).iter().map(|line| format!("{name}: {line}")));
+    }
+    Ok(lines)
 }
 
 /// How all VMs stand that take part or are recorded, by name. libvirt has told of those of this host's driver.

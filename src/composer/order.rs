@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::disc::marker::Edition;
 use crate::context::domain::Domain;
-use crate::host::vm::results::Results;
+use crate::host::programs::Printed;
 
 /// Largest order or answer, in bytes: libvirt has no larger XML, and twice of it is what may be escaped.
 const MOST: u32 = 64 << 20;
@@ -18,8 +18,8 @@ const MOST: u32 = 64 << 20;
 pub(crate) struct Order {
     /// The domain's XML.
     pub xml: String,
-    /// What programs printed for the VM.
-    pub results: Results,
+    /// What programs printed.
+    pub printed: Printed,
     /// The newest disc and where it lies, if a new one is only wanted where the content differs.
     pub newest: Option<(Edition, PathBuf)>,
     /// The new disc, and the file for its image, which is there; without one the disc is composed and goes nowhere.
@@ -28,8 +28,8 @@ pub(crate) struct Order {
 
 impl Order {
     /// The VM's disc, of which it is still to be said which one is wanted.
-    pub(crate) fn of(domain: &Domain, results: Results) -> Order {
-        Order { xml: domain.xml.to_owned(), results, newest: None, new: None }
+    pub(crate) fn of(domain: &Domain, printed: Printed) -> Order {
+        Order { xml: domain.xml.to_owned(), printed, newest: None, new: None }
     }
 }
 

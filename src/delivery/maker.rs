@@ -15,10 +15,12 @@ use crate::context::domain::driver::MediaChange;
 use crate::host::config::Config;
 use crate::host::gather::gather;
 use crate::host::paths::Host;
-use crate::host::programs::run::Runner;
+use crate::host::programs::run::{Runner, Runs};
+use crate::host::programs::{Printed, host_wide};
 use crate::host::vm::Vm;
 use crate::host::vm::image::{Kept, New};
 use crate::host::vm::job::Job;
+use crate::host::vm::results;
 use crate::host::vm::state::{About, State, next_edition};
 
 /// Discs that are made in vain because somebody else makes one at the same time, before that is told.
@@ -52,7 +54,7 @@ impl Maker<'_> {
         phases: &mut Phases,
     ) -> Result<UpToDate, Outcome> {
         let path = Path::new(path);
-        let (mut order, warnings) = self.order(config, domain)?;
+        let (mut order, warnings) = self.order(config, job, domain)?;
         phases.end("gather");
         for _ in 0..TRIES {
             let known = State::known(self.host, &domain.uuid).map_err(Outcome::hosts_fault)?;
@@ -98,18 +100,21 @@ impl Maker<'_> {
         Ok(Some(last))
     }
 
-    /// An order for the VM's disc, which says not yet of which edition, and what went wrong with programs. Programs take their
+    /// An order for the VM's disc, which says not yet of which edition, and what there is to say of programs. They take their
     /// time: nobody is kept waiting meanwhile.
-    fn order(&self, config: &Config, domain: &Domain) -> Result<(Order, Vec<String>), Outcome> {
+    fn order(&self, config: &Config, job: &Job, domain: &Domain) -> Result<(Order, Vec<String>), Outcome> {
+        let Domain { name, uuid, .. } = domain;
         let gathered = || {
-            let mut programs = Runner::new(self.host, &domain.name, &domain.uuid, &config.limits)?;
+            let printed = Printed { host: host_wide::make_sure(self.host, config)?, vm: results::of(self.host, uuid)? };
+            let runs = Runs { accept_loss: job.accept_loss, ..Runs::of_vm(config, name, uuid) };
+            let mut programs = Runner::new(runs, printed);
             let gathered = gather(self.host, domain, &mut programs);
             // For the hook.
-            Vm::hold(self.host, &domain.uuid)?.remember(&programs.results)?;
+            Vm::hold(self.host, uuid)?.remember(&programs.printed.vm)?;
             gathered.map(|()| programs)
         };
-        let Runner { results, warnings, .. } = gathered().map_err(Outcome::hosts_fault)?;
-        Ok((Order::of(domain, results), warnings))
+        let Runner { printed, warnings, .. } = gathered().map_err(Outcome::hosts_fault)?;
+        Ok((Order::of(domain, printed), warnings))
     }
 
     fn compose(&self, order: &Order) -> Result<Answer, Outcome> {
@@ -126,10 +131,11 @@ impl Maker<'_> {
     pub(super) fn is_newest(
         &self,
         config: &Config,
+        job: &Job,
         domain: &Domain,
         (known, path): (Option<&State>, &Path),
     ) -> Result<(bool, Vec<String>), Outcome> {
-        let (order, warnings) = self.order(config, domain)?;
+        let (order, warnings) = self.order(config, job, domain)?;
         let newest = known.and_then(|state| state.disc_at(path));
         Ok((self.compose(&Order { newest, ..order })? == Answer::Same, warnings))
     }

@@ -14,7 +14,7 @@ use crate::context::uuid::Uuid;
 use crate::host::config::Config;
 use crate::host::layers;
 use crate::host::paths::Host;
-use crate::host::programs::ProgramFacts;
+use crate::host::programs::{ProgramFacts, Whose};
 use crate::libvirt::survey::Vm;
 
 pub(super) fn check_configuration(host: &Host, report: &mut Report) -> Option<Config> {
@@ -139,7 +139,7 @@ struct NotRun {
 }
 
 impl ProgramFacts for NotRun {
-    fn facts_of(&mut self, program: &Path) -> Result<Facts> {
+    fn facts_of(&mut self, program: &Path, _: Whose) -> Result<Facts> {
         if !self.seen.iter().any(|seen| seen == program) {
             self.seen.push(program.to_owned());
         }

@@ -12,6 +12,7 @@ mod jobs;
 mod libvirt;
 mod machine;
 mod mount;
+mod programs;
 mod question;
 mod report;
 mod script;
@@ -28,6 +29,7 @@ use self::installed::Installed;
 use crate::host::config::Config;
 use crate::host::off;
 use crate::host::paths::Host;
+use crate::host::programs::host_wide;
 use crate::libvirt::survey::Survey;
 
 pub(crate) fn examine(host: &Host) -> Report {
@@ -63,9 +65,12 @@ pub(crate) fn examine(host: &Host) -> Report {
         let vms = survey.as_ref().ok().map(|survey| survey.vms.as_slice());
         machine::check_images(host, config, vms, &mut report);
         let told = content::check_content(host, config, vms, &mut report);
+        // What cannot be read is told.
+        let host_wide = host_wide::look(host, config).unwrap_or_default();
+        programs::check(&host_wide, &mut report);
         if let Ok(survey) = &survey {
             select::check(host, config, &survey.vms, &mut report);
-            vm::check_all(host, config, &survey.vms, &told, &mut report);
+            vm::check_all((host, config), &survey.vms, &told, &host_wide, &mut report);
         }
     }
     report

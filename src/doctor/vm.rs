@@ -17,19 +17,28 @@ use crate::host::disc::first_edition;
 use crate::host::gather::gather;
 use crate::host::medium;
 use crate::host::paths::Host;
-use crate::host::programs::run::Runner;
+use crate::host::programs::Printed;
+use crate::host::programs::run::{Runner, Runs};
+use crate::host::results::Results;
 use crate::host::select::{self, Selected};
 use crate::host::vm::image;
+use crate::host::vm::results;
 use crate::host::vm::state::{Progress, State};
 use crate::libvirt::domain::{Scope, Situation};
 use crate::libvirt::survey::Vm;
 
-/// `told` is what is known to be wrong with this host's data.
-pub(super) fn check_all(host: &Host, config: &Config, vms: &[Vm], told: &[String], report: &mut Report) {
+/// `told` is what is known to be wrong with this host's data, and `host_wide` is what host-wide programs printed.
+pub(super) fn check_all(
+    (host, config): (&Host, &Config),
+    vms: &[Vm],
+    told: &[String],
+    host_wide: &Results,
+    report: &mut Report,
+) {
     let composers = Composers::new();
     let mut taking_part = 0;
     for vm in vms {
-        let look = Look { host, config, vm, composers: &composers, told };
+        let look = Look { host, config, vm, composers: &composers, told, host_wide };
         taking_part += usize::from(look.at(&mut report.vm(&vm.name)));
     }
     if taking_part == 0 {
@@ -46,6 +55,7 @@ struct Look<'a> {
     vm: &'a Vm,
     composers: &'a Composers,
     told: &'a [String],
+    host_wide: &'a Results,
 }
 
 impl Look<'_> {
@@ -342,10 +352,11 @@ const ROOM: &str = "give it a free PCIe root port, and start it anew; or name it
 
 /// Has the disc composed; gives what went wrong with programs and was got over.
 fn compose(look: &Look, domain: &Domain) -> Result<Vec<String>> {
-    let mut programs = Runner::new(look.host, &domain.name, &domain.uuid, &look.config.limits)?;
+    let printed = Printed { host: look.host_wide.clone(), vm: results::of(look.host, &domain.uuid)? };
+    let mut programs = Runner::new(Runs::of_vm(look.config, &domain.name, &domain.uuid), printed);
     gather(look.host, domain, &mut programs)?;
-    let Runner { results, warnings, .. } = programs;
-    let order = Order { new: Some((first_edition(), None)), ..Order::of(domain, results) };
+    let Runner { printed, warnings, .. } = programs;
+    let order = Order { new: Some((first_edition(), None)), ..Order::of(domain, printed) };
     match look.composers.compose(&order) {
         Ok(Answer::Impossible(why)) => bail!(why.message()),
         Err(Fault::Order(message) | Fault::Composer(message)) => bail!(message),

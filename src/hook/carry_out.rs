@@ -17,9 +17,8 @@ use crate::context::domain::rewrite;
 use crate::host::config::{Config, OnError};
 use crate::host::disc::Layers;
 use crate::host::paths::Host;
-use crate::host::programs::NotRunYet;
+use crate::host::programs::{NotRunYet, Printed};
 use crate::host::vm::job::Job;
-use crate::host::vm::results::Results;
 use crate::host::vm::state::About;
 use crate::host::vm::{Disc, Vm};
 
@@ -111,7 +110,7 @@ impl CarryOut<'_> {
         let late = self.config.on_error == OnError::Refuse && matches!(job, JobStep::Note(_));
         let (before, after) = if late { (JobStep::Keep, job) } else { (job, JobStep::Keep) };
         self.job(vm, before)?;
-        let mut programs = Results::of(self.host, &self.domain.uuid)?;
+        let mut programs = Printed::known(self.host, &self.domain.uuid)?;
         let layers = Layers::none(self.host, self.config, self.domain, request).read(&mut programs);
         let made = layers.and_then(|layers| layers.make(vm, place, reason));
         if made.as_ref().err().is_none_or(is_only_early) {

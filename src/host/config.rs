@@ -40,6 +40,9 @@ pub struct Config {
     pub(crate) force_after: Option<Duration>,
     /// What happens to the VM when its disc cannot be made.
     pub(crate) on_error: OnError,
+    /// For how long is kept what a program printed before and does not print any more.
+    #[serde(deserialize_with = "time")]
+    pub(crate) facts_grace: Duration,
     pub(crate) limits: Limits,
     /// Which VMs take part without an element of ours.
     pub(crate) select: Rules,
@@ -100,6 +103,7 @@ impl Default for Config {
             expose_host: ExposeHost::Name,
             force_after: Some(Duration::from_secs(15)),
             on_error: OnError::Continue,
+            facts_grace: Duration::from_secs(60 * 60),
             limits: Limits::default(),
             select: Rules::default(),
             unknown: Vec::new(),
@@ -319,6 +323,7 @@ mod tests {
             "expose_host",
             "force_after",
             "on_error",
+            "facts_grace",
             "disc_size",
             "files",
             "template_steps",

@@ -12,12 +12,15 @@ use super::config::Limits;
 use super::file;
 use super::left_over;
 use super::paths::Host;
-use super::programs::{ProgramFacts, beginning};
+use super::programs::{ProgramFacts, Whose, beginning};
 use crate::context::disc::facts::{self, Facts};
 use crate::context::disc::files::File;
 use crate::context::disc::layer::{Layer, Owner};
 use crate::context::disc::path::MAX_LEVELS;
 use crate::context::uuid::Uuid;
+
+/// The directory in `facts.d` of programs that are run once for the host.
+const HOST_WIDE: &str = "host";
 
 /// The layers of this host for the VM: for every VM, for its name, for its UUID.
 pub(crate) fn read(
@@ -28,10 +31,36 @@ pub(crate) fn read(
     programs: &mut dyn ProgramFacts,
 ) -> Result<Vec<Layer>> {
     let mut reading = Reading { bytes_left: limits.disc_size, files_left: limits.files, limits, programs };
-    dirs(host, name, uuid)?.map(|dir| reading.layer(&dir)).collect()
+    let host_wide = host_wide_programs(host)?;
+    dirs(host, name, uuid)?
+        .map(|dir| reading.layer(&dir, if dir == host.config_dir() { &host_wide } else { &[] }))
+        .collect()
 }
 
-/// The executables in `facts.d` that give facts for the VM.
+/// The executables in `facts.d/host`, which give the same facts to all VMs.
+///
+/// # Errors
+/// When something else is there: it would give facts too, and would stand behind all that is in `facts.d`.
+pub(crate) fn host_wide_programs(host: &Host) -> Result<Vec<PathBuf>> {
+    let dir = host.config_dir().join("facts.d");
+    let host_wide = dir.join(HOST_WIDE);
+    if !check_dir(&dir)? || !host_wide.is_dir() {
+        return Ok(Vec::new());
+    }
+    let programs = entries(&host_wide, left_over::in_list, &mut Vec::new())?;
+    programs.iter().map(|entry| program(entry.path(), &dir)).collect()
+}
+
+fn program(path: PathBuf, facts_dir: &Path) -> Result<PathBuf> {
+    let shown = path.display();
+    if is_program(&path)? {
+        return Ok(path);
+    }
+    ensure!(!beginning::is_a_programs(&path), "{shown} is a program that may not be executed: chmod +x {shown}");
+    bail!("{shown} is not a program, and only those may be there: facts in files are in {}", facts_dir.display())
+}
+
+/// The executables in `facts.d` that give facts for the VM alone.
 #[cfg(feature = "libvirt")]
 pub(crate) fn programs(host: &Host, name: &str, uuid: &Uuid) -> Result<Vec<PathBuf>> {
     let mut programs = Vec::new();
@@ -64,10 +93,14 @@ struct Reading<'l> {
 }
 
 impl Reading<'_> {
-    fn layer(&mut self, dir: &Path) -> Result<Layer> {
+    /// The layer of `dir`, before whose facts come those of `programs`.
+    fn layer(&mut self, dir: &Path, programs: &[PathBuf]) -> Result<Layer> {
         let mut layer = Layer { owner: Owner::Host(dir.display().to_string()), ..Layer::default() };
         if !check_dir(dir)? {
             return Ok(layer);
+        }
+        for program in programs {
+            facts::merge(&mut layer.facts, self.programs.facts_of(program, Whose::Host)?);
         }
         for entry in fact_entries(dir, &mut layer.left_over)? {
             facts::merge(&mut layer.facts, self.facts(&entry.path())?);
@@ -79,7 +112,7 @@ impl Reading<'_> {
     fn facts(&mut self, path: &Path) -> Result<Facts> {
         let Some(parse) = parser(path) else {
             if is_program(path)? {
-                return self.programs.facts_of(path);
+                return self.programs.facts_of(path, Whose::Vm);
             }
             let shown = path.display();
             ensure!(!beginning::is_a_programs(path), "{shown} is a program that may not be executed: chmod +x {shown}");
@@ -150,11 +183,14 @@ fn check_dir(dir: &Path) -> Result<bool> {
     file::check_trusted(dir, &metadata).map(|()| true)
 }
 
-/// What gives facts in the layer of `dir`. The directory `facts.d/host` is kept for a newer version.
+/// What gives facts in the layer of `dir`, but for host-wide programs, which there are only for all VMs.
 fn fact_entries(dir: &Path, left_over: &mut Vec<String>) -> Result<Vec<DirEntry>> {
     let mut entries = entries(&dir.join("facts.d"), left_over::in_list, left_over)?;
-    if let Some(at) = entries.iter().position(|entry| entry.file_name() == "host" && entry.path().is_dir()) {
-        left_over.push(entries.remove(at).path().display().to_string());
+    if let Some(at) = entries.iter().position(|entry| entry.file_name() == HOST_WIDE && entry.path().is_dir()) {
+        let host_wide = entries.remove(at).path();
+        if dir.parent().is_some_and(|parent| parent.ends_with("domains")) {
+            left_over.push(host_wide.display().to_string());
+        }
     }
     Ok(entries)
 }

@@ -16,5 +16,6 @@ pub(crate) mod medium;
 pub(crate) mod off;
 pub mod paths;
 pub(crate) mod programs;
+pub mod results;
 pub(crate) mod select;
 pub mod vm;

@@ -13,13 +13,16 @@ pub(crate) const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
 //  <root>/etc/virt-recontext/disabled          the switch for a bad day
 //  <root>/etc/virt-recontext/context/          files and templates for every VM
 //  <root>/etc/virt-recontext/facts.d/          facts for every VM
+//  <root>/etc/virt-recontext/facts.d/host/     programs that give the same facts to every VM
 //  <root>/etc/virt-recontext/domains/VM/       the same two again, for one VM by name or UUID
 //  <root>/etc/virt-recontext/domains/UUID/unselected   no rule selects this VM
 //  <root>/var/lib/libvirt/recontext/UUID.iso   the images (image_dir); everything in there is ours
 //  <root>/run/libvirt/recontext/jobs/UUID.json   left by the hook, done by the helper
 //  <root>/run/libvirt/recontext/state/UUID.json  what became of it, for `status`
-//  <root>/run/libvirt/recontext/facts/UUID.json  what programs printed last, for the hook
+//  <root>/run/libvirt/recontext/facts/UUID.json  what programs printed last for a VM, for the hook
+//  <root>/run/libvirt/recontext/facts/host.json  what those in facts.d/host/ printed last
 //  <root>/run/libvirt/recontext/UUID.lock        held while the VM's image or state is written
+//  <root>/run/libvirt/recontext/host-facts.lock  held while those run
 //  <root>/run/libvirt/recontext/helper.lock      held by the one helper
 //  <root>/usr/sbin/virt-recontext              the helper
 //  <root>/dev/log                              the log
@@ -117,6 +120,15 @@ impl Host {
 
     pub fn facts_file(&self, uuid: &Uuid) -> PathBuf {
         self.facts_dir().join(format!("{uuid}.json"))
+    }
+
+    /// What host-wide programs printed last.
+    pub(crate) fn host_facts_file(&self) -> PathBuf {
+        self.facts_dir().join("host.json")
+    }
+
+    pub(crate) fn host_facts_lock_file(&self) -> PathBuf {
+        self.run_dir().join("host-facts.lock")
     }
 
     pub(crate) fn lock_file(&self, uuid: &Uuid) -> PathBuf {

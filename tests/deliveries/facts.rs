@@ -99,3 +99,36 @@ fn a_program_finds_the_same_surroundings_in_a_delivery_as_when_a_person_looks() 
     assert!(seen.contains("VIRT_RECONTEXT_DOMAIN_NAME=web") && seen.contains("unlimited"), "{seen}");
     assert!(node.is_on_disc(&web, &seen), "{seen}");
 }
+
+#[test]
+fn what_a_program_does_not_print_any_more_is_kept_until_its_time_is_up_or_a_person_lets_it_go() {
+    let (node, web) = served();
+    node.site.write(SHOWN, "probe={{ facts.probe|default('none') }} {{ facts.more|default('none') }}\n");
+    node.program("facts.d/probe", "echo '{\"probe\": \"first\", \"more\": \"x\"}'");
+    assert_eq!(node.say(&["refresh", "web"]).0, 0);
+    let lost = "it did not print what it printed before: /more, /probe; that is kept for facts_grace = 3600 s";
+    for printed in ["{}", "{\"probe\": \"\", \"more\": []}", "{\"more\": null}"] {
+        node.program("facts.d/probe", &format!("echo '{printed}'"));
+        let (code, said) = node.say(&["refresh", "web"]);
+        assert_eq!(code, 0);
+        assert!(said.contains(lost), "{said}");
+        assert!(node.is_on_disc(&web, "probe=first x\n"));
+        let (_, said) = node.say(&["status"]);
+        assert!(said.contains("facts.d/probe: printed ") && said.contains("last: /more, /probe\n"), "{said}");
+    }
+    node.program("facts.d/probe", "echo '{\"probe\": \"first\", \"more\": \"x\"}'");
+    let back = "it prints again what it had not printed for a while";
+    assert!(node.say(&["refresh", "web"]).1.contains(back));
+    assert!(!node.say(&["refresh", "web"]).1.contains(back), "once");
+    // The time of one is up, and a person does not wait for that of another.
+    node.configure("facts_grace = '0s'\n");
+    node.program("facts.d/probe", "echo '{\"probe\": \"second\"}'");
+    assert_eq!(node.say(&["refresh", "web"]).0, 0);
+    assert!(node.is_on_disc(&web, "probe=second none\n"));
+    node.configure("");
+    node.program("facts.d/probe", "echo '{}'");
+    assert!(node.say(&["refresh", "web"]).1.contains("/probe; that is kept"));
+    let (_, said) = node.say(&["refresh", "web", "--accept-loss"]);
+    assert!(said.contains("what it has not printed for a while is let go: /probe"), "{said}");
+    assert!(node.is_on_disc(&web, "probe=none none\n"));
+}

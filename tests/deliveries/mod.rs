@@ -18,6 +18,7 @@ mod enable;
 mod facts;
 mod full;
 mod helpers;
+mod host_wide;
 mod isolation;
 mod jobs;
 mod left;

@@ -27,7 +27,7 @@ use virt_recontext::hook::operation::HookCall;
 use virt_recontext::host::config::Config;
 use virt_recontext::host::paths::Host;
 use virt_recontext::host::vm::job::Job;
-use virt_recontext::host::vm::results::Results;
+use virt_recontext::host::vm::results;
 use virt_recontext::host::vm::state::{About, State};
 use virt_recontext::host::vm::{Vm, image};
 
@@ -201,7 +201,7 @@ fn state_files(data: &[u8]) {
     let state = State::of(&host, &uuid).expect("no content makes a state unreadable");
     assert!(state.as_ref().is_none_or(|state| state.uuid == uuid));
     assert_eq!(State::all(&host).expect("nor the list of them").len(), usize::from(state.is_some()));
-    let results = Results::of(&host, &uuid).expect("nor what programs printed");
+    let results = results::of(&host, &uuid).expect("nor what programs printed");
     let vm = Vm::hold(&host, &uuid).expect("the lock");
     vm.remember(&results).expect("nor in the way");
     let _any_age = state.map(|state| state.age());

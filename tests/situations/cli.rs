@@ -227,16 +227,6 @@ fn preview_says_on_stderr_what_keeps_the_vm_from_its_disc() {
 }
 
 #[test]
-fn what_a_newer_version_keeps_in_facts_d_host_costs_no_vm_its_disc() {
-    let (site, xml) = site();
-    let usual = printed(&site, &["preview", "--xml", &xml]);
-    site.write("etc/virt-recontext/facts.d/host/site.toml", "{{");
-    let said = say(&site, &["preview", "--xml", &xml]);
-    assert_eq!((said.status.success(), text(&said.stdout)), (true, usual));
-    assert!(text(&said.stderr).contains("facts.d/host does not count, by its name"), "{}", text(&said.stderr));
-}
-
-#[test]
 fn what_nobody_reads_on_ends_quietly() {
     let (site, xml) = site();
     for command in [vec!["preview", "--xml", &xml], vec!["build", "--xml", &xml, "--output", "-"]] {

@@ -76,6 +76,8 @@ situations! {
     a_file_that_a_vm_carries_cannot_leave_the_disc
     a_floppy_called_as_the_target_is_left_alone
     a_foreign_disc_that_is_missing_is_not_our_affair
+    a_host_wide_program_gives_the_hook_its_facts_for_a_vm_that_was_never_here
+    a_host_wide_program_that_gave_nothing_yet_leaves_the_drive_to_the_helper
     a_host_without_data_makes_a_disc_with_its_marker
     a_key_that_a_configuration_has_and_nobody_knows_does_not_count
     a_label_can_be_asked_for

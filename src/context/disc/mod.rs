@@ -10,6 +10,7 @@ pub mod files;
 pub mod format;
 mod formats;
 pub mod layer;
+pub(crate) mod loss;
 pub mod marker;
 pub mod path;
 mod template;

@@ -31,7 +31,7 @@ pub(in crate::delivery) fn attempt(
         )));
     };
     let known = State::of(maker.host, &domain.uuid).map_err(Outcome::hosts_fault)?;
-    let (is_newest, warnings) = maker.is_newest(config, domain, (known.as_ref(), place))?;
+    let (is_newest, warnings) = maker.is_newest(config, job, domain, (known.as_ref(), place))?;
     let with_warnings = |line: String| [vec![line], warnings.clone()].concat().join("; ");
     if !is_newest {
         let line = format!("{fixed}: the drive {target} gets the newer content at the next start, restore or arrival");

@@ -1,38 +1,96 @@
 //! Runs the executables in `facts.d`: as a child with a clean environment and no terminal, for a limited time, with a
-//! limited output. A program that fails keeps its last good result.
+//! limited output. A program that fails keeps its last good result, and one that loses facts keeps those for a while.
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 
-use super::{ProgramFacts, beginning};
+use super::{Printed, ProgramFacts, Whose, beginning};
 use crate::context::disc::facts::{self, Facts};
 use crate::context::uuid::Uuid;
 use crate::host::child::listen::Heard;
 use crate::host::child::program;
-use crate::host::config::Limits;
-use crate::host::paths::Host;
-use crate::host::vm::results::Results;
+use crate::host::config::{Config, Limits};
+use crate::host::results::{News, Results, some};
 
 /// How much of a failing program's complaint is kept, in bytes.
 const MAX_STDERR: usize = 500;
 
-/// Runs programs for one VM, and remembers their results.
-pub(crate) struct Runner<'a> {
-    name: &'a str,
-    uuid: &'a Uuid,
-    limits: &'a Limits,
-    /// The last good results.
-    pub(crate) results: Results,
-    /// What went wrong, and what is used instead.
-    pub(crate) warnings: Vec<String>,
+/// How programs are run, and for whom.
+#[derive(Clone, Copy)]
+pub(crate) struct Runs<'a> {
+    pub limits: &'a Limits,
+    /// For how long is kept what is lost.
+    pub grace: Duration,
+    /// Whether a smaller result is taken as it is.
+    pub accept_loss: bool,
+    /// The VM's name and UUID; `None` for all VMs.
+    pub vm: Option<(&'a str, &'a Uuid)>,
 }
 
-impl<'a> Runner<'a> {
-    pub(crate) fn new(host: &'a Host, name: &'a str, uuid: &'a Uuid, limits: &'a Limits) -> Result<Runner<'a>> {
-        Ok(Runner { name, uuid, limits, results: Results::of(host, uuid)?, warnings: Vec::new() })
+/// What there is to say of a program that was run.
+pub(crate) struct Said {
+    pub line: String,
+    /// Whether it was so already the last time.
+    pub again: bool,
+}
+
+impl<'a> Runs<'a> {
+    pub(crate) fn of_host(config: &'a Config) -> Runs<'a> {
+        Runs { limits: &config.limits, grace: config.facts_grace, accept_loss: false, vm: None }
+    }
+
+    pub(crate) fn of_vm(config: &'a Config, name: &'a str, uuid: &'a Uuid) -> Runs<'a> {
+        Runs { vm: Some((name, uuid)), ..Runs::of_host(config) }
+    }
+
+    /// Runs a program, and notes what comes of it. Gives what there is to say of it where something goes wrong and is got over,
+    /// or works again.
+    ///
+    /// # Errors
+    /// When it fails, and there are no facts of it, not even old ones.
+    pub(super) fn noted(&self, program: &Path, results: &mut Results) -> Result<Option<Said>, Said> {
+        let shown = program.display();
+        match self.run(program) {
+            Ok(facts) => Ok(self.tell(program, results.works(program, facts, self.grace()))),
+            Err(error) => {
+                let why = format!("{error:#}");
+                let line = format!("running {shown}: {why}");
+                let again = !results.fails(program, why);
+                match results.age(program) {
+                    Some(age) => Ok(Some(Said { line: format!("{line}; its facts from {age} s ago are used"), again })),
+                    None => Err(Said { line, again }),
+                }
+            }
+        }
+    }
+
+    fn grace(&self) -> Duration {
+        if self.accept_loss { Duration::ZERO } else { self.grace }
+    }
+
+    /// What there is to say of one that works.
+    fn tell(&self, program: &Path, news: News) -> Option<Said> {
+        let News { kept, again, let_go, back, failed } = news;
+        let grace = self.grace.as_secs();
+        let mut said = Vec::new();
+        said.extend(failed.map(|time| format!("it works again, after {time} s")));
+        if !kept.is_empty() {
+            let kept = some(&kept);
+            said.push(format!(
+                "it did not print what it printed before: {kept}; that is kept for facts_grace = {grace} s"
+            ));
+        }
+        if !let_go.is_empty() {
+            said.push(format!("what it has not printed for a while is let go: {}", some(&let_go)));
+        }
+        if back {
+            said.push("it prints again what it had not printed for a while".to_owned());
+        }
+        let line = format!("running {}: {}", program.display(), said.join("; "));
+        (!said.is_empty()).then_some(Said { line, again: again && failed.is_none() })
     }
 
     fn run(&self, program: &Path) -> Result<Facts> {
@@ -41,7 +99,9 @@ impl<'a> Runner<'a> {
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LC_ALL", "C");
-        command.env("VIRT_RECONTEXT_DOMAIN_NAME", self.name).env("VIRT_RECONTEXT_DOMAIN_UUID", self.uuid.to_string());
+        if let Some((name, uuid)) = self.vm {
+            command.env("VIRT_RECONTEXT_DOMAIN_NAME", name).env("VIRT_RECONTEXT_DOMAIN_UUID", uuid.to_string());
+        }
         command.current_dir("/");
         let time = self.limits.program_time;
         let max = usize::try_from(self.limits.program_output).unwrap_or(usize::MAX);
@@ -64,20 +124,28 @@ impl<'a> Runner<'a> {
     }
 }
 
+/// Runs programs for one VM, and remembers their results.
+pub(crate) struct Runner<'a> {
+    runs: Runs<'a>,
+    /// The last good results.
+    pub(crate) printed: Printed,
+    /// What went wrong with the VM's own and is got over, or works again.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl<'a> Runner<'a> {
+    pub(crate) fn new(runs: Runs<'a>, printed: Printed) -> Runner<'a> {
+        Runner { runs, printed, warnings: Vec::new() }
+    }
+}
+
 impl ProgramFacts for Runner<'_> {
-    fn facts_of(&mut self, program: &Path) -> Result<Facts> {
-        let shown = program.display();
-        match self.run(program).with_context(|| format!("running {shown}")) {
-            Ok(facts) => {
-                self.results.note(program, facts.clone());
-                Ok(facts)
-            }
-            Err(error) => {
-                let (last, age) = self.results.last(program).ok_or_else(|| anyhow!("{error:#}"))?;
-                self.warnings.push(format!("{error:#}; its facts from {age} s ago are used"));
-                Ok(last.clone())
-            }
+    fn facts_of(&mut self, program: &Path, whose: Whose) -> Result<Facts> {
+        if whose == Whose::Vm {
+            let said = self.runs.noted(program, &mut self.printed.vm).map_err(|said| anyhow!(said.line))?;
+            self.warnings.extend(said.map(|said| said.line));
         }
+        self.printed.facts_of(program, whose)
     }
 }
 

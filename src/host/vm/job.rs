@@ -34,6 +34,9 @@ pub struct Job {
     /// Whether a guest that does not let go is made to at once.
     #[serde(default)]
     pub force: bool,
+    /// Whether what programs do not print any more is let go at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) accept_loss: bool,
     /// Whether it is an older one's that waits, and that somebody has asked for again: the guest is no newer for that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     again: bool,
@@ -55,6 +58,7 @@ impl Job {
             name: name.to_owned(),
             reason,
             force,
+            accept_loss: false,
             again: false,
             driver,
             noted,
@@ -64,7 +68,8 @@ impl Job {
 
     /// This one in the place of `waiting`: for what that was noted, and as urgent.
     pub(crate) fn instead_of(self, waiting: &Job) -> Job {
-        Job { reason: waiting.reason, force: self.force || waiting.force, again: true, ..self }
+        let (force, accept_loss) = (self.force || waiting.force, self.accept_loss || waiting.accept_loss);
+        Job { reason: waiting.reason, force, accept_loss, again: true, ..self }
     }
 
     /// Whether the VM may have waited for its disc already, and its guest may have been asked, before this was noted.

@@ -13,7 +13,7 @@ use crate::host::file;
 use crate::host::paths::Host;
 
 /// Waits for the lock on the file at `path`, which is made if it is missing. Dropping the file gives the lock back.
-pub(super) fn wait(host: &Host, path: &Path) -> Result<File> {
+pub(in crate::host) fn wait(host: &Host, path: &Path) -> Result<File> {
     loop {
         let file = open(host, path)?;
         match FileExt::lock_exclusive(&file) {

@@ -5,7 +5,7 @@ mod held;
 pub mod image;
 pub mod job;
 pub(crate) mod lock;
-mod record;
+pub(in crate::host) mod record;
 pub mod results;
 pub mod state;
 mod steps;

@@ -1,5 +1,5 @@
-//! A record: what is known of one VM, as JSON in a file that is called by its UUID. It is replaced whole; a reader sees the
-//! old one or the new one.
+//! A record: what is known of one VM, as JSON in a file that is called by its UUID, or of the host. It is replaced whole; a
+//! reader sees the old one or the new one.
 //!
 //! Each has a version. What a version adds and older ones may pass over is no reason for a higher one: fields that are not
 //! known do not count.
@@ -31,7 +31,7 @@ struct Version {
 }
 
 /// The record at `path`, or what is wrong with one that is damaged; `None` when there is none.
-pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<serde_json::Result<T>>> {
+pub(in crate::host) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<serde_json::Result<T>>> {
     match file::if_there(file::read_text(path)) {
         // What is no file is no reason to leave other VMs without their discs; who writes there next is told of it.
         Err(error) if path.symlink_metadata().is_ok_and(|there| !there.is_file()) => {
@@ -47,7 +47,7 @@ pub(super) fn is_newer(path: &Path) -> bool {
 }
 
 /// Puts a record at `path`, in a directory that is made if it is missing.
-pub(super) fn write(path: &Path, record: &impl Serialize) -> Result<()> {
+pub(in crate::host) fn write(path: &Path, record: &impl Serialize) -> Result<()> {
     file::make_dir(path.parent().unwrap_or(Path::new("/")), 0o700)?;
     let text = serde_json::to_string(&Written { version: VERSION, record })
         .with_context(|| format!("writing {}", path.display()))?;

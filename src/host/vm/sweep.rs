@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::held::Vm;
 use super::job::Job;
-use super::results::Results;
+use super::results;
 use super::state::State;
 use crate::context::domain::driver::Driver;
 use crate::context::domain::image_name;
@@ -54,7 +54,7 @@ pub(crate) fn sweep(
             Err(error) => tell(&state, Err(error)),
         }
     }
-    Results::forget_old(host, &running)
+    results::forget_old(host, &running)
 }
 
 enum Swept {

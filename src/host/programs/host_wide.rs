@@ -1,0 +1,93 @@
+//! Programs in `facts.d/host`, whose facts are the same for all VMs: `refresh` runs them, once for the host, and what they print
+//! is kept for whoever makes a disc, so that a VM that was never here before finds it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::run::{Runs, Said};
+use crate::host::config::Config;
+use crate::host::layers;
+use crate::host::paths::Host;
+use crate::host::results::Results;
+use crate::host::vm::{lock, record};
+
+/// Between two tries of a program that has never printed any facts, in seconds, when a disc is wanted: each VM would wait for
+/// it.
+const AGAIN: u64 = 30;
+
+/// What they printed last; nothing if they have not run since the host started, or if that is damaged.
+pub(crate) fn known(host: &Host) -> Result<Results> {
+    Ok(record::read(&host.host_facts_file())?.and_then(Result::ok).unwrap_or_default())
+}
+
+/// How all came out.
+#[derive(Default)]
+pub(crate) struct Refreshed {
+    /// What went wrong and was got over, and what has recovered.
+    pub said: Vec<Said>,
+    /// What went wrong with those that have no facts at all.
+    pub failed: Vec<Said>,
+}
+
+/// Runs all of them, and writes down what they print; whoever does the same meanwhile waits.
+///
+/// # Errors
+/// When that cannot be written, or `facts.d` cannot be read.
+pub(crate) fn refresh(host: &Host, config: &Config, accept_loss: bool) -> Result<Refreshed> {
+    let mut refreshed = Refreshed::default();
+    let programs = layers::host_wide_programs(host)?;
+    if programs.is_empty() && known(host)?.is_empty() {
+        return Ok(refreshed);
+    }
+    let _lock = lock::wait(host, &host.host_facts_lock_file())?;
+    let mut results = known(host)?;
+    results.retain(&programs);
+    let runs = Runs { accept_loss, ..Runs::of_host(config) };
+    for program in &programs {
+        match runs.noted(program, &mut results) {
+            Ok(said) => refreshed.said.extend(said),
+            Err(said) => refreshed.failed.push(said),
+        }
+    }
+    record::write(&host.host_facts_file(), &results).map(|()| refreshed)
+}
+
+/// What they printed last. One that has not been run yet is run now, once for the host.
+///
+/// # Errors
+/// As of [`refresh`].
+pub(crate) fn make_sure(host: &Host, config: &Config) -> Result<Results> {
+    let programs = layers::host_wide_programs(host)?;
+    let results = known(host)?;
+    if programs.iter().all(|program| is_known(&results, program)) {
+        return Ok(results);
+    }
+    let _lock = lock::wait(host, &host.host_facts_lock_file())?;
+    let mut results = known(host)?;
+    run_unknown(config, &programs, &mut results);
+    record::write(&host.host_facts_file(), &results).map(|()| results)
+}
+
+/// The same for somebody who only looks: nothing is written down.
+///
+/// # Errors
+/// When `facts.d` cannot be read.
+pub(crate) fn look(host: &Host, config: &Config) -> Result<Results> {
+    let mut results = known(host)?;
+    run_unknown(config, &layers::host_wide_programs(host)?, &mut results);
+    Ok(results)
+}
+
+/// Runs those of which nothing is known; how one fails is in `results`.
+fn run_unknown(config: &Config, programs: &[PathBuf], results: &mut Results) {
+    let runs = Runs::of_host(config);
+    let unknown: Vec<_> = programs.iter().filter(|program| !is_known(results, program)).cloned().collect();
+    for program in unknown {
+        let _in_the_results = runs.noted(&program, results);
+    }
+}
+
+fn is_known(results: &Results, program: &Path) -> bool {
+    results.facts(program).is_some() || results.failing(program).is_some_and(|failing| failing.age() < AGAIN)
+}
