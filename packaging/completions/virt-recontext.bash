@@ -408,12 +408,20 @@ _virt__recontext() {
             return 0
             ;;
         virt__recontext__subcmd__refresh)
-            opts="-h --all --force --accept-loss --help"
+            opts="-h --all --force --accept-loss --settle --spread --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --settle)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --spread)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

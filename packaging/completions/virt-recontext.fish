@@ -61,9 +61,11 @@ complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand preview" -
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand build" -l xml -d 'The file with the domain\'s XML; - is stdin' -r -F
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand build" -l output -d 'The image to write; - is stdout' -r -F
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand build" -s h -l help -d 'Print help'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l settle -d 'Wait so long first, and do it for all who ask meanwhile' -r
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l spread -d 'Wait a random time first, of up to this, for a fleet' -r
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l all -d 'All running VMs that take part, or that a rule selects'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l force -d 'Change the disc even if it is the same, or held'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l accept-loss -d 'Let go at once of facts that programs do not print any more'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l accept-loss -d 'Let go at once of facts that are not printed any more'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -s h -l help -d 'Print help'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -l json -d 'Print a JSON array, one object per VM'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'

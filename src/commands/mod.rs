@@ -12,6 +12,7 @@ mod enable;
 mod preview;
 mod refresh;
 mod set;
+mod settle;
 mod standing;
 mod status;
 mod unplug;

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, Args};
 
 use super::exit::{DONE, FAILED, WAITING, worse};
+use super::settle::{Settle, Turn};
 use super::vm;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
@@ -43,9 +44,11 @@ pub(super) struct Refresh {
     /// Change the disc even if it is the same, or held.
     #[arg(long)]
     pub force: bool,
-    /// Let go at once of facts that programs do not print any more.
+    /// Let go at once of facts that are not printed any more.
     #[arg(long)]
     pub accept_loss: bool,
+    #[command(flatten)]
+    pub settle: Settle,
 }
 
 /// Between two looks at what the helper has done, at the beginning and later.
@@ -67,6 +70,10 @@ enum Found {
 /// # Errors
 /// When a VM of `options.vms` does not exist or takes no part, before anything is asked for.
 pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u8> {
+    if options.settle.wait(host)? == Turn::Anothers {
+        writeln!(out, "another refresh is about to begin, and does this as well")?;
+        return Ok(DONE);
+    }
     if let Some(off) = off::told(host) {
         writeln!(out, "virt-recontext: {off}")?;
         return Ok(WAITING);

@@ -276,7 +276,8 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error
     seconds(&text).ok_or_else(|| D::Error::custom(format!("{text:?} is not a time such as \"10s\"")))
 }
 
-fn seconds(text: &str) -> Option<Duration> {
+/// A time as the configuration and the command line have it.
+pub(crate) fn seconds(text: &str) -> Option<Duration> {
     number_with_unit(text, &[("s", 1), ("m", 60), ("h", 3600)]).map(Duration::from_secs)
 }
 

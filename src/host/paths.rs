@@ -24,6 +24,7 @@ pub(crate) const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
 //  <root>/run/libvirt/recontext/UUID.lock        held while the VM's image or state is written
 //  <root>/run/libvirt/recontext/host-facts.lock  held while those run
 //  <root>/run/libvirt/recontext/helper.lock      held by the one helper
+//  <root>/run/libvirt/recontext/settle.lock      held by a refresh that waits for others to join it
 //  <root>/usr/sbin/virt-recontext              the helper
 //  <root>/dev/log                              the log
 //  <root>/var/lib/libvirt/qemu/snapshot/VM/    libvirt's snapshots of a VM
@@ -137,6 +138,10 @@ impl Host {
 
     pub(crate) fn helper_lock_file(&self) -> PathBuf {
         self.run_dir().join("helper.lock")
+    }
+
+    pub(crate) fn settle_lock_file(&self) -> PathBuf {
+        self.run_dir().join("settle.lock")
     }
 
     pub(crate) fn helper(&self) -> PathBuf {

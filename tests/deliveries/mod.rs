@@ -27,4 +27,5 @@ mod refresh;
 mod released;
 mod select;
 mod set;
+mod settle;
 mod status;

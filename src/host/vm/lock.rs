@@ -33,13 +33,30 @@ pub(crate) struct HelperLock(#[expect(dead_code, reason = "held, not used: dropp
 impl HelperLock {
     /// Takes the lock unless another helper has it.
     pub(crate) fn try_now(host: &Host) -> Result<Option<HelperLock>> {
-        let path = host.helper_lock_file();
-        let file = open(host, &path)?;
-        match FileExt::try_lock_exclusive(&file) {
-            Ok(()) => Ok(Some(HelperLock(file))),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("locking {}", path.display())),
-        }
+        Ok(try_now(host, &host.helper_lock_file())?.map(HelperLock))
+    }
+}
+
+/// The right to settle: to be the refresh that others leave their work to, as long as this is held.
+#[cfg(feature = "libvirt")]
+#[derive(Debug)]
+pub(crate) struct SettleLock(#[expect(dead_code, reason = "held, not used: dropping it gives the lock back")] File);
+
+#[cfg(feature = "libvirt")]
+impl SettleLock {
+    /// Takes the lock unless another refresh has it.
+    pub(crate) fn try_now(host: &Host) -> Result<Option<SettleLock>> {
+        Ok(try_now(host, &host.settle_lock_file())?.map(SettleLock))
+    }
+}
+
+/// Takes the lock on the file at `path`, which is made if it is missing, unless somebody has it.
+fn try_now(host: &Host, path: &Path) -> Result<Option<File>> {
+    let file = open(host, path)?;
+    match FileExt::try_lock_exclusive(&file) {
+        Ok(()) => Ok(Some(file)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("locking {}", path.display())),
     }
 }
 
