@@ -20,5 +20,6 @@ mod formats;
 mod hostile;
 mod manual;
 mod reader;
+mod servers;
 mod site;
 mod situations;

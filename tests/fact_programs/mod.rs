@@ -1,6 +1,10 @@
 //! Executables in `facts.d`, run by the built command line: what they are given, what they may do, and what is made of
 //! what they print.
 
+mod dns_srv;
+mod etcd;
+mod shipped;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

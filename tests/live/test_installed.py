@@ -21,7 +21,7 @@ XENS_DRIVER = "/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_drive
 FOREIGN = "#!/bin/sh\nexec cat\n"
 
 # What packages write to, besides what is each host's own anyway.
-WRITTEN_TO = ["/usr/share", "/usr/lib", "/var/lib/dpkg", "/var/lib/systemd"]
+WRITTEN_TO = ["/usr/share", "/usr/lib", "/usr/libexec", "/var/lib/dpkg", "/var/lib/systemd"]
 
 
 class Kind(NamedTuple):
