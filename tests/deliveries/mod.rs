@@ -29,3 +29,4 @@ mod select;
 mod set;
 mod settle;
 mod status;
+mod store;

@@ -1,9 +1,10 @@
 //! A host whose daemon is libvirt's test driver: a file tells which VMs it runs.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Output};
 
+use fs2::FileExt;
 use serde_json::{Value, json};
 
 use crate::site::{Site, make_dir, now, run, wait_for};
@@ -189,6 +190,12 @@ impl Node {
         self.edit(&self.state_file(vm), |state| {
             state["since"] = json!(state["since"].as_u64().unwrap() - seconds * SECOND);
         });
+    }
+
+    /// Whether somebody holds the lock of this name.
+    pub fn is_locked(&self, name: &str) -> bool {
+        let lock = File::open(self.site.path(&format!("{RUN}/{name}.lock")));
+        lock.is_ok_and(|lock| FileExt::try_lock_exclusive(&lock).is_err())
     }
 
     /// The VM's disc.

@@ -1,10 +1,7 @@
 //! `refresh --settle`: one refresh for all that ask while it waits, and none that asks is forgotten.
 
-use std::fs::File;
 use std::process::Child;
 use std::time::{Duration, Instant};
-
-use fs2::FileExt;
 
 use super::node::{Node, Vm, said};
 use crate::site::{finish, wait_for};
@@ -31,7 +28,7 @@ fn settler(node: &Node, time: &str) -> Child {
 }
 
 fn is_held(node: &Node) -> bool {
-    File::open(node.site.path("run/libvirt/recontext/settle.lock")).is_ok_and(|lock| lock.try_lock_exclusive().is_err())
+    node.is_locked("settle")
 }
 
 fn joined(node: &Node) {

@@ -335,7 +335,7 @@ fn bash_completes_commands_options_and_values() {
         ("virt-recontext do", "doctor"),
         ("virt-recontext doctor --j", "--json"),
         ("virt-recontext enable --format n", "nocloud"),
-        ("virt-recontext refresh --", "--all --force --accept-loss --help"),
+        ("virt-recontext refresh --", "--all --force --accept-loss --settle --spread --help"),
     ] {
         let script = "source \"$1\"; COMP_WORDS=($2); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); \
                       registered=($(complete -p virt-recontext)); \

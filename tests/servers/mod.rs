@@ -144,7 +144,6 @@ impl Etcd {
         self.server.as_ref().unwrap().signal(Signal::SIGSTOP);
     }
 
-    #[expect(dead_code)]
     pub fn go_on(&self) {
         self.server.as_ref().unwrap().signal(Signal::SIGCONT);
     }
