@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +105,10 @@ class Machine:
         found = json.loads(self.run("virt-recontext", "doctor", "--json", check=False).stdout)
         return [(one["level"], one["message"].split(";")[0]) for one in found if one["check"] == "units"]
 
+    def log_of(self, unit: str) -> str:
+        """What a unit's programs have said themselves, and not to the log."""
+        return self.run("journalctl", "--output=cat", "--unit", unit, "_TRANSPORT=stdout", check=False).stdout
+
     def daemon(self) -> str:
         """libvirtd's process, and since when it runs."""
         return self.run("systemctl", "show", "libvirtd", "-p", "MainPID", "-p", "ExecMainStartTimestamp").stdout
@@ -140,6 +145,70 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         run("umount", "-l", tmp_path)
 
 
+WATCH = "virt-recontext-watch@etcd.service"
+ETCD = "http://127.0.0.1:2379"
+
+
+class Store:
+    """etcd in such a machine, with the watcher of the package."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        config = machine.root / CONFIG[1:]
+        # One that is alone needs no second to find that out.
+        (machine.root / "etc/default/etcd").write_text("ETCD_HEARTBEAT_INTERVAL=10\nETCD_ELECTION_TIMEOUT=100\n", "ascii")
+        machine.run("systemctl", "start", "etcd")
+        (config / "facts.d/host").mkdir(exist_ok=True)
+        (config / "facts.d/host/etcd").symlink_to("/usr/libexec/virt-recontext/facts.d/etcd")
+        (config / "etcd.conf").write_text(f"endpoints={ETCD}\nprefix=/site\n", "ascii")
+        (config / "context/endpoint.j2").write_text("{{ facts.endpoint }}\n", "ascii")
+        # The package's own pause is longer than a test should be.
+        drop_in = machine.root / f"etc/systemd/system/{WATCH}.d"
+        drop_in.mkdir()
+        (drop_in / "test.conf").write_text("[Service]\nRestartSec=1\n", "ascii")
+        machine.run("systemctl", "daemon-reload")
+        # Nothing but the watcher brings anything then.
+        machine.run("systemctl", "stop", *UNITS)
+        machine.run("systemctl", "enable", "--now", WATCH)
+
+    def put(self, value: str) -> None:
+        """Changes a fact, as a site's administrator would."""
+        self._machine.run("etcdctl", f"--endpoints={ETCD}", "put", "/site/endpoint", value)
+
+    def brings(self, value: str) -> None:
+        """Waits until the VM's disc has what the store has."""
+        told = lambda: self._machine.run("systemctl", "status", "--no-pager", WATCH, check=False).stdout  # noqa: E731
+        wait_for(lambda: self._machine.disc() == value, 30, f"the watcher to bring {value}", told)
+
+
+def test_a_watcher_brings_what_changes_in_etcd_also_after_each_of_the_two_was_away(machine, programs):
+    shutil.copy(next(programs.hook.parent.glob("*.deb")), machine.root / "var/package.deb")
+    machine.run("dpkg", "--no-triggers", "-i", "/var/package.deb")
+    store = Store(machine)
+    store.put("one")
+    machine.run("virsh", "create", "/dev/stdin", input=DOMAIN)
+    store.brings("one")
+    begin = time.monotonic()
+    store.put("two")
+    store.brings("two")
+    assert time.monotonic() - begin < 5
+    # The watcher goes on where it was when etcd is back.
+    machine.run("systemctl", "restart", "etcd")
+    store.put("three")
+    store.brings("three")
+    # One that dies and begins anew while etcd is away says so, and finds what it has missed as soon as it can.
+    machine.run("systemctl", "stop", "etcd")
+    machine.run("systemctl", "kill", "--signal=KILL", "--kill-who=main", WATCH)
+    wait_for(lambda: "asking etcd at" in machine.log_of(WATCH), 30, "the log to tell why")
+    machine.run("systemctl", "start", "etcd")
+    store.put("four")
+    store.brings("four")
+    assert machine.run("systemctl", "is-active", WATCH).stdout == "active\n"
+    machine.run("dpkg", "--no-triggers", "-P", "virt-recontext")
+    assert machine.run("systemctl", "is-active", WATCH, check=False).stdout == "inactive\n"
+    assert machine.run("systemctl", "list-units", "--all", "--no-legend", "--plain", "virt-recontext*").stdout == ""
+
+
 def test_units_bring_each_change_of_the_hosts_data_to_running_vms(machine, programs):
     package = next(programs.hook.parent.glob("*.deb"))
     shutil.copy(package, machine.root / "var/package.deb")
@@ -165,6 +234,7 @@ def test_units_bring_each_change_of_the_hosts_data_to_running_vms(machine, progr
     assert machine.units_as_doctor_tells() == [("good", "at work: " + ", ".join(UNITS))]
     (machine.root / f"{CONFIG[1:]}/facts.d/site.toml").write_text("endpoint\n", "ascii")
     wait_for(lambda: machine.run("systemctl", "is-failed", REFRESH, check=False).stdout == "failed\n", 30, "a refresh to fail")
+    assert "facts.d/site.toml" in machine.log_of(REFRESH)
     machine.run("systemctl", "stop", UNITS[1])
     assert {level for level, _ in machine.units_as_doctor_tells()} == {"warning"}
     assert [message for _, message in machine.units_as_doctor_tells()][0].startswith(f"{UNITS[1]} is enabled, and not at work")
