@@ -146,63 +146,61 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 WATCH = "virt-recontext-watch@etcd.service"
-ETCD = "http://127.0.0.1:2379"
+MANUAL = Path(__file__).resolve().parents[2] / "packaging/man/virt-recontext.8"
 
 
-class Store:
-    """etcd in such a machine, with the watcher of the package."""
-
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-        config = machine.root / CONFIG[1:]
-        # One that is alone needs no second to find that out.
-        (machine.root / "etc/default/etcd").write_text("ETCD_HEARTBEAT_INTERVAL=10\nETCD_ELECTION_TIMEOUT=100\n", "ascii")
-        machine.run("systemctl", "start", "etcd")
-        (config / "facts.d/host").mkdir(exist_ok=True)
-        (config / "facts.d/host/etcd").symlink_to("/usr/libexec/virt-recontext/facts.d/etcd")
-        (config / "etcd.conf").write_text(f"endpoints={ETCD}\nprefix=/site\n", "ascii")
-        (config / "context/endpoint.j2").write_text("{{ facts.endpoint }}\n", "ascii")
-        # The package's own pause is longer than a test should be.
-        drop_in = machine.root / f"etc/systemd/system/{WATCH}.d"
-        drop_in.mkdir()
-        (drop_in / "test.conf").write_text("[Service]\nRestartSec=1\n", "ascii")
-        machine.run("systemctl", "daemon-reload")
-        # Nothing but the watcher brings anything then.
-        machine.run("systemctl", "stop", *UNITS)
-        machine.run("systemctl", "enable", "--now", WATCH)
-
-    def put(self, value: str) -> None:
-        """Changes a fact, as a site's administrator would."""
-        self._machine.run("etcdctl", f"--endpoints={ETCD}", "put", "/site/endpoint", value)
-
-    def brings(self, value: str) -> None:
-        """Waits until the VM's disc has what the store has."""
-        told = lambda: self._machine.run("systemctl", "status", "--no-pager", WATCH, check=False).stdout  # noqa: E731
-        wait_for(lambda: self._machine.disc() == value, 30, f"the watcher to bring {value}", told)
+def example_of_the_manual() -> list[str]:
+    """The commands of each step of its example, for this VM and a store on this machine."""
+    section = MANUAL.read_text("ascii").split(".SH A STORE OF FACTS\n")[1].split("\n.SH ")[0]
+    steps = re.findall(r"^\.nf\n(.*?)^\.fi$", section, re.M | re.S)
+    return [step.replace(r"\e", "\\").replace("192.0.2.10", "127.0.0.1").replace(" web", " vm") for step in steps]
 
 
-def test_a_watcher_brings_what_changes_in_etcd_also_after_each_of_the_two_was_away(machine, programs):
+def test_a_watcher_brings_what_changes_in_etcd_as_the_manual_says_also_after_each_of_the_two_was_away(machine, programs):
+    def sh(commands: str) -> str:
+        return machine.run("sh", "-euc", commands).stdout
+
+    def brings(host: str) -> None:
+        wait_for(lambda: machine.disc() == f"http://{host}.example.org", 30, f"the watcher to bring {host}",
+                 lambda: machine.run("systemctl", "status", "--no-pager", WATCH, check=False).stdout)
+
     shutil.copy(next(programs.hook.parent.glob("*.deb")), machine.root / "var/package.deb")
     machine.run("dpkg", "--no-triggers", "-i", "/var/package.deb")
-    store = Store(machine)
-    store.put("one")
+    # Nothing but the watcher brings anything then.
+    machine.run("systemctl", "stop", *UNITS)
+    # An etcd that is alone needs no second to find that out.
+    (machine.root / "etc/default/etcd").write_text("ETCD_HEARTBEAT_INTERVAL=10\nETCD_ELECTION_TIMEOUT=100\n", "ascii")
+    # The package's own pause is longer than a test should be.
+    drop_in = machine.root / f"etc/systemd/system/{WATCH}.d"
+    drop_in.mkdir()
+    (drop_in / "test.conf").write_text("[Service]\nRestartSec=1\n", "ascii")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "start", "etcd")
     machine.run("virsh", "create", "/dev/stdin", input=DOMAIN)
-    store.brings("one")
+
+    put, link, watch, enable, read_in_the_guest, put_again = example_of_the_manual()
+    sh(put)
+    assert sh(link) == '{"monitoring":{"endpoint":"http://mon1.example.org"}}\n'
+    sh(watch)
+    brings("mon1")
+    assert sh(enable).endswith("http://mon1.example.org\n")
+    assert read_in_the_guest == "cat /run/recontext/endpoint\n"
     begin = time.monotonic()
-    store.put("two")
-    store.brings("two")
+    sh(put_again)
+    brings("mon2")
     assert time.monotonic() - begin < 5
+
     # The watcher goes on where it was when etcd is back.
     machine.run("systemctl", "restart", "etcd")
-    store.put("three")
-    store.brings("three")
+    sh(put_again.replace("mon2", "mon3"))
+    brings("mon3")
     # One that dies and begins anew while etcd is away says so, and finds what it has missed as soon as it can.
     machine.run("systemctl", "stop", "etcd")
     machine.run("systemctl", "kill", "--signal=KILL", "--kill-who=main", WATCH)
     wait_for(lambda: "asking etcd at" in machine.log_of(WATCH), 30, "the log to tell why")
     machine.run("systemctl", "start", "etcd")
-    store.put("four")
-    store.brings("four")
+    sh(put_again.replace("mon2", "mon4"))
+    brings("mon4")
     assert machine.run("systemctl", "is-active", WATCH).stdout == "active\n"
     machine.run("dpkg", "--no-triggers", "-P", "virt-recontext")
     assert machine.run("systemctl", "is-active", WATCH, check=False).stdout == "inactive\n"
