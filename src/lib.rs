@@ -18,6 +18,9 @@ mod libvirt;
 // The helper, which runs by itself: it waits, changes media, tries again.
 #[cfg(feature = "libvirt")]
 mod delivery;
+// What judges a directory of configuration.
+#[cfg(feature = "libvirt")]
+mod check;
 // What looks at the host and its VMs and says what is wrong.
 #[cfg(feature = "libvirt")]
 mod doctor;

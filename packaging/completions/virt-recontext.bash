@@ -44,6 +44,9 @@ _virt__recontext() {
             virt__recontext,build)
                 cmd="virt__recontext__subcmd__build"
                 ;;
+            virt__recontext,check)
+                cmd="virt__recontext__subcmd__check"
+                ;;
             virt__recontext,deliver)
                 cmd="virt__recontext__subcmd__deliver"
                 ;;
@@ -76,6 +79,9 @@ _virt__recontext() {
                 ;;
             virt__recontext__subcmd__help,build)
                 cmd="virt__recontext__subcmd__help__subcmd__build"
+                ;;
+            virt__recontext__subcmd__help,check)
+                cmd="virt__recontext__subcmd__help__subcmd__check"
                 ;;
             virt__recontext__subcmd__help,deliver)
                 cmd="virt__recontext__subcmd__help__subcmd__deliver"
@@ -114,7 +120,7 @@ _virt__recontext() {
 
     case "${cmd}" in
         virt__recontext)
-            opts="-h -V --help --version enable disable set unset preview build refresh status doctor deliver help"
+            opts="-h -V --help --version enable disable set unset preview build check refresh status doctor deliver help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -139,6 +145,40 @@ _virt__recontext() {
                     return 0
                     ;;
                 --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        virt__recontext__subcmd__check)
+            opts="-h --with --facts --run-programs --format --name --uuid --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --with)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --facts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "files nocloud configdrive opennebula" -- "${cur}"))
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --uuid)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -218,7 +258,7 @@ _virt__recontext() {
             return 0
             ;;
         virt__recontext__subcmd__help)
-            opts="enable disable set unset preview build refresh status doctor deliver help"
+            opts="enable disable set unset preview build check refresh status doctor deliver help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -232,6 +272,20 @@ _virt__recontext() {
             return 0
             ;;
         virt__recontext__subcmd__help__subcmd__build)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        virt__recontext__subcmd__help__subcmd__check)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -32,6 +32,7 @@ complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "set" 
 complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "unset" -d 'Take facts and files away that a VM carries'
 complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "preview" -d 'Show what would be on a VM\'s disc, made now on this host'
 complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "build" -d 'Write the disc of a domain\'s XML to a file'
+complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "check" -d 'Check a directory of configuration, on this host or in a checkout'
 complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "refresh" -d 'Bring the discs of running VMs up to date, if their content changed'
 complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "status" -d 'Show what became of the discs of this host\'s VMs'
 complete -c virt-recontext -n "__fish_virt_recontext_needs_command" -f -a "doctor" -d 'Check that everything VMs need to get their context is in place'
@@ -63,6 +64,16 @@ complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand build" -l 
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand build" -s h -l help -d 'Print help'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l settle -d 'Wait so long first, and do it for all who ask meanwhile' -r
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l spread -d 'Wait a random time first, of up to this, for a fleet' -r
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand check" -l with -d 'Judge it as if FILE were at PLACE in it' -r
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand check" -l facts -d 'Facts that stand for what programs print and VMs carry' -r -F
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand check" -l format -d 'Judge discs of this format, too' -r -f -a "files\t''
+nocloud\t''
+configdrive\t''
+opennebula\t''"
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand check" -l name -d 'The name of the VM for which a disc is thought of' -r
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand check" -l uuid -d 'Its UUID' -r
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand check" -l run-programs -d 'Run the programs in facts.d'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l all -d 'All running VMs that take part, or that a rule selects'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l force -d 'Change the disc even if it is the same, or held'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l accept-loss -d 'Let go at once of facts that are not printed any more'
@@ -72,17 +83,18 @@ complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -s
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand doctor" -l json -d 'Print a JSON array, one object per finding'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand deliver" -s h -l help -d 'Print help'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "enable" -d 'Let VMs take part: mark their XML, and find or add their drives'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "disable" -d 'Stop VMs from taking part, and take our discs out of their drives'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "set" -d 'Give a VM facts and small files of its own, which travel with it'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "unset" -d 'Take facts and files away that a VM carries'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "preview" -d 'Show what would be on a VM\'s disc, made now on this host'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "build" -d 'Write the disc of a domain\'s XML to a file'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "refresh" -d 'Bring the discs of running VMs up to date, if their content changed'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "status" -d 'Show what became of the discs of this host\'s VMs'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "doctor" -d 'Check that everything VMs need to get their context is in place'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "deliver" -d 'Do the jobs in the spool; the hook starts this'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build refresh status doctor deliver help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build check refresh status doctor deliver help" -f -a "enable" -d 'Let VMs take part: mark their XML, and find or add their drives'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build check refresh status doctor deliver help" -f -a "disable" -d 'Stop VMs from taking part, and take our discs out of their drives'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build check refresh status doctor deliver help" -f -a "set" -d 'Give a VM facts and small files of its own, which travel with it'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build check refresh status doctor deliver help" -f -a "unset" -d 'Take facts and files away that a VM carries'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build check refresh status doctor deliver help" -f -a "preview" -d 'Show what would be on a VM\'s disc, made now on this host'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build check refresh status doctor deliver help" -f -a "build" -d 'Write the disc of a domain\'s XML to a file'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build check refresh status doctor deliver help" -f -a "check" -d 'Check a directory of configuration, on this host or in a checkout'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build check refresh status doctor deliver help" -f -a "refresh" -d 'Bring the discs of running VMs up to date, if their content changed'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build check refresh status doctor deliver help" -f -a "status" -d 'Show what became of the discs of this host\'s VMs'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build check refresh status doctor deliver help" -f -a "doctor" -d 'Check that everything VMs need to get their context is in place'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build check refresh status doctor deliver help" -f -a "deliver" -d 'Do the jobs in the spool; the hook starts this'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand help; and not __fish_seen_subcommand_from enable disable set unset preview build check refresh status doctor deliver help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 
 # VMs, and what they carry, are known to virt-recontext itself; all else is above.
 function __fish_virt_recontext_words

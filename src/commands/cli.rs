@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use nix::unistd::geteuid;
 
 use super::exit::DONE;
-use super::{build, disable, doctor, enable, preview, refresh, set, status};
+use super::{build, check, disable, doctor, enable, preview, refresh, set, status};
 use crate::delivery;
 use crate::host::paths::Host;
 
@@ -31,6 +31,7 @@ enum Verb {
     Unset(set::Unset),
     Preview(preview::Preview),
     Build(build::Build),
+    Check(check::Check),
     Refresh(refresh::Refresh),
     Status(status::Status),
     Doctor(doctor::Doctor),
@@ -41,7 +42,9 @@ enum Verb {
 impl Cli {
     /// Does what the command line says; the result is the exit code.
     pub fn run(self, host: &Host) -> Result<u8> {
-        ensure!(geteuid().is_root(), "only root can manage the discs of this host's VMs; try again with sudo");
+        let is_for_anybody = matches!(self.verb, Verb::Check(_));
+        let may = is_for_anybody || geteuid().is_root();
+        ensure!(may, "only root can manage the discs of this host's VMs; try again with sudo");
         let mut out = io::stdout().lock();
         let code = match self.verb {
             Verb::Enable(options) => enable::enable(host, &options, &mut out),
@@ -50,6 +53,7 @@ impl Cli {
             Verb::Unset(options) => set::unset(host, &options, &mut out),
             Verb::Preview(options) => preview::preview(host, &options, &mut out),
             Verb::Build(options) => build::build(host, &options),
+            Verb::Check(options) => check::check(host, &options, &mut out),
             Verb::Refresh(options) => refresh::refresh(host, &options, &mut out),
             Verb::Status(options) => status::status(host, &options, &mut out),
             Verb::Doctor(options) => doctor::doctor(host, &options, &mut out),

@@ -5,6 +5,7 @@ pub mod complete;
 pub mod exit;
 
 mod build;
+mod check;
 mod disable;
 mod doctor;
 mod each;

@@ -5,6 +5,7 @@
 //! memory and on its processor time for each disc. It composes one disc after another. One that goes beyond a limit, dies or
 //! does not answer ends with that disc, and another takes its place.
 
+mod apart;
 mod order;
 mod pool;
 mod process;
@@ -13,6 +14,7 @@ mod serve;
 /// The word by which this program is a composer; it is nothing for people.
 pub const VERB: &str = "compose";
 
+pub(crate) use self::apart::{Confined, apart};
 pub(crate) use self::order::{Answer, Order, Why};
 pub(crate) use self::pool::Composers;
 pub(crate) use self::process::Fault;

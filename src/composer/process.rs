@@ -83,18 +83,23 @@ impl Drop for Composer {
 fn fault(status: ExitStatus) -> Fault {
     let signal = status.signal().and_then(|signal| Signal::try_from(signal).ok());
     match signal {
-        Some(Signal::SIGXCPU) => Fault::Order(format!(
-            "composing the disc takes more than {PROCESSOR} s of a processor's time, or for a large limits.disc_size than a \
-                 second for each 64 MiB; simpler templates, or fewer, help"
-        )),
-        Some(Signal::SIGABRT) => {
-            Fault::Order("composing the disc takes more memory than 128 MiB and twice limits.disc_size".to_owned())
-        }
-        Some(Signal::SIGKILL | Signal::SIGTERM) => {
-            Fault::Composer("the process that composes discs was killed".to_owned())
-        }
+        Some(signal @ (Signal::SIGXCPU | Signal::SIGABRT)) => Fault::Order(why_killed(signal)),
+        Some(signal @ (Signal::SIGKILL | Signal::SIGTERM)) => Fault::Composer(why_killed(signal)),
         _ => Fault::Order(format!(
             "composing the disc failed for a fault in virt-recontext ({status}); please report it"
         )),
+    }
+}
+
+/// What a composer has done that was killed by this signal.
+pub(super) fn why_killed(signal: Signal) -> String {
+    match signal {
+        Signal::SIGXCPU => format!(
+            "composing the disc takes more than {PROCESSOR} s of a processor's time, or for a large limits.disc_size than a \
+             second for each 64 MiB; simpler templates, or fewer, help"
+        ),
+        Signal::SIGABRT => "composing the disc takes more memory than 128 MiB and twice limits.disc_size".to_owned(),
+        Signal::SIGKILL | Signal::SIGTERM => "the process that composes discs was killed".to_owned(),
+        other => format!("composing the disc failed for a fault in virt-recontext ({other}); please report it"),
     }
 }

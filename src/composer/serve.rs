@@ -83,7 +83,7 @@ fn compose(host: &Host, begin: u64, order: Order) -> Result<Answer, Why> {
 }
 
 /// What a disc may take besides what this process has already.
-fn memory(config: &Config) -> u64 {
+pub(super) fn memory(config: &Config) -> u64 {
     MEMORY.saturating_add(config.limits.disc_size.saturating_mul(2))
 }
 
@@ -98,13 +98,13 @@ pub(crate) fn limit_own_memory(config: &Config) -> Result<()> {
 }
 
 /// The address space of this process, in bytes.
-fn address_space() -> u64 {
+pub(super) fn address_space() -> u64 {
     let pages = || read_to_string("/proc/self/statm").ok()?.split(' ').next()?.parse::<u64>().ok();
     pages().map_or(1 << 30, |pages| pages.saturating_mul(4096))
 }
 
 /// Lets this process be killed when what it does from now on takes more of a processor's time than a disc may.
-fn limit_processor(config: &Config) -> Result<()> {
+pub(super) fn limit_processor(config: &Config) -> Result<()> {
     let seconds = PROCESSOR + config.limits.disc_size.saturating_sub(1) / BYTES_A_SECOND;
     let usage = getrusage(UsageWho::RUSAGE_SELF)?;
     let used = usage.user_time().tv_sec() + usage.system_time().tv_sec();
@@ -112,4 +112,10 @@ fn limit_processor(config: &Config) -> Result<()> {
     // Of the second that has begun a part is used.
     let soft = u64::try_from(used).unwrap_or_default() + 1 + seconds;
     Ok(setrlimit(Resource::RLIMIT_CPU, soft.min(hard), hard)?)
+}
+
+/// Lets what this process does from now on take all the time that it takes.
+pub(super) fn lift_processor() -> Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_CPU)?;
+    Ok(setrlimit(Resource::RLIMIT_CPU, hard, hard)?)
 }

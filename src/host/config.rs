@@ -2,12 +2,12 @@
 //! where VMs wait it is logged and does not count, and whoever looks at the configuration is told that it is wrong.
 
 use std::borrow::Cow;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use serde::{Deserialize, Deserializer, de::Error};
+use anyhow::{Context, Error, Result, ensure};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
@@ -174,32 +174,47 @@ impl Config {
     }
 
     pub(crate) fn parse(text: &str) -> Result<Config> {
+        Config::parse_judged(text, &mut Err)
+    }
+
+    /// The same without each wrong value: for that, `fault` is called, and where that fails, it is the end.
+    pub(crate) fn parse_judged(text: &str, fault: &mut dyn FnMut(Error) -> Result<()>) -> Result<Config> {
         let told = |fault: &toml::de::Error| toml_fault::told(fault, text);
         let mut table = DeTable::parse(text).map_err(|fault| told(&fault))?;
         let mut unknown = Vec::new();
         // One key after the other: only the first is told.
         let mut config = loop {
-            let fault = match Config::deserialize(toml::Deserializer::from(table.clone())) {
+            let wrong = match Config::deserialize(toml::Deserializer::from(table.clone())) {
                 Ok(config) => break config,
-                Err(fault) => fault,
+                Err(wrong) => wrong,
             };
             // serde has words for this error and no kind.
-            let is_unknown = fault.message().starts_with("unknown field");
-            let removed = fault.span().filter(|_| is_unknown).and_then(|key| remove(table.get_mut(), &key));
-            match removed {
-                Some(Removed::Key) => unknown.push(format!("{}; it is ignored", told(&fault))),
-                Some(Removed::Rules) => {
-                    unknown.push(format!("{}; so no rule of [[select]] counts, and no VM is selected", told(&fault)))
+            let is_unknown = wrong.message().starts_with("unknown field");
+            let place = wrong.span().unwrap_or_default();
+            match remove(table.get_mut(), &|key, value| match is_unknown {
+                true => key.span() == place,
+                false => value.span().start <= place.start && place.end <= value.span().end,
+            }) {
+                Some(Removed::Key) if is_unknown => unknown.push(format!("{}; it is ignored", told(&wrong))),
+                Some(Removed::Rules) if is_unknown => {
+                    unknown.push(format!("{}; so no rule of [[select]] counts, and no VM is selected", told(&wrong)))
                 }
-                None => return Err(told(&fault)),
+                Some(_) => fault(told(&wrong))?,
+                None => return Err(told(&wrong)),
             }
         };
         config.unknown = unknown;
-        let Config { image_dir: dir, image_mode: mode, .. } = &config;
+        config.check().or_else(fault)?;
+        Ok(config)
+    }
+
+    /// Checks what its values say.
+    fn check(&self) -> Result<()> {
+        let Config { image_dir: dir, image_mode: mode, .. } = self;
         ensure!(dir.is_absolute() && dir.to_str().is_some(), "image_dir = {dir:?} is not an absolute path");
         ensure!(dir.components().count() > 2, "image_dir = {dir:?} must be a directory of its own");
         ensure!(*mode <= 0o777, "image_mode = 0o{mode:o} is not a file mode such as 0o640");
-        Ok(config)
+        Ok(())
     }
 
     /// Where `driver` is reached on this host.
@@ -225,28 +240,32 @@ enum Removed {
     Rules,
 }
 
-/// Removes what has the key that stands at `place`, with all rules if it is in one; `None` if there is no such key.
-fn remove(table: &mut DeTable, place: &Range<usize>) -> Option<Removed> {
-    let is_it = |key: &&Spanned<Cow<str>>| key.span() == *place;
-    if let Some(key) = table.keys().find(is_it).cloned() {
-        return table.remove(&key).map(|_| Removed::Key);
-    }
+/// Which key with its value it is.
+type IsIt<'i> = &'i dyn Fn(&Spanned<Cow<str>>, &Spanned<DeValue>) -> bool;
+
+/// Removes the key that it is, the innermost, with all rules if it is in one; `None` if there is no such key.
+fn remove(table: &mut DeTable, is_it: IsIt) -> Option<Removed> {
     let array = table.iter_mut().find_map(|(key, value)| match value.get_mut() {
-        DeValue::Array(tables) => holds(tables, place).then(|| key.clone()),
+        DeValue::Array(tables) => holds(tables, is_it).then(|| key.clone()),
         _ => None,
     });
     if let Some(key) = array {
         return table.remove(&key).map(|_| Removed::Rules);
     }
-    table.iter_mut().find_map(|(_, value)| match value.get_mut() {
-        DeValue::Table(below) => remove(below, place),
+    let below = table.iter_mut().find_map(|(_, value)| match value.get_mut() {
+        DeValue::Table(below) => remove(below, is_it),
         _ => None,
-    })
+    });
+    if below.is_some() {
+        return below;
+    }
+    let key = table.iter().find(|(key, value)| is_it(key, value)).map(|(key, _)| key.clone())?;
+    table.remove(&key).map(|_| Removed::Key)
 }
 
-fn holds(tables: &mut DeArray, place: &Range<usize>) -> bool {
+fn holds(tables: &mut DeArray, is_it: IsIt) -> bool {
     tables.iter_mut().any(|value| match value.get_mut() {
-        DeValue::Table(table) => remove(table, place).is_some(),
+        DeValue::Table(table) => remove(table, is_it).is_some(),
         _ => false,
     })
 }
@@ -404,6 +423,30 @@ mod tests {
                 "{told}"
             );
         }
+    }
+
+    #[test]
+    fn whoever_judges_it_hears_of_each_wrong_value() {
+        let text = "image_dir = 7\nformat = 'zip'\n[limits]\nfiles = 'x'\ndisc_size = '3'\nprogram_time = '3s'\n\
+                    [[select]]\nname = 'a'\n[[select]]\nname = 'b'\ndrive = 'x'\n";
+        let mut faults = Vec::new();
+        let mut note = |fault: Error| {
+            faults.push(fault.to_string());
+            Ok(())
+        };
+        let config = Config::parse_judged(text, &mut note).unwrap();
+        assert_eq!((config.limits.program_time, config.format), (Duration::from_secs(3), Format::Files));
+        faults.sort();
+        let lines: Vec<&str> = faults.iter().map(|fault| fault.split(':').next().unwrap()).collect();
+        assert_eq!(lines, ["line 11", "line 1", "line 2", "line 4", "line 5"], "{faults:?}");
+        let mut faults = 0;
+        Config::parse_judged("image_dir = 'x'\nnothing = 1", &mut |_| {
+            faults += 1;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(faults, 1);
+        assert!(Config::parse_judged("a = ", &mut |_| Ok(())).is_err());
     }
 
     #[test]

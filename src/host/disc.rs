@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+#[cfg(feature = "libvirt")]
+use anyhow::Error;
 use anyhow::{Context, Result};
 
 use super::config::Config;
 use super::identity;
+use super::judge::{Judge, Strict};
 use super::layers;
 use super::paths::Host;
 use super::programs::ProgramFacts;
@@ -13,8 +16,9 @@ use super::vm::image::New;
 use super::vm::state::next_edition;
 use super::vm::{Disc, Vm};
 use crate::context::disc::compose::compose;
+#[cfg(feature = "libvirt")]
+use crate::context::disc::compose::compose_judged;
 use crate::context::disc::files::Files;
-use crate::context::disc::format::Format;
 use crate::context::disc::layer::Layer;
 use crate::context::disc::marker::{Edition, Occasion, Reason};
 use crate::context::domain::Domain;
@@ -40,27 +44,59 @@ impl<'a> Layers<'a> {
 
     /// Those of this host for the VM, with what `programs` give, and the VM's own. Fails when any part of it cannot be read
     /// or trusted: a disc is whole or not at all.
-    pub fn read(mut self, programs: &mut dyn ProgramFacts) -> Result<Layers<'a>> {
+    pub fn read(self, programs: &mut dyn ProgramFacts) -> Result<Layers<'a>> {
+        self.read_judged(programs, &mut Strict)
+    }
+
+    /// The same, as whoever looks at them judges them.
+    pub(crate) fn read_judged(mut self, programs: &mut dyn ProgramFacts, judge: &mut dyn Judge) -> Result<Layers<'a>> {
         let Domain { name, uuid, .. } = self.domain;
-        self.layers = layers::read(self.host, &self.config.limits, name, uuid, programs)?;
+        self.layers = layers::read_judged(self.host, &self.config.limits, name, uuid, programs, judge)?;
         self.layers.push(self.request.layer()?);
         Ok(self)
     }
 
     /// The files of one edition.
     pub fn files(&self, edition: Edition) -> Result<Files> {
+        let limits = self.config.limits.into();
+        self.files_by(self.request, edition, |occasion| compose(&self.layers, occasion, limits))
+    }
+
+    /// Whether there can be such an edition for a VM with another `request`. For each file that it cannot hold, `fault` is called; where that fails, it is the end.
+    #[cfg(feature = "libvirt")]
+    pub(crate) fn judge(
+        &self,
+        request: &Request,
+        edition: Edition,
+        fault: &mut dyn FnMut(Error) -> Result<()>,
+    ) -> Result<()> {
+        let limits = self.config.limits.into();
+        let compose = |occasion: &Occasion| compose_judged(&self.layers, occasion, limits, fault);
+        let files = self.files_by(request, edition, compose)?;
+        self.image_of(&files, request, edition).map(drop)
+    }
+
+    fn files_by(
+        &self,
+        request: &Request,
+        edition: Edition,
+        compose: impl FnOnce(&Occasion) -> Result<Files>,
+    ) -> Result<Files> {
         let Domain { name, uuid, .. } = self.domain;
         let host = identity::shown(self.host, self.config)?;
-        let occasion = Occasion { name, uuid, host: host.as_deref(), edition, format: self.format() };
-        compose(&self.layers, &occasion, self.config.limits.into())
+        let format = request.format.unwrap_or(self.config.format);
+        compose(&Occasion { name, uuid, host: host.as_deref(), edition, format })
     }
 
     /// The image of them.
     pub fn image(&self, edition: Edition) -> Result<Image> {
-        let files = self.files(edition)?;
-        let label = self.request.label_on(self.config.format).parse()?;
+        self.image_of(&self.files(edition)?, self.request, edition)
+    }
+
+    fn image_of(&self, files: &Files, request: &Request, edition: Edition) -> Result<Image> {
+        let label = request.label_on(self.config.format).parse()?;
         let date = VolumeDate::from_unix_centis(edition.generation.0);
-        Image::new(&files, &label, date).context("laying out the disc")
+        Image::new(files, &label, date).context("laying out the disc")
     }
 
     /// Makes a new disc at `path`. If it cannot be made, what was there is still there.
@@ -68,10 +104,6 @@ impl<'a> Layers<'a> {
         let edition = vm.next_edition(reason)?;
         let new = New::with(self.host, path, &self.image(edition)?)?;
         vm.publish(self.config, path, edition, new)
-    }
-
-    fn format(&self) -> Format {
-        self.request.format.unwrap_or(self.config.format)
     }
 }
 

@@ -75,16 +75,25 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
     Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
-/// The content and permission bits of a file that only root can have written.
-pub(crate) fn read_trusted(path: &Path, limit: u64) -> Result<(Vec<u8>, u32)> {
+/// The content and permission bits of a file with which `check` finds nothing wrong.
+pub(crate) fn read_checked(
+    path: &Path,
+    limit: u64,
+    check: impl FnOnce(&fs::Metadata) -> Result<()>,
+) -> Result<(Vec<u8>, u32)> {
     let (file, metadata) = open(path)?;
-    check_trusted(path, &metadata)?;
+    check(&metadata)?;
     Ok((read_open(&file, &metadata, path, limit)?, metadata.mode() & 0o777))
 }
 
 /// The text of a configuration file that only root can have written.
 pub(crate) fn read_trusted_text(path: &Path) -> Result<String> {
-    let (bytes, _) = read_trusted(path, MAX_SMALL)?;
+    read_checked_text(path, |metadata| check_trusted(path, metadata))
+}
+
+/// The text of a configuration file with which `check` finds nothing wrong.
+pub(crate) fn read_checked_text(path: &Path, check: impl FnOnce(&fs::Metadata) -> Result<()>) -> Result<String> {
+    let (bytes, _) = read_checked(path, MAX_SMALL, check)?;
     String::from_utf8(bytes).with_context(|| format!("reading {}: it is not UTF-8", path.display()))
 }
 

@@ -6,10 +6,11 @@
 use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 
 use super::config::Limits;
 use super::file;
+use super::judge::{Judge, Strict};
 use super::left_over;
 use super::paths::Host;
 use super::programs::{ProgramFacts, Whose, beginning};
@@ -30,11 +31,22 @@ pub(crate) fn read(
     uuid: &Uuid,
     programs: &mut dyn ProgramFacts,
 ) -> Result<Vec<Layer>> {
-    let mut reading = Reading { bytes_left: limits.disc_size, files_left: limits.files, limits, programs };
-    let host_wide = host_wide_programs(host)?;
-    dirs(host, name, uuid)?
-        .map(|dir| reading.layer(&dir, if dir == host.config_dir() { &host_wide } else { &[] }))
-        .collect()
+    read_judged(host, limits, name, uuid, programs, &mut Strict)
+}
+
+/// The same, as whoever looks at them judges them.
+pub(crate) fn read_judged(
+    host: &Host,
+    limits: &Limits,
+    name: &str,
+    uuid: &Uuid,
+    programs: &mut dyn ProgramFacts,
+    judge: &mut dyn Judge,
+) -> Result<Vec<Layer>> {
+    let host_wide = host_wide(host, judge)?;
+    let dirs = dirs(host, name, uuid, judge)?;
+    let mut reading = Reading { bytes_left: limits.disc_size, files_left: limits.files, limits, programs, judge };
+    dirs.iter().map(|dir| reading.layer(dir, if *dir == host.config_dir() { &host_wide } else { &[] })).collect()
 }
 
 /// The executables in `facts.d/host`, which give the same facts to all VMs.
@@ -42,18 +54,30 @@ pub(crate) fn read(
 /// # Errors
 /// When something else is there: it would give facts too, and would stand behind all that is in `facts.d`.
 pub(crate) fn host_wide_programs(host: &Host) -> Result<Vec<PathBuf>> {
-    let dir = host.config_dir().join("facts.d");
-    let host_wide = dir.join(HOST_WIDE);
-    if !check_dir(&dir)? || !host_wide.is_dir() {
-        return Ok(Vec::new());
-    }
-    let programs = entries(&host_wide, left_over::in_list, &mut Vec::new())?;
-    programs.iter().map(|entry| program(entry.path(), &dir)).collect()
+    host_wide(host, &mut Strict)
 }
 
-fn program(path: PathBuf, facts_dir: &Path) -> Result<PathBuf> {
+/// The same, as whoever looks at them judges them.
+pub(crate) fn host_wide(host: &Host, judge: &mut dyn Judge) -> Result<Vec<PathBuf>> {
+    let dir = host.config_dir().join("facts.d");
+    let host_wide = dir.join(HOST_WIDE);
+    if !check_dir(&dir, judge).or_else(|fault| judge.fault(fault).map(|()| false))? || !host_wide.is_dir() {
+        return Ok(Vec::new());
+    }
+    let there = entries(&host_wide, left_over::in_list, &mut Vec::new(), judge);
+    let mut programs = Vec::new();
+    for entry in there.or_else(|fault| judge.fault(fault).map(|()| Vec::new()))? {
+        match program(entry.path(), &dir, judge) {
+            Ok(program) => programs.push(program),
+            Err(fault) => judge.fault(fault)?,
+        }
+    }
+    Ok(programs)
+}
+
+fn program(path: PathBuf, facts_dir: &Path, judge: &mut dyn Judge) -> Result<PathBuf> {
     let shown = path.display();
-    if is_program(&path)? {
+    if is_program(&path, judge)? {
         return Ok(path);
     }
     ensure!(!beginning::is_a_programs(&path), "{shown} is a program that may not be executed: chmod +x {shown}");
@@ -64,9 +88,9 @@ fn program(path: PathBuf, facts_dir: &Path) -> Result<PathBuf> {
 #[cfg(feature = "libvirt")]
 pub(crate) fn programs(host: &Host, name: &str, uuid: &Uuid) -> Result<Vec<PathBuf>> {
     let mut programs = Vec::new();
-    for dir in dirs(host, name, uuid)? {
-        for entry in fact_entries(&dir, &mut Vec::new())? {
-            if parser(&entry.path()).is_none() && is_program(&entry.path())? {
+    for dir in dirs(host, name, uuid, &mut Strict)? {
+        for entry in fact_entries(&dir, &mut Vec::new(), &mut Strict)? {
+            if parser(&entry.path()).is_none() && is_program(&entry.path(), &mut Strict)? {
                 programs.push(entry.path());
             }
         }
@@ -75,13 +99,14 @@ pub(crate) fn programs(host: &Host, name: &str, uuid: &Uuid) -> Result<Vec<PathB
 }
 
 /// Where the layers of this host for the VM lie, as far as they are there.
-fn dirs(host: &Host, name: &str, uuid: &Uuid) -> Result<impl Iterator<Item = PathBuf>> {
+fn dirs(host: &Host, name: &str, uuid: &Uuid, judge: &mut dyn Judge) -> Result<Vec<PathBuf>> {
     let domains = host.config_dir().join("domains");
     // libvirt refuses such names; a path is made of it, so it is checked all the same. A UUID means the VM that has it, and
     // not one that is called so.
     let plain = !name.contains('/') && !matches!(name, "" | "." | "..") && name.parse::<Uuid>().is_err();
     let dirs = [Some(host.config_dir()), plain.then(|| domains.join(name)), Some(domains.join(uuid.to_string()))];
-    Ok(dirs.into_iter().flatten().take(if check_dir(&domains)? { 3 } else { 1 }))
+    let there = check_dir(&domains, judge).or_else(|fault| judge.fault(fault).map(|()| false))?;
+    Ok(dirs.into_iter().flatten().take(if there { 3 } else { 1 }).collect())
 }
 
 /// What may still be read.
@@ -90,66 +115,83 @@ struct Reading<'l> {
     files_left: usize,
     limits: &'l Limits,
     programs: &'l mut dyn ProgramFacts,
+    judge: &'l mut dyn Judge,
 }
 
 impl Reading<'_> {
     /// The layer of `dir`, before whose facts come those of `programs`.
     fn layer(&mut self, dir: &Path, programs: &[PathBuf]) -> Result<Layer> {
         let mut layer = Layer { owner: Owner::Host(dir.display().to_string()), ..Layer::default() };
-        if !check_dir(dir)? {
+        if !check_dir(dir, self.judge).or_else(|fault| self.without(fault))? {
             return Ok(layer);
         }
         for program in programs {
-            facts::merge(&mut layer.facts, self.programs.facts_of(program, Whose::Host)?);
+            let facts = self.programs.facts_of(program, Whose::Host).or_else(|fault| self.without(fault))?;
+            facts::merge(&mut layer.facts, facts);
         }
-        for entry in fact_entries(dir, &mut layer.left_over)? {
-            facts::merge(&mut layer.facts, self.facts(&entry.path())?);
+        let entries = fact_entries(dir, &mut layer.left_over, self.judge).or_else(|fault| self.without(fault))?;
+        for entry in entries {
+            let facts = self.facts(&entry.path()).or_else(|fault| self.without(fault))?;
+            facts::merge(&mut layer.facts, facts);
         }
         self.files(&dir.join("context"), &mut Vec::new(), &mut layer)?;
         Ok(layer)
     }
 
+    /// What is read in the place of what is at fault.
+    fn without<T: Default>(&mut self, fault: Error) -> Result<T> {
+        self.judge.fault(fault).map(|()| T::default())
+    }
+
     fn facts(&mut self, path: &Path) -> Result<Facts> {
         let Some(parse) = parser(path) else {
-            if is_program(path)? {
+            if is_program(path, self.judge)? {
                 return self.programs.facts_of(path, Whose::Vm);
             }
             let shown = path.display();
             ensure!(!beginning::is_a_programs(path), "{shown} is a program that may not be executed: chmod +x {shown}");
             bail!("{shown}: facts are in *.toml, *.json, or what an executable prints");
         };
-        parse(&file::read_trusted_text(path)?).with_context(|| format!("reading {}", path.display()))
+        let text = file::read_checked_text(path, |metadata| self.judge.check(path, metadata))?;
+        parse(&text).with_context(|| format!("reading {}", path.display()))
     }
 
     fn files(&mut self, dir: &Path, below: &mut Vec<String>, layer: &mut Layer) -> Result<()> {
-        let entries = entries(dir, left_over::in_content, &mut layer.left_over)?;
+        let there = entries(dir, left_over::in_content, &mut layer.left_over, self.judge);
+        let entries = there.or_else(|fault| self.without(fault))?;
         if entries.is_empty() && !below.is_empty() {
             layer.empty.push(dir.display().to_string());
         }
         for entry in entries {
-            let path = entry.path();
-            let mut kind = entry.file_type().with_context(|| format!("reading the directory {}", dir.display()))?;
-            let Ok(name) = entry.file_name().into_string() else { bail!("{}: its name is not UTF-8", path.display()) };
-            if kind.is_symlink() {
-                kind = fs::metadata(&path).with_context(|| format!("reading {}", path.display()))?.file_type();
-            }
-            below.push(name);
-            if kind.is_dir() {
-                ensure!(below.len() < MAX_LEVELS, "{}: directories nest deeper than {MAX_LEVELS}", path.display());
-                self.files(&path, below, layer)?;
-            } else {
-                let (bytes, mode) = self.file(&path)?;
-                layer.files.push((below.join("/"), File { bytes: bytes.into(), mode }));
-            }
-            below.pop();
+            let depth = below.len();
+            self.entry(&entry, below, layer).or_else(|fault| self.without(fault))?;
+            below.truncate(depth);
         }
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &DirEntry, below: &mut Vec<String>, layer: &mut Layer) -> Result<()> {
+        let path = entry.path();
+        let mut kind = entry.file_type().with_context(|| format!("looking at {}", path.display()))?;
+        let Ok(name) = entry.file_name().into_string() else { bail!("{}: its name is not UTF-8", path.display()) };
+        if kind.is_symlink() {
+            kind = fs::metadata(&path).with_context(|| format!("reading {}", path.display()))?.file_type();
+        }
+        below.push(name);
+        if kind.is_dir() {
+            ensure!(below.len() < MAX_LEVELS, "{}: directories nest deeper than {MAX_LEVELS}", path.display());
+            return self.files(&path, below, layer);
+        }
+        let (bytes, mode) = self.file(&path)?;
+        layer.files.push((below.join("/"), File { bytes: bytes.into(), mode }));
         Ok(())
     }
 
     fn file(&mut self, path: &Path) -> Result<(Vec<u8>, u16)> {
         ensure!(self.files_left > 0, "there are more files than limits.files = {} allows", self.limits.files);
         let too_large = || fs::metadata(path).is_ok_and(|metadata| metadata.len() > self.bytes_left);
-        let (bytes, mode) = file::read_trusted(path, self.bytes_left).map_err(|error| match too_large() {
+        let read = file::read_checked(path, self.bytes_left, |metadata| self.judge.check(path, metadata));
+        let (bytes, mode) = read.map_err(|error| match too_large() {
             true => error.context(format!("limits.disc_size allows {} bytes in all", self.limits.disc_size)),
             false => error,
         })?;
@@ -169,23 +211,23 @@ fn parser(path: &Path) -> Option<fn(&str) -> Result<Facts>> {
     }
 }
 
-/// Whether a file is an executable that only root can have written.
-fn is_program(path: &Path) -> Result<bool> {
+/// Whether a file is an executable that may count.
+fn is_program(path: &Path, judge: &mut dyn Judge) -> Result<bool> {
     let metadata = fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
-    file::check_trusted(path, &metadata)?;
+    judge.check(path, &metadata)?;
     Ok(file::is_executable(&metadata))
 }
 
-/// Checks that nobody but root can put something into a directory; `false` if it is not there.
-fn check_dir(dir: &Path) -> Result<bool> {
+/// Checks that what somebody has put into a directory may count; `false` if it is not there.
+fn check_dir(dir: &Path, judge: &mut dyn Judge) -> Result<bool> {
     let there = file::if_there(fs::metadata(dir)).with_context(|| format!("looking at {}", dir.display()))?;
     let Some(metadata) = there else { return Ok(false) };
-    file::check_trusted(dir, &metadata).map(|()| true)
+    judge.check(dir, &metadata).map(|()| true)
 }
 
 /// What gives facts in the layer of `dir`, but for host-wide programs, which there are only for all VMs.
-fn fact_entries(dir: &Path, left_over: &mut Vec<String>) -> Result<Vec<DirEntry>> {
-    let mut entries = entries(&dir.join("facts.d"), left_over::in_list, left_over)?;
+fn fact_entries(dir: &Path, left_over: &mut Vec<String>, judge: &mut dyn Judge) -> Result<Vec<DirEntry>> {
+    let mut entries = entries(&dir.join("facts.d"), left_over::in_list, left_over, judge)?;
     if let Some(at) = entries.iter().position(|entry| entry.file_name() == HOST_WIDE && entry.path().is_dir()) {
         let host_wide = entries.remove(at).path();
         if dir.parent().is_some_and(|parent| parent.ends_with("domains")) {
@@ -195,11 +237,16 @@ fn fact_entries(dir: &Path, left_over: &mut Vec<String>) -> Result<Vec<DirEntry>
     Ok(entries)
 }
 
-/// What is in a directory that root alone can have written, sorted by name; nothing if it is missing. What does not count
-/// because its name `is_left_over` is noted in `left_over` instead, as a person finds it.
-fn entries(dir: &Path, is_left_over: fn(&str) -> bool, left_over: &mut Vec<String>) -> Result<Vec<DirEntry>> {
+/// What is in a directory that may count, sorted by name; nothing if it is missing. What does not count because its name
+/// `is_left_over` is noted in `left_over` instead, as a person finds it.
+fn entries(
+    dir: &Path,
+    is_left_over: fn(&str) -> bool,
+    left_over: &mut Vec<String>,
+    judge: &mut dyn Judge,
+) -> Result<Vec<DirEntry>> {
     let mut entries = file::entries(dir)?;
-    check_dir(dir)?;
+    check_dir(dir, judge)?;
     entries.sort_by_cached_key(DirEntry::file_name);
     entries.retain(|entry| {
         let counts = !is_left_over(&entry.file_name().to_string_lossy());

@@ -8,6 +8,7 @@ pub(crate) mod file;
 #[cfg(feature = "libvirt")]
 pub(crate) mod gather;
 pub(crate) mod identity;
+pub(crate) mod judge;
 pub(crate) mod layers;
 pub(crate) mod left_over;
 pub(crate) mod log;

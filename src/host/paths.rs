@@ -38,6 +38,7 @@ pub(crate) const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
 #[derive(Debug, Clone)]
 pub struct Host {
     root: PathBuf,
+    config_dir: PathBuf,
     /// The host's name, for templates and `/recontext.json`.
     pub(crate) name: String,
 }
@@ -45,7 +46,13 @@ pub struct Host {
 impl Host {
     /// The host under `root` (`/` but for tests), called `name`.
     pub fn new(root: PathBuf, name: String) -> Host {
-        Host { root, name }
+        Host { config_dir: root.join("etc/virt-recontext"), root, name }
+    }
+
+    /// The same host, if `dir` were the directory of its configuration.
+    #[cfg(feature = "libvirt")]
+    pub(crate) fn configured_by(&self, dir: PathBuf) -> Host {
+        Host { config_dir: dir, ..self.clone() }
     }
 
     /// The real host; its root is `/`, or what `ROOT_VARIABLE` says.
@@ -71,7 +78,7 @@ impl Host {
     }
 
     pub(crate) fn config_dir(&self) -> PathBuf {
-        self.root.join("etc/virt-recontext")
+        self.config_dir.clone()
     }
 
     /// The configuration file; it may be missing.

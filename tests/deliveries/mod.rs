@@ -12,6 +12,7 @@
 //!   - what `disable` takes out of a VM's metadata and drive, and what a second look at the drive would find there;
 //!   - that Xen's VMs do not wait for QEMU's daemon, which comes first, and all else that is Xen's own.
 
+mod check;
 mod complete;
 mod disable;
 mod enable;

@@ -129,9 +129,14 @@ impl Site {
 
     /// The command line.
     pub fn recontext<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
-        let mut recontext = Command::new(program("virt-recontext"));
+        self.recontext_as(0, arguments)
+    }
+
+    /// The command line, run by the user `uid`.
+    pub fn recontext_as<S: AsRef<OsStr>>(&self, uid: u32, arguments: &[S]) -> Command {
+        let mut recontext = Command::new(self.reachable(&program("virt-recontext"), uid));
         recontext.args(arguments);
-        self.on_this_host(&mut recontext, 0);
+        self.on_this_host(&mut recontext, uid);
         recontext
     }
 
@@ -169,7 +174,7 @@ impl Site {
         if uid == 0 {
             return program.to_owned();
         }
-        let copy = self.beside("hook");
+        let copy = self.beside(program.file_name().unwrap().to_str().unwrap());
         install(program, &copy);
         copy
     }

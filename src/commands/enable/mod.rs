@@ -57,7 +57,7 @@ pub(super) struct Enable {
 }
 
 /// The formats by their names, which shells complete.
-fn formats() -> impl TypedValueParser<Value = Format> {
+pub(super) fn formats() -> impl TypedValueParser<Value = Format> {
     PossibleValuesParser::new(Format::ALL.map(Format::name)).try_map(|name| name.parse::<Format>())
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, anyhow, ensure};
 use minijinja::{context, value::Serde};
 
 use super::budget::{Budget, Limits};
@@ -26,10 +26,20 @@ pub(crate) const TEMPLATE: &str = ".j2";
 /// A template that fails, a path that cannot be on a disc, a limit that is exceeded, a fact that the format cannot carry;
 /// with the file's or the fact's name.
 pub fn compose(layers: &[Layer], occasion: &Occasion, limits: Limits) -> Result<Files> {
+    compose_judged(layers, occasion, limits, &mut Err)
+}
+
+/// The same without each file that cannot be on the disc: for that, `fault` is called, and where that fails, it is the end.
+pub(crate) fn compose_judged(
+    layers: &[Layer],
+    occasion: &Occasion,
+    limits: Limits,
+    fault: &mut dyn FnMut(Error) -> Result<()>,
+) -> Result<Files> {
     let mut facts = Facts::new();
     layers.iter().for_each(|layer| facts::merge(&mut facts, layer.facts.clone()));
     let mut budget = Budget::new(limits);
-    let sources = sources(layers)?;
+    let sources = sources(layers, fault)?;
     // With the marker.
     budget.check_files(sources.len() + 1)?;
     let Edition { generation, reason } = occasion.edition;
@@ -49,13 +59,22 @@ pub fn compose(layers: &[Layer], occasion: &Occasion, limits: Limits) -> Result<
     let marker_path: DiscPath = MARKER.parse()?;
     let mut files = Files::default();
     for (path, (place, file, origin)) in sources {
-        ensure!(path != marker_path, "{place} cannot be on the disc: /{MARKER} is made by virt-recontext itself");
+        if path == marker_path {
+            fault(anyhow!("{place} cannot be on the disc: /{MARKER} is made by virt-recontext itself"))?;
+            continue;
+        }
         let bytes = match origin.template {
-            true => templates.render(&place, &file.bytes, &mut budget)?.into(),
+            true => match templates.render(&place, &file.bytes, &mut budget) {
+                Ok(bytes) => bytes.into(),
+                Err(error) => {
+                    fault(error)?;
+                    continue;
+                }
+            },
             false => file.bytes.clone(),
         };
         budget.spend_bytes(bytes.len())?;
-        files.insert(path, File { bytes, mode: file.mode }, origin)?;
+        files.insert(path, File { bytes, mode: file.mode }, origin).or_else(&mut *fault)?;
     }
     formats::complete(occasion.format, &mut files, occasion.uuid, &facts)?;
     files.make(MARKER, |_| marker(occasion, &facts))?;
@@ -65,22 +84,29 @@ pub fn compose(layers: &[Layer], occasion: &Occasion, limits: Limits) -> Result<
 
 /// For each path on the disc the file that wins, with how a person finds it. Two files of one layer may not want the same
 /// path.
-fn sources(layers: &[Layer]) -> Result<BTreeMap<DiscPath, (String, &File, Origin)>> {
-    let mut sources: BTreeMap<DiscPath, (String, &File, Origin)> = BTreeMap::new();
+fn sources<'l>(layers: &'l [Layer], fault: &mut dyn FnMut(Error) -> Result<()>) -> Result<Sources<'l>> {
+    let mut sources = Sources::new();
     for (number, layer) in (1..).zip(layers) {
         for (name, file) in &layer.files {
-            let place = layer.place_of(name);
-            let template = name.strip_suffix(TEMPLATE);
-            let path: DiscPath = template.unwrap_or(name).parse().with_context(|| place.clone())?;
-            let mut layers = sources.remove(&path).map_or(Vec::new(), |(_, _, hidden)| hidden.layers);
-            let new = layers.last() != Some(&number);
-            ensure!(new, "{place} is not the only file of its layer that makes /{path}; keep one");
-            layers.push(number);
-            let origin = Origin { layers, template: template.is_some(), merged: false };
-            sources.insert(path, (place, file, origin));
+            source(&mut sources, number, layer, (name, file)).or_else(&mut *fault)?;
         }
     }
     Ok(sources)
+}
+
+/// For each path the place of a file, the file, and what it is.
+type Sources<'l> = BTreeMap<DiscPath, (String, &'l File, Origin)>;
+
+fn source<'l>(sources: &mut Sources<'l>, number: usize, layer: &Layer, (name, file): (&str, &'l File)) -> Result<()> {
+    let place = layer.place_of(name);
+    let template = name.strip_suffix(TEMPLATE);
+    let path: DiscPath = template.unwrap_or(name).parse().with_context(|| place.clone())?;
+    let mut layers = sources.remove(&path).map_or(Vec::new(), |(_, _, hidden)| hidden.layers);
+    let new = layers.last() != Some(&number);
+    ensure!(new, "{place} is not the only file of its layer that makes /{path}; keep one");
+    layers.push(number);
+    sources.insert(path, (place, file, Origin { layers, template: template.is_some(), merged: false }));
+    Ok(())
 }
 
 #[cfg(test)]

@@ -14,5 +14,5 @@ pub(crate) mod loss;
 pub mod marker;
 pub mod path;
 mod template;
-mod undefined;
+pub(crate) mod undefined;
 mod whole_numbers;

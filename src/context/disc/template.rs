@@ -12,7 +12,7 @@ use minijinja::{AutoEscape, Environment, ErrorKind, State, UndefinedBehavior, Va
 use minijinja_contrib::pycompat::unknown_method_callback;
 
 use super::budget::{BYTES_A_STEP, Budget};
-use super::undefined;
+use super::undefined::Undefined;
 
 /// Renders templates with one set of values.
 pub(super) struct Templates {
@@ -38,17 +38,17 @@ impl Templates {
         let (steps, limit) = budget.steps();
         self.environment.set_fuel(Some(steps));
         let fault = |error: minijinja::Error| {
-            let what = match (error.kind(), error.detail()) {
-                (ErrorKind::OutOfFuel, _) => format!("it takes more steps than {limit}"),
+            let line = error.line().map_or(String::new(), |line| format!(", line {line}"));
+            let place = format!("the template {name}{line}");
+            match (error.kind(), error.detail()) {
+                (ErrorKind::OutOfFuel, _) => anyhow!("{place}: it takes more steps than {limit}"),
                 (ErrorKind::UndefinedError, None) => {
                     let line = error.line().and_then(|line| source.lines().nth(line.saturating_sub(1)));
-                    undefined::told(line.unwrap_or_default(), &self.values)
+                    Undefined::of(&place, line.unwrap_or_default(), &self.values).into()
                 }
-                (kind, None) => kind.to_string(),
-                (kind, Some(detail)) => format!("{kind}: {detail}"),
-            };
-            let line = error.line().map_or(String::new(), |line| format!(", line {line}"));
-            anyhow!("the template {name}{line}: {what}")
+                (kind, None) => anyhow!("{place}: {kind}"),
+                (kind, Some(detail)) => anyhow!("{place}: {kind}: {detail}"),
+            }
         };
         let template = self.environment.template_from_named_str(name, source).map_err(fault)?;
         let rendered = template.render_captured(self.values.clone()).map_err(fault)?;

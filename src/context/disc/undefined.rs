@@ -1,19 +1,46 @@
 //! Which name a template uses that is not there, for the message: the engine tells only the line.
 
+use std::fmt;
+
 use minijinja::Value;
 
 /// Most names that a message lists.
 const MOST: usize = 12;
 
-/// Says which name in a template's `line` leads nowhere in `values`, and what is there instead. As far as it shows: a name that
-/// is made while the template runs does not.
-pub(super) fn told(line: &str, values: &Value) -> String {
-    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
-    match line.split(|c| !is_part(c)).find_map(|name| missing(name, values)) {
-        Some((name, there)) => format!("it uses {name}, which is not defined; {there}"),
-        None => format!("it uses a name that is not defined; there are {}", names(values)),
+/// A template uses a name that is not there.
+#[derive(Debug)]
+pub(crate) struct Undefined {
+    told: String,
+    /// Whether with other facts it may be there.
+    #[cfg_attr(not(feature = "libvirt"), expect(dead_code, reason = "no business of the hook"))]
+    pub may_be_a_fact: bool,
+}
+
+impl Undefined {
+    /// The fault at `place`, which says which name in the template's `line` leads nowhere in `values`, and what is there instead.
+    /// As far as it shows: a name that is made while the template runs does not.
+    pub(super) fn of(place: &str, line: &str, values: &Value) -> Undefined {
+        let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
+        match line.split(|c| !is_part(c)).find_map(|name| missing(name, values)) {
+            Some((name, there)) => Undefined {
+                told: format!("{place}: it uses {name}, which is not defined; {there}"),
+                may_be_a_fact: name.starts_with("facts."),
+            },
+            None => Undefined {
+                told: format!("{place}: it uses a name that is not defined; there are {}", names(values)),
+                may_be_a_fact: true,
+            },
+        }
     }
 }
+
+impl fmt::Display for Undefined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.told)
+    }
+}
+
+impl std::error::Error for Undefined {}
 
 /// The part of a name, such as `facts.site.zone`, up to where it leads nowhere, and what is there.
 fn missing(name: &str, values: &Value) -> Option<(String, String)> {
@@ -62,7 +89,9 @@ mod tests {
             ("{{ fact.site }}", "a name that is not defined; there are facts, host"),
             ("{{ facts.site.upper() }}", "a name that is not defined; there are facts, host"),
         ] {
-            assert_eq!(told(line, &values), format!("it uses {wanted}"), "{line}");
+            let told = Undefined::of("the template x.j2, line 1", line, &values);
+            assert_eq!(told.to_string(), format!("the template x.j2, line 1: it uses {wanted}"));
+            assert_eq!(told.may_be_a_fact, !wanted.starts_with("host."), "{line}");
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::context::disc::format::Format;
 use crate::context::iso9660::label::Label;
 
 /// A text in which `*` stands for any text and `?` for any character.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Glob(WildMatch);
 
 impl Glob {
@@ -36,6 +36,13 @@ impl Glob {
 
     pub(crate) fn fits(&self, text: &str) -> bool {
         self.0.matches(text)
+    }
+
+    /// Whether it surely fits every text that the other one fits.
+    #[cfg(feature = "libvirt")]
+    fn covers(&self, other: &Glob) -> bool {
+        let pattern = other.0.pattern();
+        self == other || (!self.0.pattern().contains('?') && self.fits(&pattern))
     }
 }
 
@@ -63,7 +70,7 @@ pub struct Rule {
 }
 
 /// An element that has to be there, anywhere in the domain's metadata.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Condition {
     namespace: String,
@@ -149,6 +156,15 @@ impl Rules {
         self.0.iter().enumerate().map(|(number, rule)| (Number(number), rule))
     }
 
+    /// The rules that can fit no VM, each with one above it that fits all of its VMs.
+    #[cfg(feature = "libvirt")]
+    pub(crate) fn hidden(&self) -> impl Iterator<Item = (Number, Number)> {
+        self.numbered().filter_map(|(number, rule)| {
+            let mut above = self.numbered().take_while(move |(above, _)| *above < number);
+            above.find(|(_, above)| above.covers(rule)).map(|(above, _)| (number, above))
+        })
+    }
+
     /// The first rule that fits the domain.
     ///
     /// # Errors
@@ -171,6 +187,19 @@ impl Rules {
 }
 
 impl Rule {
+    /// Whether it surely fits every VM that the other one fits.
+    #[cfg(feature = "libvirt")]
+    fn covers(&self, other: &Rule) -> bool {
+        let covers = |glob: &Option<Glob>, other: &Option<Glob>| match (glob, other) {
+            (None, _) => true,
+            (Some(glob), None) => glob.covers(&Glob::new("*")),
+            (Some(glob), Some(other)) => glob.covers(other),
+        };
+        covers(&self.name, &other.name)
+            && covers(&self.title, &other.title)
+            && (self.element.is_none() || self.element == other.element)
+    }
+
     /// What a VM asks for that takes part by this rule, with the drive `target` if it has one already.
     pub fn request(&self, target: Option<&str>) -> Request {
         Request {
@@ -255,6 +284,27 @@ mod tests {
             ("done-7", "", None),
         ] {
             assert_eq!(fitting(&rules, name, inside), rule, "{name} {inside}");
+        }
+    }
+
+    #[test]
+    fn a_rule_below_one_that_fits_all_of_its_vms_is_hidden() {
+        let hidden = |text: &str| -> Vec<(usize, usize)> {
+            rules(text).unwrap().hidden().map(|(Number(rule), Number(by))| (rule, by)).collect()
+        };
+        let element = "element = { namespace = 'urn:x', name = 'a' }";
+        for (above, below, is_hidden) in [
+            ("name = 'one-*'", "name = 'one-7*'", true),
+            ("name = 'one-*'", &format!("name = 'one-*'\n{element}"), true),
+            (element, &format!("name = 'a'\n{element}"), true),
+            ("name = '*'", "title = 'x'", true),
+            ("name = 'one-7*'", "name = 'one-*'", false),
+            ("name = 'one-?'", "name = 'one-*'", false),
+            (&format!("name = 'one-*'\n{element}"), "name = 'one-*'", false),
+            ("title = 'x'", "name = 'x'", false),
+        ] {
+            let wanted = if is_hidden { vec![(1, 0)] } else { vec![] };
+            assert_eq!(hidden(&format!("[[select]]\n{above}\n[[select]]\n{below}")), wanted, "{above} / {below}");
         }
     }
 

@@ -93,7 +93,8 @@ impl<'a> Runs<'a> {
         (!said.is_empty()).then_some(Said { line, again: again && failed.is_none() })
     }
 
-    fn run(&self, program: &Path) -> Result<Facts> {
+    /// What the program gives, whatever it gave before.
+    pub(crate) fn run(&self, program: &Path) -> Result<Facts> {
         let mut command = Command::new(program);
         command
             .env_clear()

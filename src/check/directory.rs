@@ -1,0 +1,73 @@
+//! What lies in the directory beside the data, and for which VMs there are data.
+
+use std::path::Path;
+
+use super::candidate::Candidate;
+use super::findings::Findings;
+use super::sample::Sample;
+use crate::context::uuid::Uuid;
+use crate::host::file;
+use crate::host::left_over;
+
+/// What is read in the directory, and in that of one VM.
+const READ: [&str; 5] = ["config.toml", "context", "facts.d", "domains", "disabled"];
+const READ_OF_VM: [&str; 3] = ["context", "facts.d", "unselected"];
+
+/// A VM for each directory below `domains`.
+pub(super) fn judge(candidate: &Candidate, sample: &Sample, findings: &mut Findings) -> Vec<Sample> {
+    let dir = candidate.host.config_dir();
+    tell_unread(&dir, &READ, findings);
+    if candidate.host.off_switch().symlink_metadata().is_ok() {
+        let switch = candidate.host.off_switch();
+        findings.note(format_args!("{}: while it is there, all is switched off", switch.display()));
+    }
+    let domains = dir.join("domains");
+    let mut samples = Vec::new();
+    for name in names(&domains, findings) {
+        let path = domains.join(&name);
+        if !path.is_dir() {
+            if !left_over::in_list(&name) {
+                findings.note(format_args!("{} is no directory, and belongs to no VM", path.display()));
+            }
+            continue;
+        }
+        let place = Some(format!("domains/{name}"));
+        match name.parse::<Uuid>() {
+            Ok(uuid) if uuid.to_string() != name => {
+                findings.error(format_args!("{} is no VM's: a UUID is written {uuid}", path.display()));
+                continue;
+            }
+            Ok(uuid) => samples.push(Sample { name: sample.name.clone(), uuid, place }),
+            Err(_) => samples.push(Sample { name, uuid: sample.uuid.clone(), place }),
+        }
+        tell_unread(&path, &READ_OF_VM, findings);
+    }
+    samples
+}
+
+/// Tells what nobody reads, perhaps for a slip in its name.
+fn tell_unread(dir: &Path, read: &[&str], findings: &mut Findings) {
+    for name in names(dir, findings) {
+        if !read.contains(&name.as_str()) && !left_over::in_list(&name) {
+            let path = dir.join(name);
+            findings.note(format_args!("{} is not read; what is read there: {}", path.display(), read.join(", ")));
+        }
+    }
+}
+
+/// The names of what is in a directory, in their order; none if it is missing.
+fn names(dir: &Path, findings: &mut Findings) -> Vec<String> {
+    let entries = file::entries(dir).unwrap_or_else(|error| {
+        findings.error(format_args!("{error:#}"));
+        Vec::new()
+    });
+    let mut names = Vec::new();
+    for entry in entries {
+        match entry.file_name().into_string() {
+            Ok(name) => names.push(name),
+            Err(_) => findings.error(format_args!("{}: its name is not UTF-8", entry.path().display())),
+        }
+    }
+    names.sort();
+    names
+}

@@ -1,0 +1,93 @@
+//! Facts of programs: they are run if that is wanted, those for the whole host once.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use nix::unistd::geteuid;
+
+use super::candidate::Candidate;
+use super::owners::Owners;
+use super::sample::Sample;
+use crate::composer::Confined;
+use crate::context::disc::facts::Facts;
+use crate::host::config::Config;
+use crate::host::programs::run::Runs;
+use crate::host::programs::{ProgramFacts, Whose};
+use crate::host::{file, layers};
+
+/// Where the facts of programs come from.
+pub(crate) enum Programs {
+    /// From nowhere: what needs them is not judged.
+    NotRun,
+    /// These stand for them, and for what VMs carry. What lies in the directory wins.
+    Given(Facts),
+    /// They are run.
+    Run,
+}
+
+/// What the programs for the whole host have given, or why they have not.
+#[derive(Default)]
+pub(super) struct HostWide(BTreeMap<PathBuf, Result<Facts, String>>);
+
+impl HostWide {
+    /// Runs them, if they are to be run. What is no program there is told by whoever reads the directory.
+    pub(super) fn of(candidate: &Candidate, config: &Config, programs: &Programs) -> HostWide {
+        if !matches!(programs, Programs::Run) {
+            return HostWide::default();
+        }
+        let programs = layers::host_wide(&candidate.host, &mut Owners::of(candidate)).unwrap_or_default();
+        let runs = Runs::of_host(config);
+        let ran = |program: PathBuf| {
+            let facts = run(runs, &program).map_err(|error| format!("{error:#}"));
+            (program, facts)
+        };
+        HostWide(programs.into_iter().map(ran).collect())
+    }
+}
+
+/// What programs give for one VM.
+pub(super) struct ForVm<'a> {
+    pub how: &'a Programs,
+    pub host_wide: &'a HostWide,
+    pub config: &'a Config,
+    pub sample: &'a Sample,
+    pub confined: Confined<'a>,
+    /// Whether there is one.
+    pub seen: bool,
+}
+
+impl ProgramFacts for ForVm<'_> {
+    fn facts_of(&mut self, program: &Path, whose: Whose) -> Result<Facts> {
+        self.seen = true;
+        match (self.how, self.host_wide.0.get(program), whose) {
+            (Programs::NotRun | Programs::Given(_), ..) => Ok(Facts::default()),
+            (Programs::Run, Some(facts), _) => facts.clone().map_err(|why| anyhow!(why)),
+            (Programs::Run, None, Whose::Host) => Ok(Facts::default()),
+            (Programs::Run, None, Whose::Vm) => {
+                let runs = Runs::of_vm(self.config, &self.sample.name, &self.sample.uuid);
+                self.confined.outside(|| run(runs, program))?
+            }
+        }
+    }
+}
+
+/// For so long the programs of a VM may run, as many as there may be.
+pub(super) fn time(candidate: &Candidate, config: &Config, sample: &Sample) -> Duration {
+    let dir = candidate.host.config_dir();
+    let domains = dir.join("domains");
+    let dirs = [dir, domains.join(&sample.name), domains.join(sample.uuid.to_string())];
+    let count = dirs.iter().filter_map(|dir| fs::read_dir(dir.join("facts.d")).ok()).flatten().count();
+    config.limits.program_time.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+fn run(runs: Runs, program: &Path) -> Result<Facts> {
+    // In a checkout they may be anybody's.
+    if geteuid().is_root() {
+        let metadata = fs::metadata(program).with_context(|| format!("looking at {}", program.display()))?;
+        file::check_trusted(program, &metadata).context("root does not run it")?;
+    }
+    runs.run(program).with_context(|| format!("running {}", program.display()))
+}
