@@ -83,12 +83,12 @@ impl Look<'_> {
     }
 
     fn at_discs(&self, tell: &mut Tell) -> Result<()> {
-        let Look { about: About { candidate, config, question, host_wide }, sample, confined } = *self;
+        let About { candidate, config, question, .. } = self.about;
+        let sample = self.sample;
         let xml = sample.xml();
         let domain = Domain::read(&xml)?;
         let plain = Request::default();
-        let how = &question.programs;
-        let mut programs = ForVm { how, host_wide, config, sample, confined, seen: false };
+        let mut programs = ForVm::new(self.about, sample, self.confined);
         let layers = Layers::none(&candidate.host, config, &domain, &plain);
         let mut owners = Owners::of(candidate);
         let read = layers.read_judged(&mut programs, &mut owners);
@@ -102,7 +102,6 @@ impl Look<'_> {
             let owner = Owner::Host("--facts".to_owned());
             layers.layers.insert(0, Layer { owner, facts: facts.clone(), ..Layer::default() });
         }
-        let are_missing = programs.seen && matches!(question.programs, Programs::NotRun);
         let asked = question.asked(config);
         let mut told = BTreeSet::new();
         // Those that nobody asks for last, so that they are told only what is theirs.
@@ -110,7 +109,7 @@ impl Look<'_> {
             let reasons = if format == config.format { REASONS.as_slice() } else { &[Reason::Refresh] };
             let mut found = Vec::new();
             for error in self.faults_in(&layers, format, reasons)? {
-                let is_open = |undefined: &Undefined| are_missing && undefined.may_be_a_fact;
+                let is_open = |undefined: &Undefined| programs.is_open && undefined.may_be_a_fact;
                 let text = format!("{error:#}");
                 if !told.insert(text.clone()) {
                     continue;

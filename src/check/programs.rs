@@ -9,18 +9,19 @@ use anyhow::{Context, Result, anyhow};
 use nix::unistd::geteuid;
 
 use super::candidate::Candidate;
+use super::discs::About;
 use super::owners::Owners;
 use super::sample::Sample;
 use crate::composer::Confined;
 use crate::context::disc::facts::Facts;
 use crate::host::config::Config;
 use crate::host::programs::run::Runs;
-use crate::host::programs::{ProgramFacts, Whose};
+use crate::host::programs::{Printed, ProgramFacts, Whose};
 use crate::host::{file, layers};
 
 /// Where the facts of programs come from.
 pub(crate) enum Programs {
-    /// From nowhere: what needs them is not judged.
+    /// From what they printed last, on the host that the directory is in use on; or else what needs them is not judged.
     NotRun,
     /// These stand for them, and for what VMs carry. What lies in the directory wins.
     Given(Facts),
@@ -50,20 +51,44 @@ impl HostWide {
 
 /// What programs give for one VM.
 pub(super) struct ForVm<'a> {
-    pub how: &'a Programs,
-    pub host_wide: &'a HostWide,
-    pub config: &'a Config,
-    pub sample: &'a Sample,
-    pub confined: Confined<'a>,
+    how: &'a Programs,
+    host_wide: &'a HostWide,
+    config: &'a Config,
+    sample: &'a Sample,
+    confined: Confined<'a>,
+    candidate: &'a Candidate,
+    /// What they printed last.
+    known: Printed,
     /// Whether there is one.
-    pub seen: bool,
+    pub(super) seen: bool,
+    /// Whether there is one of which nothing is known.
+    pub(super) is_open: bool,
+}
+
+impl<'a> ForVm<'a> {
+    pub(super) fn new(about: About<'a>, sample: &'a Sample, confined: Confined<'a>) -> ForVm<'a> {
+        let About { candidate, config, question, host_wide } = about;
+        // Whoever may not look there knows nothing.
+        let known = candidate.is_in_use.then(|| Printed::known(&candidate.host, &sample.uuid).unwrap_or_default());
+        let (how, known) = (&question.programs, known.unwrap_or_default());
+        ForVm { how, host_wide, config, sample, confined, candidate, known, seen: false, is_open: false }
+    }
+
+    /// What is known of one that is not run.
+    fn known(&mut self, program: &Path, whose: Whose) -> Facts {
+        let new = self.candidate.is_laid_over(program);
+        let known = self.known.results(whose).facts(&self.candidate.original(program)).filter(|_| !new);
+        self.is_open |= known.is_none();
+        known.cloned().unwrap_or_default()
+    }
 }
 
 impl ProgramFacts for ForVm<'_> {
     fn facts_of(&mut self, program: &Path, whose: Whose) -> Result<Facts> {
         self.seen = true;
         match (self.how, self.host_wide.0.get(program), whose) {
-            (Programs::NotRun | Programs::Given(_), ..) => Ok(Facts::default()),
+            (Programs::NotRun, ..) => Ok(self.known(program, whose)),
+            (Programs::Given(_), ..) => Ok(Facts::default()),
             (Programs::Run, Some(facts), _) => facts.clone().map_err(|why| anyhow!(why)),
             (Programs::Run, None, Whose::Host) => Ok(Facts::default()),
             (Programs::Run, None, Whose::Vm) => {

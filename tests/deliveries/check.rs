@@ -8,7 +8,7 @@ use std::time::Instant;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use super::node::said;
+use super::node::{Node, said};
 use crate::site::{PATIENCE, Site, make_dir, run};
 
 const NOBODY: u32 = 65_534;
@@ -84,7 +84,7 @@ fn every_fault_is_told_with_its_place_and_not_only_the_first() {
     let checkout = Checkout::with(&[
         (
             "config.toml",
-            "force_after = 3\nnothing = 1\n[limits]\nfiles = 'x'\n[[select]]\nname = '*'\n[[select]]\nname = 'b'\n",
+            "force_after = 3\nnothing = 1\n[limits]\nfiles = 'x'\ntemplate_steps = 1000\n[[select]]\nname = '*'\n[[select]]\nname = 'b'\n",
         ),
         ("facts.d/10.toml", "a = 1\nb = "),
         ("facts.d/20.json", "[]"),
@@ -206,11 +206,36 @@ fn programs_for_the_whole_host_are_programs_and_run_once() {
         "error: facts.d/host/site.toml is not a program, and only those may be there",
         "note: domains/web/facts.d/host does not count, by its name",
     ];
-    let not_judged = ["note: not judged, since it may be what a program prints: the template context/rack.j2, line 1: "];
+    let not_judged =
+        ["note: not judged, since it may be what a program prints: the template context/rack.j2, line 1: "];
     let how = ["note: programs in facts.d are not run: "];
     assert_told(&checkout.check(&[]).1, &[&faults[..], &not_judged, &how].concat());
     assert_told(&checkout.check(&["--run-programs"]).1, &faults);
     assert_eq!(fs::read_to_string(checkout.path("facts.d/host/rack.bak")).unwrap(), "ran\n");
+}
+
+#[test]
+fn what_a_program_printed_last_on_this_host_counts() {
+    let node = Node::with(&[]);
+    node.site.write("etc/virt-recontext/context/rack.j2", "{{ facts.rack }}");
+    node.program("facts.d/host/rack", "echo '{\"rack\": 7}'");
+    let new = node.site.beside("new");
+    fs::write(&new, "{{ facts.rakc }}").unwrap();
+    let with = format!("context/rack.j2={}", new.display());
+    let (code, told) = node.say(&["check", "--with", &with]);
+    assert!(code == 0 && told.contains("note: not judged"), "{told}");
+    assert_eq!(node.say(&["refresh", "--all"]).0, 0);
+    assert_eq!(node.say(&["check"]), (0, "0 errors, 0 notes\n".to_owned()));
+    let (code, told) = node.say(&["check", "--with", &with]);
+    assert!(code == 1 && told.contains("it uses facts.rakc, which is not defined"), "{told}");
+    // A new program may print something else, and elsewhere nothing is known.
+    fs::write(&new, "#!/bin/sh\n").unwrap();
+    let (code, told) = node.say(&["check", "--with", &format!("facts.d/host/rack={}", new.display())]);
+    assert!(code == 0 && told.contains("note: not judged"), "{told}");
+    let copy = node.site.beside("copy");
+    fs::rename(node.site.path("etc/virt-recontext"), &copy).unwrap();
+    let (code, told) = node.say(&["check", copy.to_str().unwrap()]);
+    assert!(code == 0 && told.contains("note: not judged"), "{told}");
 }
 
 #[test]
