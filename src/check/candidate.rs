@@ -26,6 +26,8 @@ impl Candidate {
     /// # Errors
     /// When there is something else in its place.
     pub(crate) fn new(host: &Host, shown: &Path) -> Result<Candidate> {
+        // Without a slash at its end.
+        let shown: &Path = &shown.components().collect::<PathBuf>();
         let dir = absolute(shown).with_context(|| format!("looking at {}", shown.display()))?;
         let is_dir = !dir.try_exists().with_context(|| format!("looking at {}", shown.display()))? || dir.is_dir();
         ensure!(is_dir, "{} is not a directory", shown.display());

@@ -122,6 +122,25 @@ fn every_fault_is_told_with_its_place_and_not_only_the_first() {
 }
 
 #[test]
+fn paths_are_told_as_the_directory_was_named() {
+    let checkout = Checkout::with(&[("facts.d/a.toml", "="), ("b", "")]);
+    let from_root = checkout.path("").strip_prefix("/").unwrap().to_owned();
+    for shown in [from_root.clone(), from_root.join("facts.d/.."), PathBuf::from(".").join(&from_root)] {
+        let shown = shown.display().to_string();
+        let told = |options: &[&str]| said(&run(checkout.site.recontext(&["check", &shown]).args(options), b"")).1;
+        let plain = told(&[]);
+        let named = shown.trim_end_matches('/');
+        assert!(plain.contains(&format!("reading {named}/facts.d/a.toml: line 1: ")), "{plain}");
+        assert!(plain.contains(&format!("note: {named}/b is not read")), "{plain}");
+        let b = checkout.path("b").display().to_string();
+        assert_eq!(
+            told(&["--with", &format!("facts.d/b.toml={b}")]).replace("note: it is so already: ", "error: "),
+            plain.replace("1 error, 1 note", "0 errors, 2 notes")
+        );
+    }
+}
+
+#[test]
 fn what_is_a_fault_for_one_vm_alone_names_that_vm() {
     let checkout = Checkout::with(&[
         ("facts.d/site.toml", "[site]\nzone = 'b'"),
