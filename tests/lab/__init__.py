@@ -21,6 +21,8 @@ below its own directory in /tmp, and dies with the process that made it, however
     cloud_init.py  cloud-init's own code, looking at the drives of a guest
     debian_guest.py, debian_init, debian/
                    a VM with Debian in it: its disk, its initramfs, the lab's files in it
+    servers.py, udp_servers.py
+                   what a host offers to guests by network
     xen_lab.py     the same with Xen: its hosts, the link between them
     dom0.py        one Xen host, and how to do things there
     dom0_image.py, dom0_init, dom0_start
@@ -42,12 +44,13 @@ from .guest import Guest, Seen
 from .host import Event, Host
 from .lab import Lab, Migration
 from .managed_guest import ManagedGuest, on_page
+from .servers import HERE_NAME, PACKAGE, Servers
 from .waiting import GuestDied, LabError, TimedOut, wait_for
 from .xen_guest import HvmGuest, PvGuest, xen_metadata
 from .xen_lab import XenLab
 
 __all__ = [
-    "Cdrom", "DebianGuest", "Dom0", "Event", "Guest", "GuestDied", "Host", "HvmGuest", "Lab", "LabError",
-    "ManagedGuest", "Migration", "PvGuest", "Seen", "TimedOut", "XenLab", "context_metadata", "domain_xml", "make_disc",
-    "make_disc_of", "on_page", "wait_for", "what_cloud_init_finds", "xen_metadata",
+    "Cdrom", "DebianGuest", "Dom0", "Event", "Guest", "GuestDied", "HERE_NAME", "Host", "HvmGuest", "Lab", "LabError",
+    "ManagedGuest", "Migration", "PACKAGE", "PvGuest", "Seen", "Servers", "TimedOut", "XenLab", "context_metadata",
+    "domain_xml", "make_disc", "make_disc_of", "on_page", "wait_for", "what_cloud_init_finds", "xen_metadata",
 ]

@@ -43,7 +43,7 @@ MODULES = {
     "managed": ["ahci", "virtio_pci", "virtio_scsi", "sr_mod", "isofs"],
     "usb": ["xhci_pci", "usb_storage", "sd_mod", "sr_mod", "isofs"],
     "debian": ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "ata_piix", "ahci", "virtio_scsi", "sr_mod", "isofs",
-               "virtio_console", "autofs4"],
+               "virtio_console", "virtio_net", "autofs4"],
     "discs": ["virtio_pci", "virtio_console", "virtio_scsi", "sr_mod", "isofs", "nls_utf8"],
     "xen": ["xen_blkfront", "isofs"],
 }

@@ -28,8 +28,10 @@ from .lab import Lab, Migration
 from .waiting import LabError
 
 RELEASE = "bookworm"
-# debootstrap does not know who provides a virtual package: python3-cffi-backend is what cloud-init needs one for.
-PACKAGES = ["systemd-sysv", "udev", "kmod", "autofs", "qemu-guest-agent", "cloud-init", "python3-cffi-backend"]
+# debootstrap does not know who provides a virtual package: python3-cffi-backend is what cloud-init needs one for, and
+# dbus systemd-resolved.
+PACKAGES = ["systemd-sysv", "udev", "kmod", "autofs", "qemu-guest-agent", "cloud-init", "python3-cffi-backend",
+            "dbus", "chrony", "systemd-resolved", "collectd-core"]
 
 HERE = Path(__file__).parent
 OWN_SOURCE = Path(__file__).read_bytes()
@@ -44,6 +46,12 @@ RECIPE_FILES = {
     "autofs/recontext.autofs": "etc/auto.master.d/recontext.autofs",
     "autofs/auto.recontext": "etc/auto.recontext",
     "fstab/fstab": "etc/fstab",
+    "services/follow": "usr/local/lib/recontext/follow",
+    "services/40-resolved": "etc/recontext.d/40-resolved",
+    "services/50-apt": "etc/recontext.d/50-apt",
+    "services/50-chrony": "etc/recontext.d/50-chrony",
+    "services/50-collectd": "etc/recontext.d/50-collectd",
+    "services/50-kubernetes": "etc/recontext.d/50-kubernetes",
 }
 
 # What takes time at each start and is of no use here.
@@ -56,24 +64,35 @@ MASKED = [
     "dev-mqueue.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "sys-kernel-config.mount",
     "sys-fs-fuse-connections.mount", "modprobe@.service", "ssh.service",
 ]
+# What tests start if they want it.
+DISABLED = ["multi-user.target.wants/chrony.service", "multi-user.target.wants/collectd.service",
+            "sysinit.target.wants/systemd-resolved.service"]
 # What no guest reads.
 UNREAD = ["usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists"]
 DISK_SIZE = "1G"
-COMMAND_LINE = "console=ttyS0 quiet loglevel=3 panic=0 mitigations=off systemd.show_status=no root=/dev/vda rw"
+COMMAND_LINE = ("console=ttyS0 quiet loglevel=3 panic=0 mitigations=off systemd.show_status=no net.ifnames=0 "
+                "root=/dev/vda rw")
+
+# Routed by QEMU itself, see debian_init.
+NETWORK = "<interface type='user'><model type='virtio'/></interface>"
 
 BOOT_SECONDS = 180
 
 
 class DebianGuest(Guest):
-    """See the module. Made, started and asked as a Guest; cloud_init: whether that runs at its start."""
+    """See the module. Made, started and asked as a Guest.
+
+    cloud_init: whether that runs at its start. network: whether it reaches the lab's hosts at their addresses.
+    """
 
     boot_seconds = BOOT_SECONDS
 
-    def __init__(self, lab: Lab, name: str, *, cloud_init: bool = False, memory_mib: int = 512, **options: Any) -> None:
+    def __init__(self, lab: Lab, name: str, *, cloud_init: bool = False, network: bool = False,
+                 memory_mib: int = 512, **options: Any) -> None:
         super().__init__(lab, name, memory_mib=memory_mib, **options)
         self._command_line = COMMAND_LINE + ("" if cloud_init else " cloud-init=disabled")
         self._on_reboot = "restart"
-        self._devices = _devices(self._disk())
+        self._devices = _devices(self._disk()) + (NETWORK if network else "")
 
     def migrate(self, target: Host, *flags: str) -> Migration:
         """Moves it while it runs. libvirt cannot know that both hosts see the same disk, and wants to hear it."""
@@ -176,6 +195,8 @@ def _image() -> Path:
         for path, target in files:
             (root / target).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, root / target, follow_symlinks=False)
+        for link in DISABLED:
+            (root / "etc/systemd/system" / link).unlink()
         for unit in MASKED:
             (root / "etc/systemd/system" / unit).unlink(missing_ok=True)
             (root / "etc/systemd/system" / unit).symlink_to("/dev/null")

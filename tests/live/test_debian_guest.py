@@ -5,13 +5,21 @@ ever made to let go of its disc: force_after is "never".
 """
 
 import itertools
+import json
+import shutil
+from pathlib import Path
 
 import pytest
 
-from lab import DebianGuest
-from live.site import Site
+from lab import HERE_NAME, PACKAGE, DebianGuest, Servers
+from live.site import CONFIG, Site
 
 NUMBERS = itertools.count(1)
+RECIPES = Path(__file__).resolve().parents[2] / "packaging" / "guest" / "services"
+SERVICES = ["systemd-resolved", "chrony", "collectd"]
+SERVICE_FILES = ["/etc/systemd/resolved.conf.d/recontext.conf", "/etc/chrony/sources.d/recontext.sources",
+                 "/etc/collectd/collectd.conf.d/recontext.conf", "/etc/apt/mirrors/debian.list"]
+PROGRAMS = ["40-resolved", "50-apt", "50-chrony", "50-collectd"]
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +29,7 @@ def debian(lab, programs):
     made.install(programs)
     for host in lab.hosts:
         made.configure(host, 'force_after = "never"\n')
-    vm = made.guest()
+    vm = made.guest(network=True)
     try:
         vm.create(lab.hosts[0])
         yield made, vm
@@ -161,6 +169,92 @@ def test_an_empty_drive_is_an_error_soon_and_the_next_disc_is_seen(debian, lab):
     for directory in ("/auto/recontext", "/media/recontext"):
         lab.wait_for(lambda path=f"{directory}/endpoint": vm.run(f"cat {path}", check=False) == f"{text}\n", 15,
                      f"{directory} to show the new disc")
+
+
+@pytest.fixture(scope="module")
+def servers(debian, lab):
+    """By host, servers that are there for the whole site; and the services of the guest run."""
+    _, vm = debian
+    for host in lab.hosts:
+        shutil.copytree(RECIPES / "context", host.path(f"{CONFIG}/context"), dirs_exist_ok=True)
+        set_servers(host, apt=f"http://{host.address}", ntp=host.address, dns=host.address, collectd=host.address)
+    vm.run(f"systemctl start {' '.join(SERVICES)}")
+    with Servers(lab, lab.hosts[0]) as first, Servers(lab, lab.hosts[1]) as second:
+        yield dict(zip(lab.hosts, (first, second), strict=True))
+
+
+def set_servers(host, **servers):
+    """Says which servers the guests on a host shall use."""
+    facts = {name: value.splitlines() for name, value in servers.items()} | {"labels": {"example.com/site": host.name}}
+    host.write(f"{CONFIG}/facts.d/services.json", json.dumps({"services": facts}))
+
+
+def services(vm):
+    """By service, what is another one after a start; by file, what is another one once it is written; and the boot."""
+    said = vm.run(f"systemctl show --value --property InvocationID {' '.join(SERVICES)} | grep .; "
+                  f"stat --format %i {' '.join(SERVICE_FILES)}; cat /proc/sys/kernel/random/boot_id")
+    return dict(zip([*SERVICES, *SERVICE_FILES, "boot"], said.split(), strict=True))
+
+
+def receive(debian):
+    """Has the guest receive a new disc of its host; what the journal says of it."""
+    _, vm = debian
+    journal = "journalctl --no-pager --output cat --unit 'recontext@*'"
+    mark, before = vm.mark(), len(vm.run(journal))
+    text = refresh(debian)
+    vm.wait_for_text(text, since=mark)
+    settle(vm)
+    return vm.run(journal)[before:]
+
+
+def test_services_use_the_servers_of_the_host_that_the_vm_comes_to(debian, servers, lab):
+    site, vm = debian
+    here, there = vm.host, other_host(lab, vm)
+    receive(debian)
+    assert vm.run(f"getent hosts {HERE_NAME}").split()[0] == here.address
+    vm.run("apt-get -qq update")
+    assert "GET /./Packages " in servers[here].asked("http")
+    assert "query" not in servers[there].asked("dns") and servers[there].asked("udp") == "ready\n"
+    before = services(vm)
+
+    mark = vm.mark()
+    vm.migrate(there)
+    vm.wait_for_text(site.text(there), since=mark)
+    settle(vm)
+    assert vm.run(f"getent hosts {HERE_NAME}").split()[0] == there.address
+    vm.run(f"cd /tmp && apt-get -qq download {PACKAGE}")
+    assert f"GET /./{PACKAGE}.deb " in servers[there].asked("http"), "by what is known of the other host's archive"
+    lab.wait_for(lambda: "collectd guest\n" in servers[there].asked("udp"), 30, "collectd to push to the new host")
+    lab.wait_for(lambda: f"^,*,{there.address}," in vm.run("chronyc -c -n sources"), 60, "chrony to go by the new host")
+    assert "ntp\n" in servers[there].asked("udp")
+
+    after = services(vm)
+    assert (after["boot"], after["chrony"]) == (before["boot"], before["chrony"]), "neither was started again"
+    assert vm.run("systemctl --failed --no-legend") == ""
+
+
+def test_a_disc_that_says_the_same_or_nothing_or_nonsense_touches_no_service(debian, servers):
+    _, vm = debian
+    before = services(vm)
+    assert "failed" not in receive(debian), "the same"
+    shutil.rmtree(vm.host.path(f"{CONFIG}/context/services"))
+    assert "failed" not in receive(debian), "no files"
+    shutil.copytree(RECIPES / "context", vm.host.path(f"{CONFIG}/context"), dirs_exist_ok=True)
+    set_servers(vm.host, apt="http://10.0.0.9/$(reboot)", ntp="10.0.0.9 ;reboot", dns="10.0.0.999",
+                collectd="10.0.0.9 `reboot`")
+    said = receive(debian)
+    for program in PROGRAMS:
+        assert f"{program}: nothing changes: " in said and f"{program} failed with status 1" in said
+    assert services(vm) == before
+
+
+def test_a_service_that_does_not_run_is_not_started(debian, servers):
+    _, vm = debian
+    vm.run(f"systemctl stop {' '.join(SERVICES)}")
+    set_servers(vm.host, apt="http://10.0.0.9", ntp="10.0.0.9", dns="10.0.0.9", collectd="10.0.0.9")
+    assert "failed" not in receive(debian)
+    assert vm.run(f"systemctl is-active {' '.join(SERVICES)}", check=False).split() == ["inactive"] * len(SERVICES)
+    assert vm.run(f"grep -lF 10.0.0.9 {' '.join(SERVICE_FILES)}").split() == SERVICE_FILES, "for when they are started"
 
 
 def test_the_recipe_runs_at_a_reboot(debian):
