@@ -84,6 +84,13 @@ def test_the_deb_holds_the_list(deb):
     assert run("dpkg-deb", "-I", deb, "conffiles") == "/etc/virt-recontext/config.toml\n"
 
 
+def test_both_hold_every_recipe_and_page(deb, rpm):
+    recipes = [str(path) for place in ("guest", "platforms") for path in (TOP / "packaging" / place).rglob("*") if path.is_file()]
+    wanted = {path.replace(f"{TOP}/packaging", "/usr/share/doc/virt-recontext/examples") for path in recipes}
+    assert wanted <= {line.split()[-1].removeprefix(".") for line in run("dpkg-deb", "-c", deb).splitlines()}
+    assert wanted <= set(run("rpm", "-qlp", rpm).splitlines())
+
+
 @pytest.mark.parametrize("script", ["preinst", "postinst", "prerm", "postrm"])
 def test_the_scripts_are_sound_for_every_shell(deb, script, tmp_path):
     text = tmp_path / script
