@@ -81,7 +81,11 @@ pub(crate) fn set(facts: &mut Facts, name: &str, value: &str) -> Result<()> {
 
 /// The same facts in JSON.
 fn table(facts: toml::Table) -> Result<Facts> {
-    facts.into_iter().map(|(name, value)| Ok((name, json(value)?))).collect()
+    let mut table = Facts::new();
+    for (name, value) in facts {
+        table.insert(name, json(value)?);
+    }
+    Ok(table)
 }
 
 /// The same value in JSON; dates and times become text.

@@ -67,6 +67,6 @@ fn named<'a, N: ShortName>(
 ) -> Vec<(N, Sibling<'a>)> {
     let names = distinct(siblings.iter().map(wanted).collect());
     let mut named: Vec<_> = names.into_iter().zip(siblings).collect();
-    named.sort_by(|(a, _), (b, _)| a.cmp(b));
+    named.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     named
 }

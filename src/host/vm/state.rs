@@ -124,7 +124,7 @@ impl State {
     pub(crate) fn all_known(host: &Host) -> Result<Vec<State>> {
         let known = record::listed(&host.state_dir())?.into_iter().map(|uuid| State::known(host, &uuid));
         let mut states: Vec<State> = known.filter_map(Result::transpose).collect::<Result<_>>()?;
-        states.sort_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
+        states.sort_unstable_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
         Ok(states)
     }
 

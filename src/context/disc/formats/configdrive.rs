@@ -48,7 +48,8 @@ fn meta_data(given: Option<&[u8]>, domain: &Uuid, facts: &Facts) -> Result<Vec<u
         let before = meta.insert(name.clone(), Value::from(text));
         ensure!(before.is_none(), "two facts are called {name:?}: one by a dot in its name, one by its table");
     }
-    let mut all = Facts::from_iter([(META.to_owned(), Value::Object(meta))]);
+    let mut all = Facts::new();
+    all.insert(META.to_owned(), Value::Object(meta));
     if let Some(given) = given {
         let given = json::read(given).context("reading a layer's meta_data.json")?;
         let identity = given.get(UUID).is_none_or(|uuid| uuid.as_str().is_some_and(|uuid| domain.is_meant_by(uuid)));
