@@ -62,8 +62,6 @@ complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand preview" -
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand build" -l xml -d 'The file with the domain\'s XML; - is stdin' -r -F
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand build" -l output -d 'The image to write; - is stdout' -r -F
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand build" -s h -l help -d 'Print help'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l settle -d 'Wait so long first, and do it for all who ask meanwhile' -r
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l spread -d 'Wait a random time first, of up to this, for a fleet' -r
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand check" -l with -d 'Judge it as if FILE were at PLACE in it' -r
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand check" -l facts -d 'Facts that stand for what programs print and VMs carry' -r -F
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand check" -l format -d 'Judge discs of this format, too' -r -f -a "files\t''
@@ -74,6 +72,8 @@ complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand check" -l 
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand check" -l uuid -d 'Its UUID' -r
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand check" -l run-programs -d 'Run the programs in facts.d'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l settle -d 'Wait so long first, and do it for all who ask meanwhile' -r
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l spread -d 'Wait a random time first, of up to this, for a fleet' -r
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l all -d 'All running VMs that take part, or that a rule selects'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l force -d 'Change the disc even if it is the same, or held'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -l accept-loss -d 'Let go at once of facts that are not printed any more'
