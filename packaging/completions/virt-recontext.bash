@@ -440,7 +440,7 @@ _virt__recontext() {
             return 0
             ;;
         virt__recontext__subcmd__preview)
-            opts="-h --xml --file --explain --help"
+            opts="-h --xml --file --explain --rewrite --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

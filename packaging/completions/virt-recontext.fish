@@ -58,6 +58,7 @@ complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand unset" -s 
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand preview" -l xml -d 'A file with a domain\'s XML, instead of a VM; - is stdin' -r -F
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand preview" -l file -d 'Show this file of the disc, instead of a list of all' -r
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand preview" -l explain -d 'Show which layer each file and fact is from'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand preview" -l rewrite -d 'Show what this host\'s rules would change in its XML'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand preview" -s h -l help -d 'Print help'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand build" -l xml -d 'The file with the domain\'s XML; - is stdin' -r -F
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand build" -l output -d 'The image to write; - is stdout' -r -F

@@ -4,19 +4,22 @@ use std::path::Path;
 
 use super::candidate::Candidate;
 use super::findings::Findings;
+use super::owners::Owners;
 use super::sample::Sample;
 use crate::context::uuid::Uuid;
 use crate::host::file;
 use crate::host::left_over;
+use crate::host::rules;
 
 /// What is read in the directory, and in that of one VM.
-const READ: [&str; 5] = ["config.toml", "context", "facts.d", "domains", "disabled"];
-const READ_OF_VM: [&str; 3] = ["context", "facts.d", "unselected"];
+const READ: [&str; 6] = ["config.toml", "context", "facts.d", "rewrite.d", "domains", "disabled"];
+const READ_OF_VM: [&str; 4] = ["context", "facts.d", "rewrite.d", "unselected"];
 
 /// A VM for each directory below `domains`.
 pub(super) fn judge(candidate: &Candidate, sample: &Sample, findings: &mut Findings) -> Vec<Sample> {
     let dir = candidate.host.config_dir();
     tell_unread(&dir, &READ, findings);
+    judge_rules(candidate, &dir, findings);
     if candidate.host.off_switch().symlink_metadata().is_ok() {
         let switch = candidate.host.off_switch();
         findings.note(format_args!("{}: while it is there, all is switched off", switch.display()));
@@ -41,8 +44,18 @@ pub(super) fn judge(candidate: &Candidate, sample: &Sample, findings: &mut Findi
             Err(_) => samples.push(Sample { name, uuid: sample.uuid.clone(), place }),
         }
         tell_unread(&path, &READ_OF_VM, findings);
+        judge_rules(candidate, &path, findings);
     }
     samples
+}
+
+/// Whether the rules of a directory are understood. What they name may be on the hosts and not here.
+fn judge_rules(candidate: &Candidate, dir: &Path, findings: &mut Findings) {
+    let mut owners = Owners::of(candidate);
+    if let Err(error) = rules::read_in(&candidate.host, dir, &mut owners) {
+        findings.error(format_args!("{error:#}"));
+    }
+    owners.faults.found.into_iter().for_each(|finding| findings.push(finding));
 }
 
 /// Tells what nobody reads, perhaps for a slip in its name.

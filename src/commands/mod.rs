@@ -12,6 +12,7 @@ mod each;
 mod enable;
 mod preview;
 mod refresh;
+mod rewritten;
 mod set;
 mod settle;
 mod standing;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, Args};
 
 use super::exit::DONE;
-use super::vm;
+use super::{rewritten, vm};
 use crate::composer;
 use crate::context::disc::explain::explain;
 use crate::context::disc::files::Files;
@@ -38,6 +38,9 @@ pub(super) struct Preview {
     /// Show which layer each file and fact is from.
     #[arg(long, conflicts_with = "file")]
     pub explain: bool,
+    /// Show what this host's rules would change in its XML.
+    #[arg(long, conflicts_with_all = ["file", "explain"])]
+    pub rewrite: bool,
 }
 
 pub(super) fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> Result<u8> {
@@ -48,6 +51,9 @@ pub(super) fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> R
         (None, None) => bail!("name a VM, or give a file with --xml"),
     };
     let domain = Domain::read(&xml)?;
+    if options.rewrite {
+        return rewritten::show(host, &config, &domain, out).map(|()| DONE);
+    }
     let request = select::request(host, &config, &domain)?;
     let (layers, printed) = layers(host, &config, &domain, &request)?;
     // What keeps the VM from its disc, whatever that would hold.

@@ -11,7 +11,7 @@ use crate::context::domain::select::Number;
 use crate::context::moment::Moment;
 use crate::context::uuid::Uuid;
 use crate::delivery::outcome::ASKS_FOR_NONE;
-use crate::host::vm::state::{Progress, State};
+use crate::host::vm::state::{Progress, RulesNote, State};
 use crate::libvirt::domain::Situation;
 use crate::libvirt::survey::Vm;
 
@@ -26,6 +26,11 @@ pub(super) struct Standing {
     pub generation: Option<u64>,
     pub since: Option<Moment>,
     pub message: String,
+    /// What rules did to its XML when it came, or why none was applied.
+    pub rules: Option<String>,
+    /// Whether that is a fault.
+    #[serde(skip)]
+    pub rules_failed: bool,
     pub image: Option<PathBuf>,
     pub job_waiting: bool,
     /// Whether it asks for context, now or at its next start; `None` where libvirt does not tell.
@@ -44,6 +49,8 @@ pub(super) enum Word {
     NextStart,
     /// It runs, and no disc was made for it yet.
     None,
+    /// It takes part in rules alone.
+    Rules,
 }
 
 impl Word {
@@ -54,6 +61,7 @@ impl Word {
             Word::Failed => "failed",
             Word::NextStart => "no disc until its next start",
             Word::None => "no disc yet",
+            Word::Rules => "rules alone",
         }
     }
 }
@@ -75,10 +83,17 @@ enum Asks {
 impl Standing {
     /// What is recorded.
     pub(super) fn recorded(state: State, job_waiting: bool) -> Standing {
+        let alone = state.is_of_rules_alone();
+        let RulesNote { changed, fault, .. } = state.rules.unwrap_or_default();
+        let rules_failed = !fault.is_empty();
+        let rules = if rules_failed { format!("no rule was applied: {fault}") } else { changed };
         Standing {
             name: state.name,
             uuid: state.uuid,
+            rules: Some(rules).filter(|rules| !rules.is_empty()),
+            rules_failed,
             state: match state.progress {
+                _ if alone => Word::Rules,
                 Progress::Delivered => Word::Delivered,
                 Progress::Waiting => Word::Waiting,
                 Progress::Failed => Word::Failed,
@@ -111,10 +126,13 @@ impl Standing {
         }
         let asks = asks(vm, rule);
         // Of a VM that a rule had selected, and that got nothing, there is nothing to tell.
-        let is_past = |standing: &Standing| matches!(asks, Asks::No) && standing.image.is_none() && !job_waiting;
+        let is_past = |standing: &Standing| match standing.state {
+            Word::Rules => !matches!(asks, Asks::No) || running == Some(false),
+            _ => matches!(asks, Asks::No) && standing.image.is_none() && !job_waiting,
+        };
         if let Some(standing) = recorded.filter(|standing| !is_past(standing)) {
             let message = match &asks {
-                Asks::No if standing.message == ASKS_FOR_NONE => standing.message,
+                Asks::No if standing.message == ASKS_FOR_NONE || standing.state == Word::Rules => standing.message,
                 Asks::No => format!("{}; but {ASKS_FOR_NONE}", standing.message),
                 Asks::Later if running == Some(true) => {
                     format!("{}; but the VM runs without the opt-in, which only its definition has", standing.message)
@@ -156,6 +174,8 @@ impl Standing {
             generation: None,
             since: None,
             message,
+            rules: None,
+            rules_failed: false,
             image: None,
             job_waiting,
             takes_part: None,
@@ -163,9 +183,9 @@ impl Standing {
         }
     }
 
-    /// Whether it should have a disc and has not got it. One that asks for none any more lacks nothing.
+    /// Whether it should have a disc, or what rules give, and has not got it. One that asks for none any more lacks nothing.
     pub(super) fn is_bad(&self) -> bool {
-        self.state == Word::Failed && self.takes_part != Some(false)
+        self.rules_failed || (self.state == Word::Failed && self.takes_part != Some(false))
     }
 }
 

@@ -113,7 +113,9 @@ fn all(host: &Host, config: &Config, survey: Option<&Survey>) -> Result<Vec<Stan
         let rule = select::rule_of(host, config, vm.live.as_deref(), vm.definition.as_deref());
         standings.extend(Standing::of(vm, rule.map(|rule| rule.number), states.remove(&vm.uuid), has_job(&vm.uuid)?));
     }
-    for state in states.into_values() {
+    // The end of a VM that takes part in rules alone is told by nobody.
+    let is_past = |state: &State| state.is_of_rules_alone() && survey.is_some() && state.driver == driver;
+    for state in states.into_values().filter(|state| !is_past(state)) {
         let running = survey.filter(|_| state.driver == driver).map(|_| false);
         let job_waiting = has_job(&state.uuid)?;
         standings.push(Standing { running, ..Standing::recorded(state, job_waiting) });
@@ -140,7 +142,8 @@ fn write(standing: &Standing, out: &mut impl Write) -> Result<()> {
         let generation = standing.generation.map_or("-".to_owned(), |generation| generation.to_string());
         format!(" ({reason}, disc {generation}, {since})")
     });
-    let line = format!("{name}: {}{}: {message}", state.text(), occasion.unwrap_or_default());
+    let rules = standing.rules.as_ref().map(|rules| format!("; rules: {rules}")).unwrap_or_default();
+    let line = format!("{name}: {}{}: {message}{rules}", state.text(), occasion.unwrap_or_default());
     Ok(writeln!(out, "{}", vm::on_one_line(&line))?)
 }
 

@@ -15,6 +15,7 @@ mod mount;
 mod programs;
 mod question;
 mod report;
+mod rules;
 mod script;
 mod select;
 mod selinux;
@@ -68,6 +69,7 @@ pub(crate) fn examine(host: &Host) -> Report {
         // What cannot be read is told.
         let host_wide = host_wide::look(host, config).unwrap_or_default();
         programs::check(&host_wide, &mut report);
+        rules::check(host, driver, &mut report);
         if let Ok(survey) = &survey {
             select::check(host, config, &survey.vms, &mut report);
             vm::check_all((host, config), &survey.vms, &told, &host_wide, &mut report);

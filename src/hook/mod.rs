@@ -3,6 +3,7 @@
 //! The process that libvirtd started reads the XML and hands the work to a supervised child. Whatever becomes of the
 //! child, it answers a whole document or nothing and exits with 0, unless the administrator wants a refusal.
 
+mod adapt;
 mod arrive;
 mod carry_out;
 mod decision;
@@ -30,6 +31,7 @@ use crate::context::domain::request::NAMESPACE;
 use crate::host::log::Log;
 use crate::host::off;
 use crate::host::paths::Host;
+use crate::host::rules;
 use operation::{HookCall, Operation};
 use reply::Reply;
 
@@ -48,7 +50,8 @@ pub fn run(program: &OsStr, args: impl Iterator<Item = OsString>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     // Most calls end before the child is made.
-    let Some(call) = HookCall::parse(Driver::of_hook(program), &args) else { return ExitCode::SUCCESS };
+    let driver = Driver::of_hook(program);
+    let Some(call) = HookCall::parse(driver, &args) else { return ExitCode::SUCCESS };
     // An unprivileged daemon (qemu:///session) runs the same hook directory; its VMs are not ours.
     if !geteuid().is_root() {
         return ExitCode::SUCCESS;
@@ -59,7 +62,11 @@ pub fn run(program: &OsStr, args: impl Iterator<Item = OsString>) -> ExitCode {
     // Not by memchr: it asks the processor what it can, and in a VM each of those questions costs microseconds.
     let is_ours = xml.contains(NAMESPACE);
     let may_be_selected = || call.operation == Operation::Started && needles::may_select(&host, &call.domain, &xml);
-    if !is_ours && !may_be_selected() {
+    let may_have_rules = || {
+        let comes = driver == Driver::Qemu && adapt::occasion(call.operation).is_some();
+        comes && rules::may_be(&host, &call.domain, &xml)
+    };
+    if !is_ours && !may_be_selected() && !may_have_rules() {
         return ExitCode::SUCCESS;
     }
     // SAFETY: no handler is installed; from now on, writing to a pipe that nobody reads is an error and no signal.
@@ -68,11 +75,9 @@ pub fn run(program: &OsStr, args: impl Iterator<Item = OsString>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let said = supervise::run(end, reply::is_whole, |out| work::work(&host, &call, &xml, out));
-    match Reply::of(said, &call) {
-        Ok(reply) => reply.give(),
-        Err(how) => {
-            Log::open(&host).error(format_args!("{}: {}: {how}; the VM goes on", call.domain, call.operation));
-            ExitCode::SUCCESS
-        }
+    let (reply, broke) = Reply::of(said, &call);
+    if let Some(how) = broke.filter(|_| !matches!(reply, Reply::Refuse(_))) {
+        Log::open(&host).error(format_args!("{}: {}: {how}; the VM goes on", call.domain, call.operation));
     }
+    reply.give()
 }

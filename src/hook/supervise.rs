@@ -24,8 +24,8 @@ pub(super) const MEMORY: u64 = 128 << 20;
 /// Exit code of a child whose work panicked.
 const PANICKED: i32 = 101;
 
-/// Most that the work may say, in bytes. A reply is the XML with another disc in one drive, or a sentence.
-const MOST: usize = 2 * MAX_XML;
+/// Most that the work may say, in bytes. A reply is the XML with other values in it, or a sentence; there may be two.
+const MOST: usize = 4 * MAX_XML;
 
 /// The work did not come to its end.
 pub(super) struct Broke {

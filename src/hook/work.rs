@@ -5,22 +5,26 @@ use std::io::Write;
 
 use anyhow::Result;
 
+use super::adapt::{self, Adapted};
 use super::carry_out::{Afterwards, CarryOut, is_only_early, is_refused};
 use super::decision::Decision;
 use super::operation::{HookCall, Operation};
-use super::reply::{Reply, policy};
+use super::reply::{self, Reply, Wish};
 use super::supervise::MEMORY;
 use super::{arrive, detach, fallback, gone, prepare, started};
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
+use crate::context::domain::rules::{Rewritten, told};
+use crate::context::uuid::Uuid;
 use crate::host::child::limit_memory;
-use crate::host::config::{Config, OnError};
+use crate::host::config::Config;
 use crate::host::log::Log;
 use crate::host::paths::Host;
+use crate::host::rules;
 use crate::host::select::selected;
 use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
-use crate::host::vm::state::State;
+use crate::host::vm::state::{About, RulesNote, State};
 
 /// Does the work of `call` and writes the reply to `out`. Every failure ends in the log, and in a reply with which the
 /// VM goes on, unless the administrator wants a refusal.
@@ -31,44 +35,27 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     let (config, broken) = read.map_or_else(|error| (Config::default(), Some(error)), |config| (config, None));
     // What the parent does if the work does not come to its end. That the VM is to go on need not be told: it does, and to
     // wake the parent costs both of us time.
-    let policy_written = config.on_error == OnError::Refuse && out.write_all(&policy(config.on_error)).is_ok();
+    let wish = Wish::of(config.on_error);
+    if wish != Wish::GoOn {
+        let _parent_gone = reply::wish(out, wish);
+    }
     if broken.is_none() {
         // The files and the answer, twice over.
         let _as_it_was = limit_memory(MEMORY.saturating_add(config.limits.disc_size.saturating_mul(2)));
     }
-    let (domain, done) = match Domain::read(xml) {
-        Err(error) => (None, Err(error)),
-        Ok(domain) => {
-            let to_do = CarryOut { host, config: &config, operation: call.operation, domain: &domain };
-            match domain.takes_part() {
-                true => {
-                    let done = handle(&to_do, broken, &mut afterwards);
-                    (Some(domain), done)
-                }
-                false => (None, select(&to_do, &mut afterwards)),
-            }
+    let mut work = Work { host, config: &config, call, log: &mut log };
+    let adapted = work.adapt(xml, out);
+    let (reply, taking_part) = match &adapted {
+        Adapted::Refused(error) => (Reply::Refuse(format!("{error:#}")), None),
+        Adapted::Rewritten(Rewritten { xml, .. }) => {
+            let (reply, taking_part) = work.serve(xml, broken, &mut afterwards);
+            (if reply == Reply::Nothing { Reply::Answer(xml.clone()) } else { reply }, taking_part)
         }
+        _ => work.serve(xml, broken, &mut afterwards),
     };
-    let reply = done.unwrap_or_else(|error| {
-        let refuse = is_refused(config.on_error, call.operation, &error);
-        let so = if refuse { "refused, as on_error wants" } else { "the VM goes on" };
-        let line = format!("{}: {}: {error:#}; {so}", call.domain, call.operation);
-        if is_only_early(&error) {
-            log.info(line)
-        } else {
-            log.error(line)
-        }
-        if refuse {
-            return Reply::Refuse(format!("{error:#}"));
-        }
-        let fallen_back = domain.as_ref().map(|domain| fallback::fall_back(host, &config, call.operation, domain));
-        fallen_back.unwrap_or(Ok(Reply::Nothing)).unwrap_or_else(|error| {
-            log.error(format_args!("{}: {}: falling back: {error:#}", call.domain, call.operation));
-            Reply::Nothing
-        })
-    });
-    let first = if policy_written { Vec::new() } else { policy(OnError::Continue).to_vec() };
-    let _parent_gone = out.write_all(&reply.encode(&first));
+    let is_refused = matches!(reply, Reply::Refuse(_));
+    let _parent_gone = out.write_all(&reply.encode());
+    work.tell(&adapted, xml, is_refused);
     if let Some(line) = afterwards.news {
         log.info(line);
     }
@@ -80,10 +67,104 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     }
     // Already here, because libvirt may refuse the VM after this call and never call us again: the helper then removes what
     // we have made for it.
-    let waits = |domain: Domain| Job::of(host, &domain.uuid).is_ok_and(|job| job.is_some());
-    if afterwards.helper && domain.is_some_and(waits) {
+    let waits = |uuid: Uuid| Job::of(host, &uuid).is_ok_and(|job| job.is_some());
+    if afterwards.helper && taking_part.is_some_and(waits) {
         // `started` tries again, and tells the reason if it cannot be started then either.
         let _told_later = detach::start_helper(host);
+    }
+}
+
+struct Work<'a> {
+    host: &'a Host,
+    config: &'a Config,
+    call: &'a HookCall,
+    log: &'a mut Log,
+}
+
+impl Work<'_> {
+    /// Applies this host's rules, if any are for VMs that come like this one.
+    fn adapt(&mut self, xml: &str, out: &mut File) -> Adapted {
+        let Some(reason) = adapt::occasion(self.call.operation) else { return Adapted::AsItCame };
+        if !rules::may_be(self.host, &self.call.domain, xml) {
+            return Adapted::AsItCame;
+        }
+        match Domain::read(xml) {
+            Ok(domain) => adapt::adapt(self.host, self.config, reason, &domain, out),
+            // What serves its disc will tell.
+            Err(_) => Adapted::AsItCame,
+        }
+    }
+
+    /// Does what there is to do about the VM's disc; gives the VM if it takes part.
+    fn serve(
+        &mut self,
+        xml: &str,
+        broken: Option<anyhow::Error>,
+        afterwards: &mut Afterwards,
+    ) -> (Reply, Option<Uuid>) {
+        let Work { host, config, call, log } = self;
+        let (domain, done) = match Domain::read(xml) {
+            Err(error) => (None, Err(error)),
+            Ok(domain) => {
+                let to_do = CarryOut { host, config, operation: call.operation, domain: &domain };
+                match domain.takes_part() {
+                    true => {
+                        let done = handle(&to_do, broken, afterwards);
+                        (Some(domain), done)
+                    }
+                    false => (None, select(&to_do, afterwards)),
+                }
+            }
+        };
+        let reply = done.unwrap_or_else(|error| {
+            let refuse = is_refused(config.on_error, call.operation, &error);
+            let so = if refuse { "refused, as on_error wants" } else { "the VM goes on" };
+            let line = format!("{}: {}: {error:#}; {so}", call.domain, call.operation);
+            if is_only_early(&error) {
+                log.info(line)
+            } else {
+                log.error(line)
+            }
+            if refuse {
+                return Reply::Refuse(format!("{error:#}"));
+            }
+            let fallen_back = domain.as_ref().map(|domain| fallback::fall_back(host, config, call.operation, domain));
+            fallen_back.unwrap_or(Ok(Reply::Nothing)).unwrap_or_else(|error| {
+                log.error(format_args!("{}: {}: falling back: {error:#}", call.domain, call.operation));
+                Reply::Nothing
+            })
+        });
+        (reply, domain.map(|domain| domain.uuid))
+    }
+
+    /// Tells the log, and the VM's state, what the rules have come to. Of a VM that `is_refused` nothing is written.
+    fn tell(&mut self, adapted: &Adapted, xml: &str, is_refused: bool) {
+        let HookCall { domain: name, operation } = self.call;
+        let note = match adapted {
+            Adapted::AsItCame => return,
+            Adapted::Rewritten(_) if is_refused => return,
+            Adapted::Rewritten(Rewritten { changes, .. }) => {
+                let told = told(changes);
+                self.log.info(format_args!("{name}: {operation}: rewritten: {told}"));
+                RulesNote { changed: told, ..RulesNote::default() }
+            }
+            Adapted::Dropped(error) => {
+                let fault = format!("{error:#}");
+                self.log.error(format_args!("{name}: {operation}: no rule was applied: {fault}; the VM goes on"));
+                RulesNote { fault, ..RulesNote::default() }
+            }
+            Adapted::Refused(error) => {
+                return self.log.error(format_args!("{name}: {operation}: {error:#}; refused, as rewrite.d wants"));
+            }
+        };
+        let Some(reason) = adapt::occasion(*operation).filter(|_| !is_refused) else { return };
+        let noted = Domain::read(xml).and_then(|domain| {
+            let about = About::coming(&domain.name, domain.machine.driver(), reason);
+            Vm::hold(self.host, &domain.uuid)?.rules_did(about, note, domain.takes_part())
+        });
+        if let Err(error) = noted {
+            self.log.warning(format_args!("{name}: {operation}: noting what the rules did: {error:#}"));
+        }
     }
 }
 

@@ -49,6 +49,29 @@ pub(crate) fn read_judged(
     dirs.iter().map(|dir| reading.layer(dir, if *dir == host.config_dir() { &host_wide } else { &[] })).collect()
 }
 
+/// The facts of these layers, without their files.
+///
+/// # Errors
+/// As of [`read`].
+pub(crate) fn facts(
+    host: &Host,
+    limits: &Limits,
+    name: &str,
+    uuid: &Uuid,
+    programs: &mut dyn ProgramFacts,
+) -> Result<Facts> {
+    let host_wide = host_wide(host, &mut Strict)?;
+    let dirs = dirs(host, name, uuid, &mut Strict)?;
+    let (bytes_left, files_left) = (limits.disc_size, limits.files);
+    let mut reading = Reading { bytes_left, files_left, limits, programs, judge: &mut Strict };
+    let mut all = Facts::new();
+    for dir in dirs {
+        let programs: &[PathBuf] = if dir == host.config_dir() { &host_wide } else { &[] };
+        facts::merge(&mut all, reading.facts_in(&dir, programs, &mut Vec::new())?);
+    }
+    Ok(all)
+}
+
 /// The executables in `facts.d/host`, which give the same facts to all VMs.
 ///
 /// # Errors
@@ -99,7 +122,7 @@ pub(crate) fn programs(host: &Host, name: &str, uuid: &Uuid) -> Result<Vec<PathB
 }
 
 /// Where the layers of this host for the VM lie, as far as they are there.
-fn dirs(host: &Host, name: &str, uuid: &Uuid, judge: &mut dyn Judge) -> Result<Vec<PathBuf>> {
+pub(super) fn dirs(host: &Host, name: &str, uuid: &Uuid, judge: &mut dyn Judge) -> Result<Vec<PathBuf>> {
     let domains = host.config_dir().join("domains");
     // libvirt refuses such names; a path is made of it, so it is checked all the same. A UUID means the VM that has it, and
     // not one that is called so.
@@ -125,17 +148,22 @@ impl Reading<'_> {
         if !check_dir(dir, self.judge).or_else(|fault| self.without(fault))? {
             return Ok(layer);
         }
-        for program in programs {
-            let facts = self.programs.facts_of(program, Whose::Host).or_else(|fault| self.without(fault))?;
-            facts::merge(&mut layer.facts, facts);
-        }
-        let entries = fact_entries(dir, &mut layer.left_over, self.judge).or_else(|fault| self.without(fault))?;
-        for entry in entries {
-            let facts = self.facts(&entry.path()).or_else(|fault| self.without(fault))?;
-            facts::merge(&mut layer.facts, facts);
-        }
+        layer.facts = self.facts_in(dir, programs, &mut layer.left_over)?;
         self.files(&dir.join("context"), &mut Vec::new(), &mut layer)?;
         Ok(layer)
+    }
+
+    fn facts_in(&mut self, dir: &Path, programs: &[PathBuf], left_over: &mut Vec<String>) -> Result<Facts> {
+        let mut all = Facts::new();
+        for program in programs {
+            let facts = self.programs.facts_of(program, Whose::Host).or_else(|fault| self.without(fault))?;
+            facts::merge(&mut all, facts);
+        }
+        for entry in fact_entries(dir, left_over, self.judge).or_else(|fault| self.without(fault))? {
+            let facts = self.facts(&entry.path()).or_else(|fault| self.without(fault))?;
+            facts::merge(&mut all, facts);
+        }
+        Ok(all)
     }
 
     /// What is read in the place of what is at fault.
@@ -219,7 +247,7 @@ fn is_program(path: &Path, judge: &mut dyn Judge) -> Result<bool> {
 }
 
 /// Checks that what somebody has put into a directory may count; `false` if it is not there.
-fn check_dir(dir: &Path, judge: &mut dyn Judge) -> Result<bool> {
+pub(super) fn check_dir(dir: &Path, judge: &mut dyn Judge) -> Result<bool> {
     let there = file::if_there(fs::metadata(dir)).with_context(|| format!("looking at {}", dir.display()))?;
     let Some(metadata) = there else { return Ok(false) };
     judge.check(dir, &metadata).map(|()| true)
@@ -239,7 +267,7 @@ fn fact_entries(dir: &Path, left_over: &mut Vec<String>, judge: &mut dyn Judge) 
 
 /// What is in a directory that may count, sorted by name; nothing if it is missing. What does not count because its name
 /// `is_left_over` is noted in `left_over` instead, as a person finds it.
-fn entries(
+pub(super) fn entries(
     dir: &Path,
     is_left_over: fn(&str) -> bool,
     left_over: &mut Vec<String>,

@@ -18,5 +18,6 @@ pub(crate) mod off;
 pub mod paths;
 pub(crate) mod programs;
 pub mod results;
+pub(crate) mod rules;
 pub(crate) mod select;
 pub mod vm;

@@ -14,7 +14,8 @@ pub(crate) const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
 //  <root>/etc/virt-recontext/context/          files and templates for every VM
 //  <root>/etc/virt-recontext/facts.d/          facts for every VM
 //  <root>/etc/virt-recontext/facts.d/host/     programs that give the same facts to every VM
-//  <root>/etc/virt-recontext/domains/VM/       the same two again, for one VM by name or UUID
+//  <root>/etc/virt-recontext/rewrite.d/        rules for the XML of VMs that come
+//  <root>/etc/virt-recontext/domains/VM/       the same three again, for one VM by name or UUID
 //  <root>/etc/virt-recontext/domains/UUID/unselected   no rule selects this VM
 //  <root>/var/lib/libvirt/recontext/UUID.iso   the images (image_dir); everything in there is ours
 //  <root>/run/libvirt/recontext/jobs/UUID.json   left by the hook, done by the helper
@@ -209,6 +210,11 @@ impl Host {
     pub(crate) fn is_run_by_xen(&self) -> bool {
         let capabilities = std::fs::read_to_string(self.root.join("proc/xen/capabilities"));
         capabilities.is_ok_and(|capabilities| capabilities.contains("control_d"))
+    }
+
+    /// What the kernel tells of a network interface.
+    pub(crate) fn network_device(&self, name: &Path) -> PathBuf {
+        self.root.join("sys/class/net").join(name)
     }
 
     /// Says whether AppArmor is in use.

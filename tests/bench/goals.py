@@ -39,6 +39,8 @@ GOALS = [
     Goal("scripts", "the least bash hook and the least Python hook", "the same hook call", "≥ 5 × slower than ours"),
     Goal("migrate", "`migrate begin` with a typical context (10 files, 20 KB), disc written, supervised",
          "the same C program", "≤ 2.5 × the C program"),
+    Goal("rules", "the same with ten rules, of which four change five places of the XML", "the same C program",
+         "≤ 3.5 × the C program"),
     Goal("disc", "building a 64 MiB disc", "the faster of xorriso and genisoimage", "≥ 2 × faster"),
     Goal("migration", "total migration time with context − without", "paired live migrations between two hosts "
          "(paper: +18 %)", "no more than 1 %, with its confidence interval"),

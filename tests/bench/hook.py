@@ -25,6 +25,25 @@ from .report import Section, digits, ms, table, times
 TITLE = "What the hook costs"
 FLOOR, BASH, PYTHON = "static C program", "least bash hook", "least Python hook"
 WITHOUT, WITH = "hook, VM without context", "hook, migrate begin with context"
+WITH_RULES = "hook, migrate begin with context and rules"
+# Ten rules, of which four fit, at five places of the XML.
+RULES = """[[rewrite]]
+change = "interface.bridge"
+map = { "br-a" = "br1", "br0" = "vmbr1", "br-*" = "vm-*" }
+must_exist = false
+[[rewrite]]
+change = "graphics.listen"
+to = "10.0.0.2"
+[[rewrite]]
+change = "disk.hosts"
+to = "ceph-b.example:6789"
+[[rewrite]]
+change = "disk.name"
+from = "pool/*"
+to = "other/*"
+""" + "".join(f"[[rewrite]]\nchange = '{place}'\nfrom = 'other'\nto = 'another'\n"
+              for place in ("interface.network", "interface.filter", "disk.pool", "disk.volume", "disk.host",
+                            "serial.host"))
 GENISOIMAGE = "genisoimage alone"
 XORRISO = "xorriso alone"
 # The calls of one arrival, and of a departure, in their order, with the XML that libvirtd gives.
@@ -46,6 +65,15 @@ def measure(amounts: Amounts) -> dict[str, Any]:
         tree, disc = root / content.CONTEXT, root / "rival.iso"
         with_context: Commands = {
             FLOOR: floor, WITH: hook, GENISOIMAGE: ["/usr/bin/genisoimage", "-quiet", "-R", "-J", "-o", disc, tree]}
+        with host() as adapting:
+            rules = adapting / "etc/virt-recontext/rewrite.d"
+            rules.mkdir()
+            _write(rules / "50-site.toml", RULES)
+            with_rules = spawn(amounts.rounds, xml["arriving"], {FLOOR: floor, WITH_RULES: hook},
+                               {"VIRT_RECONTEXT_ROOT": str(adapting)})
+            states = list(adapting.glob("run/libvirt/recontext/state/*.json"))
+            if '\\"br0\\" -> \\"vmbr1\\"' not in states[0].read_text("utf-8"):
+                raise RuntimeError("the hook has applied no rule")
         # Takes too long to be run as often.
         slow: Commands = {
             FLOOR: floor, XORRISO: ["/usr/bin/xorriso", "-as", "mkisofs", "-quiet", "-R", "-J", "-o", disc, tree]}
@@ -55,6 +83,7 @@ def measure(amounts: Amounts) -> dict[str, Any]:
         found = {
             "without": spawn(amounts.rounds, plain, without, environment),
             "with": spawn(amounts.rounds, xml["arriving"], with_context, environment),
+            "rules": with_rules,
             "xorriso": spawn(max(amounts.rounds // 20, 10), xml["arriving"], slow, environment),
             "calls": calls,
             "instructions": {name: instructions(command, plain, environment) for name, command in without.items()}
@@ -103,11 +132,13 @@ def judge(samples: dict[str, Any], _: dict[str, Any]) -> dict[str, Verdict]:
     price = stats.ratio(without[WITHOUT], without[FLOOR])
     slower = {name: stats.ratio(without[name], without[WITHOUT]) for name in (BASH, PYTHON)}
     disc = stats.ratio(with_context[WITH], with_context[FLOOR])
+    rules = stats.ratio(samples["rules"][WITH_RULES], samples["rules"][FLOOR])
     return {
         "hook": Verdict(price.told(digits, " ×"), at_most(price, 1.15)),
         "scripts": Verdict("; ".join(f"{name} {estimate.told(digits, ' ×')}" for name, estimate in slower.items()),
                            at_least(min(slower.values(), key=lambda estimate: estimate.value), 5)),
         "migrate": Verdict(disc.told(digits, " ×"), at_most(disc, 2.5)),
+        "rules": Verdict(rules.told(digits, " ×"), at_most(rules, 3.5)),
     }
 
 

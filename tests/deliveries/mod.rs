@@ -26,6 +26,7 @@ mod left;
 mod node;
 mod refresh;
 mod released;
+mod rewrite;
 mod select;
 mod set;
 mod settle;

@@ -18,7 +18,8 @@ use virt_recontext::context::domain::driver::Driver;
 use virt_recontext::hook::operation::HookCall;
 use virt_recontext::host::config::Config;
 
-const PAGES: [&str; 3] = ["virt-recontext.8", "virt-recontext-hook.8", "virt-recontext.toml.5"];
+const PAGES: [&str; 4] =
+    ["virt-recontext.8", "virt-recontext-hook.8", "virt-recontext.toml.5", "virt-recontext-rewrite.5"];
 const COMPLETIONS: [(Shell, &str); 3] =
     [(Shell::Bash, "virt-recontext.bash"), (Shell::Zsh, "_virt-recontext"), (Shell::Fish, "virt-recontext.fish")];
 
@@ -395,5 +396,18 @@ fn zsh_completes_commands_options_and_values() {
         ("virt-recontext enable --format n", "virt-recontext enable --format nocloud "),
     ] {
         said(Command::new("zsh").args(["-f", "-c", script, "zsh"]).arg(&dir).args([line, completed]));
+    }
+}
+
+#[test]
+fn the_manual_has_every_place_that_a_rule_can_change() {
+    let page = fs::read_to_string(packaging("man/virt-recontext-rewrite.5")).unwrap();
+    let table = fs::read_to_string(packaging("../src/context/domain/rules/place.rs")).unwrap();
+    let names: Vec<&str> = table.split("row(Place::").skip(1).filter_map(|row| row.split('"').nth(1)).collect();
+    assert!(names.len() > 30, "{names:?}");
+    for name in names {
+        let is_bold =
+            page.lines().any(|line| line.starts_with(".B") && line.split([' ', '"', ',']).any(|word| word == name));
+        assert!(is_bold, "{name}");
     }
 }

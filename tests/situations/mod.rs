@@ -86,6 +86,8 @@ situations! {
     a_number_grows_though_the_clock_was_set_back
     a_program_gives_the_hook_what_it_printed_last
     a_program_that_was_not_run_yet_leaves_the_drive_to_the_helper
+    a_rule_refuses_a_vm_in_the_administrators_words
+    a_rule_whose_bridge_is_not_here_leaves_the_vm_as_it_came
     a_run_directory_that_is_a_file_stops_nothing
     a_selected_vm_that_was_taken_out_stays_out
     a_target_that_is_missing_is_told
@@ -116,6 +118,7 @@ situations! {
     arrival_replaces_a_network_medium
     arrival_replaces_a_volume
     arrival_with_the_right_path_is_not_answered
+    at_a_restore_rules_leave_what_they_gave_themselves
     data_for_one_vm_wins_by_name_and_more_by_uuid
     does_not_choose_between_two_empty_drives
     facts_in_toml_and_json_are_merged
@@ -160,6 +163,11 @@ situations! {
     restore_with_the_right_path_is_not_answered
     revert_makes_a_new_disc_and_tells_the_guest
     revert_of_a_vm_that_takes_no_part_does_nothing
+    required_rules_that_change_nothing_refuse_nothing
+    rules_adapt_a_vm_that_arrives_and_its_disc_is_made
+    rules_for_all_vms_adapt_one_that_takes_no_part
+    rules_hold_whatever_becomes_of_the_disc
+    rules_that_are_not_understood_leave_the_vm_as_it_came
     rules_with_a_key_that_nobody_knows_select_no_vm
     second_arrival_leaves_the_old_disc_to_whoever_reads_it
     second_reconnect_changes_nothing
@@ -179,6 +187,7 @@ situations! {
     what_editors_and_packages_leave_does_not_count
     what_is_no_domain_changes_nothing
     while_it_is_switched_off_no_call_does_anything
+    while_it_is_switched_off_no_rule_counts
     without_any_metadata_nothing_happens_whatever_is_broken
     without_our_metadata_nothing_happens
     xen_arrival_changes_one_value

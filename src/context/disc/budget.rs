@@ -23,14 +23,14 @@ pub struct Limits {
 }
 
 /// What is left of the limits for the rest of a disc.
-pub(super) struct Budget {
+pub(crate) struct Budget {
     limits: Limits,
     bytes_left: u64,
     steps_left: u64,
 }
 
 impl Budget {
-    pub(super) fn new(limits: Limits) -> Budget {
+    pub(crate) fn new(limits: Limits) -> Budget {
         Budget { limits, bytes_left: limits.bytes, steps_left: limits.disc_steps }
     }
 

@@ -13,6 +13,6 @@ pub mod layer;
 pub(crate) mod loss;
 pub mod marker;
 pub mod path;
-mod template;
+pub(crate) mod template;
 pub(crate) mod undefined;
 mod whole_numbers;

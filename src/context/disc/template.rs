@@ -15,14 +15,14 @@ use super::budget::{BYTES_A_STEP, Budget};
 use super::undefined::Undefined;
 
 /// Renders templates with one set of values.
-pub(super) struct Templates {
+pub(crate) struct Templates {
     environment: Environment<'static>,
     values: Value,
 }
 
 impl Templates {
     /// Templates that see `values`.
-    pub(super) fn new(values: Value) -> Result<Templates> {
+    pub(crate) fn new(values: Value) -> Result<Templates> {
         let mut environment = Environment::new();
         environment.set_unknown_method_callback(methods);
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -33,7 +33,7 @@ impl Templates {
     }
 
     /// What the template `source` gives within the `budget`; `name` is for errors.
-    pub(super) fn render(&mut self, name: &str, source: &[u8], budget: &mut Budget) -> Result<Vec<u8>> {
+    pub(crate) fn render(&mut self, name: &str, source: &[u8], budget: &mut Budget) -> Result<Vec<u8>> {
         let source = str::from_utf8(source).with_context(|| format!("the template {name} is not UTF-8 text"))?;
         let (steps, limit) = budget.steps();
         self.environment.set_fuel(Some(steps));

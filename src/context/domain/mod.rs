@@ -8,6 +8,7 @@ mod places;
 pub mod plug;
 pub mod request;
 pub mod rewrite;
+pub(crate) mod rules;
 pub mod select;
 mod spot;
 pub mod xml;

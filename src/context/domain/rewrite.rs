@@ -104,7 +104,7 @@ fn without_overlay(drive: &Drive) -> impl Iterator<Item = (Range<usize>, String)
 }
 
 /// Replaces the given places, which must not overlap.
-fn apply(text: &str, mut edits: Vec<(Range<usize>, String)>) -> Result<String> {
+pub(crate) fn apply(text: &str, mut edits: Vec<(Range<usize>, String)>) -> Result<String> {
     edits.sort_by_key(|(span, _)| span.start);
     let mut out = String::with_capacity(text.len() + 256);
     let mut done = 0;

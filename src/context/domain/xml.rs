@@ -44,6 +44,8 @@ pub struct Element {
     pub text: String,
     /// From its `<` to behind its last `>`.
     pub span: Range<usize>,
+    /// From behind its start tag to its end tag; empty of one that has none.
+    pub inner: Range<usize>,
 }
 
 impl Element {
@@ -96,7 +98,8 @@ pub fn read(text: &str, keep: impl Fn(&[Element], &str, &str) -> bool) -> Result
                 if open.is_empty() || keep(&open, namespace, name) {
                     let attributes = attributes(text, &tag, start)?;
                     let (name, namespace) = (name.to_owned(), namespace.to_owned());
-                    open.push(Element { name, namespace, attributes, span: start..end, ..Element::default() });
+                    let (span, inner) = (start..end, end..end);
+                    open.push(Element { name, namespace, attributes, span, inner, ..Element::default() });
                 } else {
                     reader.read_to_end(tag.name()).with_context(fault)?;
                 }
@@ -104,6 +107,7 @@ pub fn read(text: &str, keep: impl Fn(&[Element], &str, &str) -> bool) -> Result
             Event::End(_) => {
                 let mut done = open.pop().with_context(|| format!("an end tag too many at byte {start}"))?;
                 done.span.end = end;
+                done.inner.end = start;
                 match open.last_mut() {
                     None => root = Some(done),
                     Some(parent) => parent.children.push(done),
@@ -187,6 +191,7 @@ mod tests {
         let b = a.child("b").unwrap();
         assert_eq!(&text[b.span.clone()], "<b  two = '2'\n/>");
         assert_eq!(&text[b.attribute("two").unwrap().span.clone()], "2");
+        assert_eq!((&text[b.inner.clone()], &text[a.inner.clone()]), ("", "x &lt;&#65;<b  two = '2'\n/>"));
         assert_eq!(&text[a.span], "<a one=\"1 &amp; 2\">x &lt;&#65;<b  two = '2'\n/></a>");
     }
 

@@ -49,6 +49,9 @@ pub struct State {
     /// libvirt's number of the run in which the guest was last told of a disc by a media change, if it was in this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) told_in: Option<u32>,
+    /// What the rules of this host did to the VM's XML when it came, if any fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rules: Option<RulesNote>,
     /// Since when, in hundredths of a second since 1970.
     pub(crate) since: u64,
     /// What the last attempt was for.
@@ -61,6 +64,18 @@ pub struct State {
     pub(crate) image: Option<PathBuf>,
     /// The very file that was made, so that nobody else's is removed.
     pub(super) identity: Option<Identity>,
+}
+
+/// What rules did to a VM's XML.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RulesNote {
+    /// What they changed; empty if nothing.
+    pub changed: String,
+    /// Why none was applied; empty if they were.
+    pub fault: String,
+    /// Whether the VM takes part in nothing else.
+    #[serde(default)]
+    pub alone: bool,
 }
 
 /// Of whom and for what a step is told.
@@ -133,6 +148,11 @@ impl State {
         self.edition.zip(self.image.clone()).filter(|(_, image)| !self.left && image == path)
     }
 
+    /// Whether it is of a VM that rules have changed, or were to, and that has no disc.
+    pub(crate) fn is_of_rules_alone(&self) -> bool {
+        self.rules.as_ref().is_some_and(|note| note.alone)
+    }
+
     /// How long ago it was written, in seconds; 0 when the clock was set back.
     pub fn age(&self) -> u64 {
         clock::seconds_since(self.since)
@@ -159,6 +179,7 @@ impl State {
             left: false,
             detached: None,
             told_in: None,
+            rules: None,
             since: 0,
             reason: about.reason,
             message: String::new(),
@@ -176,6 +197,7 @@ impl State {
         if about.seen == Seen::Coming {
             self.detached = None;
             self.told_in = None;
+            self.rules = None;
         }
         State { driver: about.driver, reason: about.reason, ..self }
     }

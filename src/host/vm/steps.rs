@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::held::Vm;
 use super::image::{Disc, Kept};
 use super::record;
-use super::state::{About, Progress, State};
+use super::state::{About, Progress, RulesNote, State};
 use crate::host::clock;
 
 /// Each step is written down as of now.
@@ -45,6 +45,21 @@ impl Vm<'_> {
             None => Ok(()),
             Some(state) => record::write(&self.host.state_file(self.uuid()), &State { told_in: run, ..state }),
         }
+    }
+
+    /// Rules have looked at the VM that comes, which `takes_part` beyond that or not. How far its disc has come is told already.
+    pub(crate) fn rules_did(&self, about: About, mut note: RulesNote, takes_part: bool) -> Result<()> {
+        note.alone = !takes_part;
+        let known = State::of(self.host, self.uuid())?.filter(|_| takes_part);
+        let state = known.unwrap_or_else(|| {
+            let new = State::new(self.uuid(), about);
+            let state = match takes_part {
+                true => new.now(Progress::Waiting, "nothing has been done about its disc yet"),
+                false => new.now(Progress::Delivered, "it takes part in rules alone"),
+            };
+            State { since: clock::now().0, ..state }
+        });
+        record::write(&self.host.state_file(self.uuid()), &State { rules: Some(note), ..state })
     }
 
     /// The disk `target` is taken out of the running VM, and is to be given back; or none is any more.

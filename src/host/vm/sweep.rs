@@ -80,7 +80,9 @@ fn is_still(host: &Host, state: &State) -> Result<bool> {
 
 /// Whether there may be something to sweep, though there is no job.
 pub(crate) fn is_due(host: &Host, config: &Config) -> Result<bool> {
-    Ok(State::all_known(host)?.iter().any(|state| state.left) || !unknown_images(host, config)?.is_empty())
+    // The hook is not told of the end of a VM that takes part in rules alone.
+    let may_be = |state: &State| state.left || (state.is_of_rules_alone() && state.age() > LEFT_OVER);
+    Ok(State::all_known(host)?.iter().any(may_be) || !unknown_images(host, config)?.is_empty())
 }
 
 /// Removes the images of VMs of which nothing is known here: their states go with the machine when it crashes, and the images do

@@ -1,0 +1,588 @@
+use serde_json::json;
+
+use super::place::TABLE;
+use super::*;
+
+const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
+
+/// A host that has everything but what is called `absent`.
+#[derive(Default)]
+struct Told {
+    required: bool,
+    looks: Vec<(Needs, String)>,
+}
+
+impl Site for Told {
+    fn facts(&mut self) -> Result<Facts> {
+        Ok(serde_json::from_value(json!({"console": {"listen": "10.0.0.2"}, "bridge": "br7", "path": "/srv/b"}))?)
+    }
+
+    fn check(&mut self, looks: &[Look]) -> Result<()> {
+        self.looks = looks.iter().map(|look| (look.needs, look.what.display().to_string())).collect();
+        let absent = looks.iter().find(|look| look.what.display().to_string().contains("absent"));
+        absent.map_or(Ok(()), |look| bail!("{}: not here", look.who))
+    }
+
+    fn is_required(&mut self) {
+        self.required = true;
+    }
+}
+
+fn domain(inner: &str) -> String {
+    format!("<domain type='kvm'><name>web-1</name><uuid>{UUID}</uuid>{inner}</domain>")
+}
+
+fn devices(inner: &str) -> String {
+    domain(&format!("<devices>{inner}</devices>"))
+}
+
+/// What comes of the rules, in their files, for a VM.
+fn outcome(xml: &str, reason: Reason, files: &[&str], site: &mut Told) -> Result<Option<Rewritten>, Fault> {
+    let domain = Domain::read(xml).unwrap();
+    let files: Vec<RuleFile> = files.iter().map(|text| RuleFile::parse("rewrite.d/x.toml", text).unwrap()).collect();
+    let files: Vec<&RuleFile> = files.iter().collect();
+    let limits =
+        Limits { bytes: 1 << 20, files: 10, disc_steps: 100_000, template_steps: 10_000, template_output: 10_000 };
+    let drives: Vec<String> = domain.drives_with_disc().map(|drive| drive.target.clone()).collect();
+    rewrite(&domain, &files, &Occasion { reason, host: "host-b", context_drives: &drives, limits }, site)
+}
+
+fn at(reason: Reason, xml: &str, rules: &str) -> String {
+    match outcome(xml, reason, &[rules], &mut Told::default()) {
+        Ok(None) => xml.to_owned(),
+        Ok(Some(rewritten)) => rewritten.xml,
+        Err(Fault::Dropped(error)) => format!("dropped: {error:#}"),
+        Err(Fault::Refused(error)) => format!("refused: {error:#}"),
+    }
+}
+
+fn adapted(xml: &str, rules: &str) -> String {
+    at(Reason::Migrate, xml, rules)
+}
+
+fn rule(place: &str, rest: &str) -> String {
+    format!("[[rewrite]]\nchange = '{place}'\n{rest}\n")
+}
+
+/// For each place XML that has it, its old value, a new one, and the XML with that; and without it, where it may go.
+const EXAMPLES: &[(&str, &str, &str, &str, &str, &str)] = &[
+    (
+        "interface.attachment",
+        "<devices><interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br0'/><vlan><tag id='7'/></vlan><model type='virtio'/></interface></devices>",
+        "bridge:br0 vlan:7",
+        "ovs:br-int vlan:9",
+        "<devices><interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br-int'/><virtualport type='openvswitch'/><vlan><tag id='9'/></vlan><model type='virtio'/></interface></devices>",
+        "",
+    ),
+    (
+        "interface.attachment",
+        "<devices><interface type='bridge'><source bridge='br-int'/><virtualport type='openvswitch'><parameters interfaceid='6695eb01-f6a4-8304-79aa-97f2502e193f'/></virtualport><vlan><tag id='9'/></vlan></interface></devices>",
+        "ovs:br-int vlan:9",
+        "network:prod portgroup:a",
+        "<devices><interface type='network'><source network='prod' portgroup='a'/></interface></devices>",
+        "",
+    ),
+    (
+        "interface.attachment",
+        "<devices><interface type='network'><source network='prod' portid='x' bridge='virbr0'/><target dev='vnet0'/></interface></devices>",
+        "network:prod",
+        "macvtap:eth0 mode:bridge",
+        "<devices><interface type='direct'><source dev='eth0' mode='bridge'/><target dev='vnet0'/></interface></devices>",
+        "",
+    ),
+    (
+        "interface.attachment",
+        "<devices><interface type='direct'><source dev='eth0' mode='vepa'/></interface></devices>",
+        "macvtap:eth0 mode:vepa",
+        "bridge:br0",
+        "<devices><interface type='bridge'><source bridge='br0'/></interface></devices>",
+        "",
+    ),
+    (
+        "interface.bridge",
+        "<devices><interface type='bridge'><source bridge='br&#45;prod' /></interface></devices>",
+        "br-prod",
+        "br0",
+        "<devices><interface type='bridge'><source bridge='br0' /></interface></devices>",
+        "",
+    ),
+    (
+        "interface.network",
+        "<devices><interface type=\"network\"><source portgroup='a' network = \"prod\"/></interface></devices>",
+        "prod",
+        "a & 'b'",
+        "<devices><interface type=\"network\"><source portgroup='a' network = \"a &amp; &apos;b&apos;\"/></interface></devices>",
+        "",
+    ),
+    (
+        "interface.portgroup",
+        "<devices><interface type='network'><source network='prod' portgroup='a'/></interface></devices>",
+        "a",
+        "b",
+        "<devices><interface type='network'><source network='prod' portgroup='b'/></interface></devices>",
+        "<devices><interface type='network'><source network='prod'/></interface></devices>",
+    ),
+    (
+        "interface.dev",
+        "<devices><interface type='direct'><source dev='eth0' mode='bridge'/></interface></devices>",
+        "eth0",
+        "eno1",
+        "<devices><interface type='direct'><source dev='eno1' mode='bridge'/></interface></devices>",
+        "",
+    ),
+    (
+        "interface.socket",
+        "<devices><interface type='vhostuser'><source type='unix' path='/run/a' mode='server'/></interface></devices>",
+        "/run/a",
+        "/run/b",
+        "<devices><interface type='vhostuser'><source type='unix' path='/run/b' mode='server'/></interface></devices>",
+        "",
+    ),
+    (
+        "interface.portid",
+        "<devices><interface type='bridge'><source bridge='br0'/><virtualport type='openvswitch'><parameters interfaceid='6695eb01-f6a4-8304-79aa-97f2502e193f'/></virtualport></interface></devices>",
+        "6695eb01-f6a4-8304-79aa-97f2502e193f",
+        "11111111-2222-4333-8444-555555555555",
+        "<devices><interface type='bridge'><source bridge='br0'/><virtualport type='openvswitch'><parameters interfaceid='11111111-2222-4333-8444-555555555555'/></virtualport></interface></devices>",
+        "",
+    ),
+    (
+        "interface.filter",
+        "<devices><interface type='bridge'><source bridge='br0'/><filterref filter='clean'><parameter name='IP' value='10.0.0.1'/></filterref></interface></devices>",
+        "clean",
+        "site",
+        "<devices><interface type='bridge'><source bridge='br0'/><filterref filter='site'><parameter name='IP' value='10.0.0.1'/></filterref></interface></devices>",
+        "<devices><interface type='bridge'><source bridge='br0'/></interface></devices>",
+    ),
+    (
+        "interface.vlan",
+        "<devices><interface type='bridge'><source bridge='br0'/><vlan><tag id='42'/></vlan></interface></devices>",
+        "42",
+        "7",
+        "<devices><interface type='bridge'><source bridge='br0'/><vlan><tag id='7'/></vlan></interface></devices>",
+        "<devices><interface type='bridge'><source bridge='br0'/></interface></devices>",
+    ),
+    (
+        "disk.file",
+        "<devices><disk type='file' device='disk'><source file='/a/x'/><backingStore type='file'><source file='/a/x'/></backingStore><mirror type='file'><source file='/a/x'/></mirror><target dev='vda'/></disk></devices>",
+        "/a/x",
+        "/b/x",
+        "<devices><disk type='file' device='disk'><source file='/b/x'/><backingStore type='file'><source file='/a/x'/></backingStore><mirror type='file'><source file='/a/x'/></mirror><target dev='vda'/></disk></devices>",
+        "",
+    ),
+    (
+        "disk.dev",
+        "<devices><disk type='block' device='disk'><source dev='/dev/a'/><target dev='vda'/></disk></devices>",
+        "/dev/a",
+        "/dev/b",
+        "<devices><disk type='block' device='disk'><source dev='/dev/b'/><target dev='vda'/></disk></devices>",
+        "",
+    ),
+    (
+        "disk.pool",
+        "<devices><disk type='volume' device='disk'><source pool='a' volume='v'/><target dev='vda'/></disk></devices>",
+        "a",
+        "b",
+        "<devices><disk type='volume' device='disk'><source pool='b' volume='v'/><target dev='vda'/></disk></devices>",
+        "",
+    ),
+    (
+        "disk.volume",
+        "<devices><disk type='volume' device='disk'><source pool='a' volume='v'/><target dev='vda'/></disk></devices>",
+        "v",
+        "w",
+        "<devices><disk type='volume' device='disk'><source pool='a' volume='w'/><target dev='vda'/></disk></devices>",
+        "",
+    ),
+    (
+        "disk.name",
+        "<devices><disk type='network' device='disk'><source protocol='rbd' name='pool/a'><host name='m1'/></source><target dev='vda'/></disk></devices>",
+        "pool/a",
+        "other/a",
+        "<devices><disk type='network' device='disk'><source protocol='rbd' name='other/a'><host name='m1'/></source><target dev='vda'/></disk></devices>",
+        "",
+    ),
+    (
+        "disk.hosts",
+        "<devices><disk type='network' device='disk'><source protocol='rbd' name='p/a'><host name='m1' port='6789'/>\n<host name='m2'/><auth username='u'><secret type='ceph' uuid='6695eb01-f6a4-8304-79aa-97f2502e193f'/></auth></source><target dev='vda'/></disk></devices>",
+        "m1:6789,m2",
+        "[2001:db8::1]:6789",
+        "<devices><disk type='network' device='disk'><source protocol='rbd' name='p/a'><host name='2001:db8::1' port='6789'/>\n<auth username='u'><secret type='ceph' uuid='6695eb01-f6a4-8304-79aa-97f2502e193f'/></auth></source><target dev='vda'/></disk></devices>",
+        "",
+    ),
+    (
+        "disk.host",
+        "<devices><disk type='network' device='disk'><source protocol='nbd' name='a'><host name='m1' port='1'/></source><target dev='vda'/></disk></devices>",
+        "m1",
+        "m2",
+        "<devices><disk type='network' device='disk'><source protocol='nbd' name='a'><host name='m2' port='1'/></source><target dev='vda'/></disk></devices>",
+        "",
+    ),
+    (
+        "disk.secret",
+        "<devices><disk type='network' device='disk'><auth username='u'><secret type='ceph' uuid='6695eb01-f6a4-8304-79aa-97f2502e193f'/></auth><source protocol='rbd' name='a'/><target dev='vda'/></disk></devices>",
+        UUID,
+        "11111111-2222-4333-8444-555555555555",
+        "<devices><disk type='network' device='disk'><auth username='u'><secret type='ceph' uuid='11111111-2222-4333-8444-555555555555'/></auth><source protocol='rbd' name='a'/><target dev='vda'/></disk></devices>",
+        "",
+    ),
+    (
+        "filesystem.dir",
+        "<devices><filesystem type='mount'><driver type='virtiofs'/><source dir='/a'/><target dir='tag'/></filesystem></devices>",
+        "/a",
+        "/b",
+        "<devices><filesystem type='mount'><driver type='virtiofs'/><source dir='/b'/><target dir='tag'/></filesystem></devices>",
+        "",
+    ),
+    (
+        "graphics.listen",
+        "<devices><graphics type='vnc' autoport='yes' listen='127.0.0.1' passwd='secret'><listen type='address' address='127.0.0.1'/></graphics></devices>",
+        "127.0.0.1",
+        "10.0.0.1",
+        "<devices><graphics type='vnc' autoport='yes' listen='10.0.0.1' passwd='secret'><listen type='address' address='10.0.0.1'/></graphics></devices>",
+        "",
+    ),
+    (
+        "graphics.network",
+        "<devices><graphics type='vnc'><listen type='network' network='a'/></graphics></devices>",
+        "a",
+        "b",
+        "<devices><graphics type='vnc'><listen type='network' network='b'/></graphics></devices>",
+        "",
+    ),
+    (
+        "graphics.port",
+        "<devices><graphics type='vnc' port='5901' autoport='no'/></devices>",
+        "5901",
+        "5902",
+        "<devices><graphics type='vnc' port='5902' autoport='no'/></devices>",
+        "",
+    ),
+    (
+        "graphics.socket",
+        "<devices><graphics type='vnc' socket='/run/a'><listen type='socket' socket='/run/a'/></graphics></devices>",
+        "/run/a",
+        "/run/b",
+        "<devices><graphics type='vnc' socket='/run/b'><listen type='socket' socket='/run/b'/></graphics></devices>",
+        "",
+    ),
+    (
+        "serial.path",
+        "<devices><serial type='unix'><source mode='bind' path='/run/a'/><target type='isa-serial' port='0'/></serial><console type='unix'><source mode='bind' path='/run/a'/><target type='serial' port='0'/></console></devices>",
+        "/run/a",
+        "/run/b",
+        "<devices><serial type='unix'><source mode='bind' path='/run/b'/><target type='isa-serial' port='0'/></serial><console type='unix'><source mode='bind' path='/run/b'/><target type='serial' port='0'/></console></devices>",
+        "",
+    ),
+    (
+        "serial.host",
+        "<devices><serial type='tcp'><source mode='bind' host='10.0.0.1' service='2000'/><target port='0'/></serial></devices>",
+        "10.0.0.1",
+        "10.0.0.2",
+        "<devices><serial type='tcp'><source mode='bind' host='10.0.0.2' service='2000'/><target port='0'/></serial></devices>",
+        "",
+    ),
+    (
+        "serial.port",
+        "<devices><serial type='tcp'><source mode='bind' host='10.0.0.1' service='2000'/><target port='0'/></serial></devices>",
+        "2000",
+        "2001",
+        "<devices><serial type='tcp'><source mode='bind' host='10.0.0.1' service='2001'/><target port='0'/></serial></devices>",
+        "",
+    ),
+    (
+        "serial.log",
+        "<devices><serial type='pty'><source path='/dev/pts/1'/><log file='/a/l' append='on'/><target port='0'/></serial><console type='pty' tty='/dev/pts/1'><source path='/dev/pts/1'/><log file='/a/l' append='on'/><target type='serial' port='0'/></console></devices>",
+        "/a/l",
+        "/b/l",
+        "<devices><serial type='pty'><source path='/dev/pts/1'/><log file='/b/l' append='on'/><target port='0'/></serial><console type='pty' tty='/dev/pts/1'><source path='/dev/pts/1'/><log file='/b/l' append='on'/><target type='serial' port='0'/></console></devices>",
+        "<devices><serial type='pty'><source path='/dev/pts/1'/><target port='0'/></serial><console type='pty' tty='/dev/pts/1'><source path='/dev/pts/1'/><target type='serial' port='0'/></console></devices>",
+    ),
+    (
+        "channel.path",
+        "<devices><channel type='unix'><source mode='bind' path='/run/a'/><target type='virtio' name='org.qemu.guest_agent.0'/></channel></devices>",
+        "/run/a",
+        "/run/b",
+        "<devices><channel type='unix'><source mode='bind' path='/run/b'/><target type='virtio' name='org.qemu.guest_agent.0'/></channel></devices>",
+        "",
+    ),
+    (
+        "firmware.loader",
+        "<os><type>hvm</type><loader readonly='yes' type='pflash'> /a/code.fd\n</loader></os>",
+        "/a/code.fd",
+        "/b/code.fd",
+        "<os><type>hvm</type><loader readonly='yes' type='pflash'> /b/code.fd\n</loader></os>",
+        "",
+    ),
+    (
+        "firmware.nvram",
+        "<os><type>hvm</type><nvram template='/a/vars'>/a/web.fd</nvram></os>",
+        "/a/web.fd",
+        "/b/web.fd",
+        "<os><type>hvm</type><nvram template='/a/vars'>/b/web.fd</nvram></os>",
+        "",
+    ),
+    (
+        "firmware.template",
+        "<os><type>hvm</type><nvram template='/a/vars'>/a/web.fd</nvram></os>",
+        "/a/vars",
+        "/b/vars",
+        "<os><type>hvm</type><nvram template='/b/vars'>/a/web.fd</nvram></os>",
+        "<os><type>hvm</type><nvram>/a/web.fd</nvram></os>",
+    ),
+    (
+        "boot.kernel",
+        "<os><type>hvm</type><kernel>/a/linux</kernel></os>",
+        "/a/linux",
+        "/b/linux",
+        "<os><type>hvm</type><kernel>/b/linux</kernel></os>",
+        "",
+    ),
+    (
+        "boot.initrd",
+        "<os><type>hvm</type><initrd>/a/initrd</initrd></os>",
+        "/a/initrd",
+        "/b/initrd",
+        "<os><type>hvm</type><initrd>/b/initrd</initrd></os>",
+        "",
+    ),
+    (
+        "cpu.set",
+        "<vcpu placement='static' cpuset='0-3'>2</vcpu>",
+        "0-3",
+        "4-7",
+        "<vcpu placement='static' cpuset='4-7'>2</vcpu>",
+        "<vcpu placement='static'>2</vcpu>",
+    ),
+    (
+        "cpu.pin",
+        "<cputune><shares>9</shares><vcpupin vcpu='0' cpuset='1'/><vcpupin vcpu='1' cpuset='2'/></cputune>",
+        "1",
+        "5",
+        "<cputune><shares>9</shares><vcpupin vcpu='0' cpuset='5'/><vcpupin vcpu='1' cpuset='2'/></cputune>",
+        "<cputune><shares>9</shares><vcpupin vcpu='1' cpuset='2'/></cputune>",
+    ),
+    (
+        "cpu.emulatorpin",
+        "<cputune><emulatorpin cpuset='1'/></cputune>",
+        "1",
+        "5",
+        "<cputune><emulatorpin cpuset='5'/></cputune>",
+        "<cputune></cputune>",
+    ),
+    (
+        "cpu.iothreadpin",
+        "<cputune><iothreadpin iothread='1' cpuset='1'/></cputune>",
+        "1",
+        "5",
+        "<cputune><iothreadpin iothread='1' cpuset='5'/></cputune>",
+        "<cputune></cputune>",
+    ),
+    (
+        "memory.nodeset",
+        "<numatune><memory mode='strict' nodeset='0'/><memnode cellid='0' mode='strict' nodeset='1'/></numatune>",
+        "0",
+        "1",
+        "<numatune><memory mode='strict' nodeset='1'/><memnode cellid='0' mode='strict' nodeset='1'/></numatune>",
+        "<numatune><memnode cellid='0' mode='strict' nodeset='1'/></numatune>",
+    ),
+    (
+        "memory.cellnodeset",
+        "<numatune><memory mode='strict' nodeset='0'/><memnode cellid='0' mode='strict' nodeset='1'/></numatune>",
+        "1",
+        "0",
+        "<numatune><memory mode='strict' nodeset='0'/><memnode cellid='0' mode='strict' nodeset='0'/></numatune>",
+        "<numatune><memory mode='strict' nodeset='0'/></numatune>",
+    ),
+    (
+        "partition",
+        "<resource><partition>/machine/a</partition></resource>",
+        "/machine/a",
+        "/machine/b",
+        "<resource><partition>/machine/b</partition></resource>",
+        "",
+    ),
+];
+
+#[test]
+fn every_place_of_the_table_changes_where_it_stands_and_nowhere_else() {
+    for row in &TABLE {
+        let examples: Vec<_> = EXAMPLES.iter().filter(|(place, ..)| *place == row.name).collect();
+        assert!(!examples.is_empty(), "{} has no example", row.name);
+        for (place, before, old, new, after, without) in examples {
+            let (before, after) = (domain(before), domain(after));
+            let map = format!("map = {{ {old:?} = {new:?} }}");
+            assert_eq!(adapted(&before, &rule(place, &map)), after, "{place}");
+            let other = "map = { 'other' = 'x' }";
+            if !matches!(*place, "interface.attachment" | "disk.hosts") && row.kind.check("x").is_ok() {
+                assert_eq!(adapted(&before, &rule(place, other)), before, "{place}");
+            }
+            // One that has nothing of it is as it was.
+            assert_eq!(adapted(&domain(""), &rule(place, &map)), domain(""));
+            if row.may_go {
+                let wanted = if without.is_empty() { domain("") } else { domain(without) };
+                let removed = adapted(&before, &rule(place, &format!("from = {old:?}\nremove = true")));
+                assert_eq!(removed, wanted, "{place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn values_swap_and_are_changed_once() {
+    let xml = |first: &str, second: &str| {
+        devices(&format!(
+            "<interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='{first}'/></interface>\
+             <interface type='bridge'><mac address='52:54:00:00:00:02'/><source bridge='{second}'/></interface>"
+        ))
+    };
+    let swap = rule("interface.bridge", "map = { 'a' = 'b', 'b' = 'a' }");
+    assert_eq!(adapted(&xml("a", "b"), &swap), xml("b", "a"));
+    let chain = rule("interface.bridge", "map = { 'a' = 'b' }") + &rule("interface.bridge", "map = { 'b' = 'c' }");
+    assert_eq!(adapted(&xml("a", "b"), &chain), xml("b", "c"));
+    // The first that fits counts, and a value that it maps to itself is not seen by those behind.
+    let fitted = rule("interface.bridge", "map = { 'a' = 'a', 'b' = 'x' }") + &rule("interface.bridge", "to = 'y'");
+    assert_eq!(adapted(&xml("a", "b"), &fitted), xml("a", "x"));
+    let of_one = rule("interface.bridge", "to = 'x'\nwhen = { mac = '52:54:*:02', domain = 'web-*' }");
+    assert_eq!(adapted(&xml("a", "b"), &of_one), xml("a", "x"));
+    assert_eq!(
+        adapted(&xml("a", "b"), &rule("interface.bridge", "to = 'x'\nwhen = { domain = 'web' }")),
+        xml("a", "b")
+    );
+}
+
+#[test]
+fn a_whole_hides_its_parts() {
+    let xml = |bridge: &str| devices(&format!("<interface type='bridge'><source bridge='{bridge}'/></interface>"));
+    let rules =
+        rule("interface.bridge", "to = 'part'") + &rule("interface.attachment", "map = { 'bridge:a*' = 'bridge:b*' }");
+    assert_eq!(adapted(&xml("a1"), &rules), xml("b1"));
+    assert_eq!(adapted(&xml("c"), &rules), xml("part"));
+    let fitted = rule("interface.bridge", "to = 'part'") + &rule("interface.attachment", "map = { '*' = '*' }");
+    assert_eq!(adapted(&xml("a"), &fitted), xml("a"));
+}
+
+#[test]
+fn at_a_restore_what_is_of_this_host_stays() {
+    let xml = |bridge: &str| devices(&format!("<interface type='bridge'><source bridge='{bridge}'/></interface>"));
+    let restored = |bridge: &str, rules: &str| at(Reason::Restore, &xml(bridge), rules);
+    let swap = rule("interface.bridge", "map = { 'a' = 'b', 'b' = 'a' }");
+    assert_eq!([restored("a", &swap), restored("b", &swap)], [xml("a"), xml("b")]);
+    let explicit = rule("interface.bridge", "map = { 'a' = 'b', 'b' = 'a' }\nwhen = { reason = 'restore' }");
+    assert_eq!(restored("a", &explicit), xml("b"));
+    assert_eq!(adapted(&xml("a"), &explicit), xml("a"));
+    // One that was saved elsewhere is adapted as one that arrives, also where a rule leaves the rest as it is.
+    let site = rule("interface.bridge", "map = { 'prod' = 'br0', 'dmz-*' = 'vmbr*', '*' = '*' }");
+    assert_eq!([restored("prod", &site), restored("dmz-7", &site)], [xml("br0"), xml("vmbr7")]);
+    assert_eq!(
+        [restored("br0", &site), restored("vmbr7", &site), restored("x", &site)],
+        [xml("br0"), xml("vmbr7"), xml("x")]
+    );
+    let chain = rule("interface.bridge", "map = { 'a' = 'b' }") + &rule("interface.bridge", "map = { 'b' = 'c' }");
+    assert_eq!([restored("a", &chain), restored("b", &chain), restored("c", &chain)], [xml("b"), xml("b"), xml("c")]);
+    for template in ["to = '{{ facts.bridge }}'", "to = '{{ old }}-b'\nfrom = '*'"] {
+        let rules = rule("interface.bridge", template);
+        let once = adapted(&xml("a"), &rules);
+        assert_ne!(once, xml("a"));
+        assert_eq!(at(Reason::Restore, &once, &rules), once, "{template}");
+    }
+}
+
+#[test]
+fn templates_see_this_hosts_facts_and_what_was_there() {
+    let xml =
+        |listen: &str| devices(&format!("<graphics type='vnc'><listen type='address' address='{listen}'/></graphics>"));
+    let rules = rule("graphics.listen", "map = { '127.0.0.1' = '127.0.0.1', '*' = '{{ facts.console.listen }}' }");
+    assert_eq!(adapted(&xml("10.9.9.9"), &rules), xml("10.0.0.2"));
+    assert_eq!(adapted(&xml("127.0.0.1"), &rules), xml("127.0.0.1"));
+    let disk = |path: &str| devices(&format!("<disk type='file'><source file='{path}'/><target dev='vda'/></disk>"));
+    let rules = rule(
+        "disk.file",
+        "from = '/srv/a/*.*'\nto = '{{ facts.path }}/{{ star[0] }}-{{ domain.name }}-{{ device.target }}.{{ star[1] }}'",
+    );
+    assert_eq!(adapted(&disk("/srv/a/x.qcow2"), &rules), disk("/srv/b/x-web-1-vda.qcow2"));
+    let missing = adapted(&disk("/x"), &rule("disk.file", "to = '{{ facts.none }}'"));
+    assert!(
+        missing.starts_with("dropped: rewrite.d/x.toml, line 1: disk.file \"/x\": ") && missing.contains("none"),
+        "{missing}"
+    );
+}
+
+#[test]
+fn what_cannot_be_leaves_all_as_it_came_or_refuses_if_that_is_required() {
+    let xml = devices(
+        "<interface type='bridge'><source bridge='a'/></interface>\
+         <disk type='file'><source file='/a/x'/><target dev='vda'/></disk><disk type='file'><source file='/a/y'/><target dev='vdb'/></disk>",
+    );
+    let good = rule("interface.bridge", "to = 'b'");
+    for (bad, why) in [
+        (rule("disk.file", "from = '/a/*'\nto = '/b/../*'"), "\"..\""),
+        (rule("disk.file", "from = '/a/*'\nto = '/b/same'"), "\"/a/x\" and \"/a/y\" would both become \"/b/same\""),
+        (rule("disk.file", "map = { '/a/x' = '/a/y' }"), "would both become \"/a/y\""),
+        (rule("disk.file", &format!("from = '/a/x'\nto = '/b/{UUID}.iso'")), "context disc"),
+        (rule("disk.file", "from = '/a/x'\nto = '/absent/x'"), "disk.file \"/a/x\" -> \"/absent/x\": not here"),
+        (rule("disk.file", "to = '{{ old[0] }}'"), "\"/\""),
+        (
+            rule("disk.file", "to = '{% for i in range(9999) %}{% for i in range(9999) %}{% endfor %}{% endfor %}x'"),
+            "more steps than",
+        ),
+    ] {
+        let dropped = adapted(&xml, &(good.clone() + &bad));
+        assert!(dropped.starts_with("dropped: ") && dropped.contains(why), "{bad}: {dropped}");
+        let refused = adapted(&xml, &format!("required = true\n{good}{bad}"));
+        assert!(refused.starts_with("refused: ") && refused.contains(why), "{refused}");
+        // That it is required counts where one of its rules fits, whichever it is that fails.
+        let mut site = Told::default();
+        let others =
+            ["required = true\n".to_owned() + &rule("interface.bridge", "from = 'other'\nto = 'b'"), bad.clone()];
+        let outcome = outcome(&xml, Reason::Migrate, &[&others[0], &others[1]], &mut site);
+        assert!(matches!(outcome, Err(Fault::Dropped(_))) && !site.required);
+    }
+    // What exists elsewhere can be said to be looked for by nobody.
+    let trusted = rule("disk.file", "from = '/a/x'\nto = '/absent/x'\nmust_exist = false");
+    assert_eq!(adapted(&xml, &trusted), xml.replace("/a/x", "/absent/x"));
+    let same = devices(&"<disk type='file'><source file='/a/x'/><target dev='vda'/></disk>".repeat(2));
+    assert_eq!(
+        adapted(&same, &rule("disk.file", "to = '/b/x'")),
+        same.replace("/a/x", "/b/x"),
+        "they shared it before"
+    );
+}
+
+#[test]
+fn a_rule_may_refuse_what_no_other_has_fitted() {
+    let xml = |bridge: &str| devices(&format!("<interface type='bridge'><source bridge='{bridge}'/></interface>"));
+    let rules = rule("interface.bridge", "map = { 'a' = 'b', 'c' = 'c' }")
+        + &rule("interface.bridge", "refuse = 'there is no bridge for {{ old }} at {{ host.name }}'");
+    assert_eq!(adapted(&xml("a"), &rules), xml("b"));
+    assert_eq!(adapted(&xml("c"), &rules), xml("c"));
+    assert_eq!(adapted(&xml("x"), &rules), "refused: rewrite.d/x.toml, line 4: there is no bridge for x at host-b");
+}
+
+#[test]
+fn what_only_looks_like_a_device_and_what_holds_a_context_disc_is_no_spot() {
+    let image = format!("/var/lib/libvirt/recontext/{UUID}.iso");
+    let xml = domain(&format!(
+        "<metadata><x:devices xmlns:x='urn:x'><interface type='bridge'><source bridge='a'/></interface></x:devices></metadata>\
+         <devices xmlns:y='urn:y'><y:interface type='bridge'><source bridge='a'/></y:interface>\
+         <interface type='bridge'><y:source bridge='a'/></interface><!-- <source bridge='a'/> -->\
+         <disk type='file' device='cdrom'><source file='{image}'/><target dev='sda' bus='sata'/></disk></devices>"
+    ));
+    let rules = rule("interface.bridge", "to = 'b'") + &rule("disk.file", "to = '/b/x'");
+    assert_eq!(adapted(&xml, &rules), xml);
+}
+
+#[test]
+fn a_thousand_interfaces_meet_a_thousand_rules() {
+    let interface = |number: usize, bridge: &str| {
+        format!(
+            "<interface type='bridge'><mac address='52:54:00:00:{:02x}:{:02x}'/><source bridge='{bridge}{number}'/></interface>",
+            number / 256,
+            number % 256
+        )
+    };
+    let all = |bridge: &str| devices(&(0..1000).map(|number| interface(number, bridge)).collect::<String>());
+    let rules: String =
+        (0..1000).map(|number| rule("interface.bridge", &format!("map = {{ 'a{number}' = 'b{number}' }}"))).collect();
+    assert_eq!(adapted(&all("a"), &rules), all("b"));
+}

@@ -1,0 +1,103 @@
+//! Rules for the XML of VMs that come, as a person sees them.
+
+use super::node::{Node, Vm};
+
+const RULES: &str = "etc/virt-recontext/rewrite.d/50-site.toml";
+
+const BRIDGE: &str =
+    "<interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br-prod'/></interface>";
+
+/// A node with a VM on the bridge `br-prod`, and with these rules.
+fn node_with(rules: &str) -> (Node, Vm) {
+    let web = Vm { devices: BRIDGE, ..Vm::called("web") };
+    let node = Node::with(&[&web]);
+    node.site.write("sys/class/net/br0/mtu", "1500\n");
+    node.site.write(RULES, rules);
+    (node, web)
+}
+
+fn map(new: &str) -> String {
+    format!("[[rewrite]]\nchange = \"interface.bridge\"\nmap = {{ \"br-prod\" = \"{new}\" }}\n")
+}
+
+#[test]
+fn preview_shows_the_lines_that_rules_would_change_and_changes_nothing() {
+    let (node, _) = node_with(&map("br0"));
+    let xml = node.site.beside("web.xml");
+    let text = "<domain type='kvm'>\n  <name>web</name>\n  <uuid>6695eb01-f6a4-8304-79aa-000000776562</uuid>\n  \
+                <metadata>\n    <r:context xmlns:r='urn:virt-recontext:1'/>\n  </metadata>\n  <devices>\n    \
+                <interface type='bridge'>\n      <source bridge='br-prod'/>\n    </interface>\n  </devices>\n</domain>\n";
+    std::fs::write(&xml, text).unwrap();
+    let preview = || node.say(&["preview", "--rewrite", "--xml", xml.to_str().unwrap()]);
+    let wanted = "# rewrite.d/50-site.toml, line 1: interface 0: interface.bridge \"br-prod\" -> \"br0\"\n\
+                  -      <source bridge='br-prod'/>\n+      <source bridge='br0'/>\n";
+    assert_eq!(preview(), (0, wanted.to_owned()));
+    node.site.write(RULES, &map("br1"));
+    let (code, said) = preview();
+    assert_eq!(code, 1);
+    assert!(
+        said.contains("it would come as it is, since not all rules that fit can be applied: ")
+            && said.contains("this host has no network interface br1"),
+        "{said}"
+    );
+    node.site.write(RULES, &("required = true\n".to_owned() + &map("br1")));
+    assert!(preview().1.contains("it would be refused: "));
+    node.site.write(RULES, &map("br0").replace("br-prod", "other"));
+    assert_eq!(preview(), (0, "virt-recontext: web: no rule would change anything\n".to_owned()));
+    std::fs::write(&xml, text.replace("urn:virt-recontext:1", "urn:other")).unwrap();
+    assert_eq!(preview(), (0, "virt-recontext: web: no rule of this host is for it\n".to_owned()));
+}
+
+#[test]
+fn status_tells_what_rules_did_also_to_a_vm_that_takes_part_in_nothing_else() {
+    let (node, web) = node_with(&("vms = \"all\"\n".to_owned() + &map("br0")));
+    let db = Vm { context: None, devices: BRIDGE, ..Vm::called("db") };
+    node.has(&[&web, &db]);
+    for vm in [&web, &db] {
+        node.hook(vm, "migrate");
+    }
+    let (code, said) = node.say(&["status"]);
+    assert_eq!(code, 0, "{said}");
+    let rules = "rules: interface 52:54:00:00:00:01: interface.bridge \"br-prod\" -> \"br0\" (rewrite.d/50-site.toml, line 2)\n";
+    assert!(said.contains("db: rules alone (migrate, disc -, ") && said.matches(rules).count() == 2, "{said}");
+    // What was not applied is bad, for as long as the VM is here.
+    node.site.write(RULES, "vms = \"all\"\n[[rewrite]]\nchange = \"interface.bridge\"\nto = \"br1\"\n");
+    node.hook(&db, "migrate");
+    let (code, said) = node.say(&["status", "db"]);
+    assert_eq!(code, 1);
+    assert!(
+        said.contains("rules: no rule was applied: rewrite.d/50-site.toml, line 2: interface.bridge \"br-prod\""),
+        "{said}"
+    );
+    node.has(&[&web]);
+    let (code, said) = node.say(&["status"]);
+    assert_eq!(code, 0);
+    assert!(!said.contains("db"), "{said}");
+}
+
+#[test]
+fn doctor_and_check_tell_what_is_wrong_with_rules() {
+    let (node, _) = node_with(
+        &(map("br0") + &map("br1") + "[[rewrite]]\nchange = \"interface.bridge\"\nto = \"br0\"\n" + &map("br0")),
+    );
+    let (_, said) = node.say(&["doctor"]);
+    for wanted in [
+        "good: rewrite: rewrite.d/50-site.toml: 4 rules for VMs that take part",
+        "warning: rewrite: rewrite.d/50-site.toml, line 4: it gives \"br1\", and this host has no network interface br1 -> ",
+        "warning: rewrite: rewrite.d/50-site.toml, line 10: it is never asked, since rewrite.d/50-site.toml, line 7, fits whatever",
+    ] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+    node.site.write(RULES, &map("br0").replace("interface.bridge", "interface.mac"));
+    let (_, said) = node.say(&["doctor"]);
+    assert!(
+        said.contains("bad: rewrite: reading ") && said.contains("line 2: change = \"interface.mac\" is no place"),
+        "{said}"
+    );
+    let dir = node.site.path("etc/virt-recontext");
+    let (code, said) = node.say(&["check", dir.to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(said.contains("error: ") && said.contains("change = \"interface.mac\" is no place"), "{said}");
+    node.site.write(RULES, &map("br9"));
+    assert_eq!(node.say(&["check", dir.to_str().unwrap()]).0, 0);
+}
