@@ -23,6 +23,8 @@ COPIED = ["/etc", "/usr/sbin"]
 # Empty at first.
 FRESH = ["/run", "/var/lib/libvirt", "/var/cache/libvirt", "/var/log/libvirt"]
 DEVICES = ["full", "null", "random", "tty", "urandom", "zero"]
+# What VMs are attached to bridges by, where this machine has it.
+TUN = "/dev/net/tun"
 
 
 def mount(*arguments: str) -> None:
@@ -61,6 +63,10 @@ def mount_devices(directory: Path) -> socket.socket:
     for name in DEVICES:
         (new / name).touch()
         mount("--bind", f"/dev/{name}", str(new / name))
+    if Path(TUN).exists():
+        (new / "net").mkdir()
+        (new / "net/tun").touch()
+        mount("--bind", TUN, str(new / "net/tun"))
     allow_postcopy(new)
     for name, target in {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2",
                          "ptmx": "pts/ptmx"}.items():
