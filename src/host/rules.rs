@@ -144,7 +144,11 @@ pub(crate) fn check_there(looks: &[Look], missing: Option<usize>) -> Result<()> 
     match missing.and_then(|missing| looks.get(missing)) {
         None => Ok(()),
         Some(look) => {
-            bail!("{}: this host has {}; if it is right all the same: must_exist = false", look.who, self::missing(look))
+            bail!(
+                "{}: this host has {}; if it is right all the same: must_exist = false",
+                look.who,
+                self::missing(look)
+            )
         }
     }
 }
