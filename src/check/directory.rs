@@ -61,11 +61,19 @@ fn judge_rules(candidate: &Candidate, dir: &Path, findings: &mut Findings) {
 /// Tells what nobody reads, perhaps for a slip in its name.
 fn tell_unread(dir: &Path, read: &[&str], findings: &mut Findings) {
     for name in names(dir, findings) {
-        if !read.contains(&name.as_str()) && !left_over::in_list(&name) {
+        if !read.contains(&name.as_str()) && !left_over::in_list(&name) && !is_of_a_program(dir, &name) {
             let path = dir.join(name);
             findings.note(format_args!("{} is not read; what is read there: {}", path.display(), read.join(", ")));
         }
     }
+}
+
+/// Whether these are the settings of a program for facts, as the shipped ones have them.
+fn is_of_a_program(dir: &Path, name: &str) -> bool {
+    let places = ["facts.d", "facts.d/host"].map(|place| dir.join(place));
+    // A checkout may have links to what is on hosts alone.
+    name.strip_suffix(".conf")
+        .is_some_and(|program| places.iter().any(|place| place.join(program).symlink_metadata().is_ok()))
 }
 
 /// The names of what is in a directory, in their order; none if it is missing.

@@ -76,13 +76,17 @@ impl Findings {
     /// is.
     pub(super) fn blame(&mut self, places: &[String], before: &Findings) {
         let names_one = |text: &str| places.iter().any(|place| text.contains(place.as_str()));
+        let lies_in_unread = |text: &str| {
+            let unread = text.split_once(" is not read; ").map(|(unread, _)| format!("{unread}/"));
+            unread.is_some_and(|unread| places.iter().any(|place| place.starts_with(&unread)))
+        };
         let was_so = |text: &str| before.errors().any(|error| essence(error) == essence(text));
         for finding in &mut self.all {
             *finding = match finding.clone() {
                 Finding::Error(text) if !names_one(&text) && was_so(&text) => {
                     Finding::Note(format!("it is so already: {text}"))
                 }
-                Finding::Note(text) if names_one(&text) => Finding::Error(text),
+                Finding::Note(text) if names_one(&text) || lies_in_unread(&text) => Finding::Error(text),
                 other => other,
             };
         }

@@ -218,6 +218,8 @@ fn programs_for_the_whole_host_are_programs_and_run_once() {
         ("context/rack.j2", "{{ facts.rack }}"),
         ("facts.d/host/site.toml", "site = 1"),
         ("domains/web/facts.d/host/rack", "#!/bin/sh\n"),
+        // Its settings, which it reads itself.
+        ("rack.conf", "prefix=/site\n"),
     ]);
     let script = checkout.write("facts.d/host/rack", "#!/bin/sh\necho ran >>\"$0.bak\"; echo '{\"rack\": 7}'\n");
     fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
@@ -279,6 +281,7 @@ fn a_new_file_is_judged_in_its_place_before_it_lies_there() {
         ("facts.d/60-y.tmol", "y = 2\n", Some("error: facts.d/60-y.tmol: facts are in")),
         ("facts.d/60-y.toml.bak", "", Some("error: facts.d/60-y.toml.bak does not count, by its name")),
         ("confg.toml", "", Some("error: confg.toml is not read")),
+        ("fact.d/60-y.toml", "y = 2\n", Some("error: fact.d is not read")),
         ("context/a/b.j2", "{{ facts.x + 1 }}", None),
         ("context/a/b.j2", "{{ facts.y }}", Some("error: the template context/a/b.j2, line 1: it uses facts.y")),
         ("context/a/b.j2/c", "", None),
