@@ -96,6 +96,14 @@ fn whatever_is_in_doubt_is_no_facts() {
 }
 
 #[test]
+fn it_says_that_dns_cannot_be_watched() {
+    let (shipped, dns) = with(&["--srv-host=_a._tcp.ZONE,a.ZONE,80,1,1"]);
+    shipped.configure(&settings(&dns, "_a._tcp.ZONE"));
+    let complaint = shipped.complaint_about("watch");
+    assert!(complaint.contains("DNS tells nobody of a change"), "{complaint}");
+}
+
+#[test]
 fn its_settings_are_looked_at() {
     let (shipped, dns) = with(&["--srv-host=_a._tcp.ZONE,a.ZONE,80,1,1"]);
     shipped.assert_settings_are_looked_at(&settings(&dns, "_a._tcp.ZONE"));

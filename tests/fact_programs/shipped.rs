@@ -69,7 +69,16 @@ impl Shipped {
     }
 
     fn complaint_of(&self, link: &str, path: &str) -> String {
-        let output = self.run(link, path);
+        Self::complaint_in(link, self.run(link, path))
+    }
+
+    /// The complaint where it is called with an argument.
+    pub fn complaint_about(&self, argument: &str) -> String {
+        let link = self.site.path(&format!("etc/virt-recontext/facts.d/{}", self.name));
+        Self::complaint_in(self.name, Command::new(link).arg(argument).output().unwrap())
+    }
+
+    fn complaint_in(link: &str, output: Output) -> String {
         assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.starts_with(&format!("{link}: ")) && said.lines().count() == 1, "{said:?}");
