@@ -241,7 +241,7 @@ fn parser(path: &Path) -> Option<fn(&str) -> Result<Facts>> {
 
 /// Whether a file is an executable that may count.
 fn is_program(path: &Path, judge: &mut dyn Judge) -> Result<bool> {
-    let metadata = fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
+    let metadata = fs::metadata(path).with_context(|| format!("looking at {}, or what it links to", path.display()))?;
     judge.check(path, &metadata)?;
     Ok(file::is_executable(&metadata))
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::clock;
 use crate::context::disc::facts::Facts;
-use crate::context::disc::loss::{Grace, Lost, keep};
+use crate::context::disc::loss::{self, Grace, Lost, keep};
 
 /// The last good results of programs, and which of them fail now.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
@@ -97,15 +97,16 @@ impl Results {
 
     /// How a program stands, on one line: when it printed which facts, and what is wrong.
     pub(crate) fn line(&self, program: &Path) -> String {
+        let lost = self.lost(program);
         let printed = self.facts(program).zip(self.age(program)).map(|(facts, age)| {
-            let keys: Vec<&str> = facts.keys().map(String::as_str).collect();
+            let was_printed = |key: &&str| !lost.contains(&loss::pointer("", key).as_str());
+            let keys: Vec<&str> = facts.keys().map(String::as_str).filter(was_printed).collect();
             let keys = if keys.is_empty() { "no facts".to_owned() } else { some(&keys) };
             format!("printed {age} s ago: {keys}")
         });
         let failing = self
             .failing(program)
             .map(|Failing { since, why, .. }| format!("has failed for {} s: {why}", clock::seconds_since(*since)));
-        let lost = self.lost(program);
         let lost = (!lost.is_empty()).then(|| format!("kept though it did not print it last: {}", some(&lost)));
         let parts: Vec<String> = [printed, failing, lost].into_iter().flatten().collect();
         format!("{}: {}", program.display(), parts.join("; "))

@@ -32,7 +32,7 @@ pub(crate) fn keep(new: &mut Facts, old: &Facts, grace: Grace) -> Lost {
 /// The same for the table at `place`, which was lost `since` then if it was.
 fn keep_in(new: &mut Facts, old: &Facts, place: &str, since: Option<u64>, grace: Grace, lost: &mut Lost) {
     for (name, old) in old {
-        let place = format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"));
+        let place = pointer(place, name);
         let since = grace.before.get(&place).copied().or(since);
         match (new.get_mut(name), old) {
             (Some(Value::Object(new)), Value::Object(old)) if !new.is_empty() => {
@@ -53,6 +53,11 @@ fn keep_in(new: &mut Facts, old: &Facts, place: &str, since: Option<u64>, grace:
             }
         }
     }
+}
+
+/// The JSON pointer to what is called `name` in the table at `place`.
+pub(crate) fn pointer(place: &str, name: &str) -> String {
+    format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 fn is_empty(value: &Value) -> bool {

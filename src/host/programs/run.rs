@@ -84,7 +84,8 @@ impl<'a> Runs<'a> {
             ));
         }
         if !let_go.is_empty() {
-            said.push(format!("what it has not printed for a while is let go: {}", some(&let_go)));
+            let why = if self.accept_loss { "as --accept-loss asks" } else { "since facts_grace is over" };
+            said.push(format!("what it does not print any more is let go, {why}: {}", some(&let_go)));
         }
         if back {
             said.push("it prints again what it had not printed for a while".to_owned());
@@ -120,8 +121,12 @@ impl<'a> Runs<'a> {
             (Heard::Part, false) => bail!("it took longer than limits.program_time = {} s", time.as_secs()),
             (Heard::All | Heard::Whole, ended) => ensure!(ended, "it closed its output and did not end"),
         }
-        ensure!(ran.status.success(), "it failed ({}): {}", ran.status, as_line(&ran.stderr));
-        facts::from_json(&String::from_utf8(ran.output).context("what it printed is not UTF-8")?)
+        let complaint = as_line(&ran.stderr);
+        let complaint = if complaint.is_empty() { "it said nothing on stderr" } else { &complaint };
+        ensure!(ran.status.success(), "it failed ({}): {complaint}", ran.status);
+        let printed = String::from_utf8(ran.output).context("what it printed is not UTF-8")?;
+        ensure!(!printed.trim().is_empty(), "it printed nothing; with no facts, it prints {{}}");
+        facts::from_json(&printed).context("what it printed gives no facts")
     }
 }
 
