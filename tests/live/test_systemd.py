@@ -178,7 +178,7 @@ def test_a_watcher_brings_what_changes_in_etcd_as_the_manual_says_also_after_eac
     machine.run("systemctl", "start", "etcd")
     machine.run("virsh", "create", "/dev/stdin", input=DOMAIN)
 
-    put, link, watch, enable, read_in_the_guest, put_again = example_of_the_manual()
+    put, link, watch, enable, read_in_the_guest, put_again, _with_dns = example_of_the_manual()
     sh(put)
     assert sh(link) == '{"monitoring":{"endpoint":"http://mon1.example.org"}}\n'
     sh(watch)
