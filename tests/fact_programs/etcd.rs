@@ -42,6 +42,10 @@ fn what_lies_below_a_prefix_is_tables_of_texts() {
     shipped.link_as("50-other");
     shipped.configure_as("50-other", &format!("endpoints={}\nprefix=/site2/\n", etcd.url()));
     assert_eq!(shipped.facts_as("50-other"), json!({"other": "of another site"}));
+    // A value is as it is, up to the end of its line.
+    etcd.put("/site=/what", "else");
+    shipped.configure_as("50-other", &format!("endpoints={}\nprefix=/site=\n", etcd.url()));
+    assert_eq!(shipped.facts_as("50-other"), json!({"what": "else"}));
     assert_eq!(shipped.facts(), facts);
 }
 
