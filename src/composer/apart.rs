@@ -9,11 +9,12 @@ use std::slice;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::prctl::set_dumpable;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, alarm, dup2_stderr, fork, pipe};
+use nix::unistd::{ForkResult, Pid, alarm, dup2_stderr, fork, pipe2};
 
 use super::process;
 use super::serve::{address_space, limit_processor, memory};
@@ -72,7 +73,8 @@ fn listen_apart(
     work: impl FnOnce(Confined, &mut File) -> Result<()>,
     said: &mut Vec<u8>,
 ) -> Result<()> {
-    let (from_child, to_us) = pipe().context("making a pipe")?;
+    // Not for the programs that it starts: what they leave running would hold it.
+    let (from_child, to_us) = pipe2(OFlag::O_CLOEXEC).context("making a pipe")?;
     // SAFETY: this process has one thread, so the child finds every lock and the heap in a usable state.
     let child = match unsafe { fork() }.context("starting a process that composes discs")? {
         ForkResult::Child => {

@@ -410,3 +410,14 @@ fn nothing_in_a_directory_makes_it_hang_or_die() {
     }
     assert!(begin.elapsed() < PATIENCE);
 }
+
+#[test]
+fn what_a_program_has_left_running_keeps_nobody_waiting() {
+    let checkout = Checkout::with(&[("context/a", "x")]);
+    let left = "#!/bin/sh\nsetsid sleep 50 >/dev/null 2>&1 </dev/null &\necho '{}'\n";
+    let program = checkout.write("facts.d/left", left);
+    fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
+    let begin = Instant::now();
+    assert_eq!(checkout.check(&["--run-programs"]).0, 0);
+    assert!(begin.elapsed() < PATIENCE, "it waited for what holds its pipe");
+}
