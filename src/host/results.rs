@@ -117,13 +117,13 @@ impl Results {
         self.programs.values().map(|good| clock::seconds_since(good.at)).min()
     }
 
-    /// A program printed `facts`. What it has lost is kept for `grace`.
-    pub(crate) fn works(&mut self, program: &Path, mut facts: Facts, grace: Duration) -> News {
+    /// A program printed `facts`. What it has lost is kept for `grace`, as far as all is no more than `most` bytes.
+    pub(crate) fn works(&mut self, program: &Path, mut facts: Facts, grace: Duration, most: usize) -> News {
         let now = clock::now().0;
         let old = self.programs.remove(program);
         let lost = old.as_ref().map_or_else(Lost::new, |old| {
             let time = u64::try_from(grace.as_millis() / 10).unwrap_or(u64::MAX);
-            keep(&mut facts, &old.facts, Grace { before: &old.lost, now, time })
+            keep(&mut facts, &old.facts, Grace { before: &old.lost, now, time, most })
         });
         let failed = self.failing.remove(program).map(|failing| clock::seconds_since(failing.since));
         let before = old.map(|old| old.lost).unwrap_or_default();

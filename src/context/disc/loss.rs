@@ -19,14 +19,29 @@ pub(crate) struct Grace<'l> {
     pub now: u64,
     /// So long is kept what is lost, in hundredths of a second.
     pub time: u64,
+    /// So much is kept at most, together with what is printed, in bytes of JSON.
+    pub most: usize,
 }
 
 /// Gives `new` what it has lost since `old`: a fact that is missing, or empty where there was something. Any other value, also
-/// one of another type, is a change. What was kept for long enough is let go.
-pub(crate) fn keep(new: &mut Facts, old: &Facts, grace: Grace) -> Lost {
-    let mut lost = Lost::new();
-    keep_in(new, old, "", None, grace, &mut lost);
-    lost
+/// one of another type, is a change. What was kept for long enough is let go, and where it would be too much, what was lost
+/// first: a program may print other names each time, and no disc holds all that it ever printed.
+pub(crate) fn keep(new: &mut Facts, old: &Facts, mut grace: Grace) -> Lost {
+    loop {
+        let mut kept = new.clone();
+        let mut lost = Lost::new();
+        keep_in(&mut kept, old, "", None, grace, &mut lost);
+        let first = lost.values().min().filter(|_| !fits_in(&kept, grace.most));
+        let Some(first) = first else {
+            *new = kept;
+            return lost;
+        };
+        grace.time = grace.now.saturating_sub(*first);
+    }
+}
+
+fn fits_in(facts: &Facts, bytes: usize) -> bool {
+    serde_json::to_vec(facts).is_ok_and(|text| text.len() <= bytes)
 }
 
 /// The same for the table at `place`, which was lost `since` then if it was.
@@ -40,13 +55,14 @@ fn keep_in(new: &mut Facts, old: &Facts, place: &str, since: Option<u64>, grace:
             }
             (Some(new), old) if !is_empty(new) || is_empty(old) => {}
             _ => {
-                let since = since.unwrap_or(grace.now);
+                // The clock may have been set back since.
+                let since = since.unwrap_or(grace.now).min(grace.now);
                 if grace.now.saturating_sub(since) < grace.time {
                     // In a table that is lost as a whole there may be what was lost before it, and does not stay longer for that.
                     let below = format!("{place}/");
                     let inside =
                         grace.before.range(below.clone()..).take_while(|(inside, _)| inside.starts_with(&below));
-                    lost.extend(inside.map(|(inside, since)| (inside.clone(), *since)));
+                    lost.extend(inside.map(|(inside, since)| (inside.clone(), (*since).min(grace.now))));
                     lost.insert(place, since);
                     new.insert(name.clone(), old.clone());
                 }
@@ -87,7 +103,7 @@ mod tests {
         let times = (0..).map(|n| n * 10);
         let used = printed.iter().zip(times).map(|(new, now)| {
             let mut new = facts(new.clone());
-            before = keep(&mut new, &old, Grace { before: &before, now, time: 25 });
+            before = keep(&mut new, &old, Grace { before: &before, now, time: 25, most: usize::MAX });
             old = new;
             (Value::Object(old.clone()), before.clone())
         });
@@ -144,6 +160,35 @@ mod tests {
         // And the other way round: what comes back of a lost table in part has lost the rest since then.
         let printed = [json!({"t": {"x": 1, "y": 1}}), json!({}), json!({"t": {"y": 1}})];
         assert_eq!(last(&printed), (json!({"t": {"x": 1, "y": 1}}), vec![key("/t/x", 10)]));
+    }
+
+    #[test]
+    fn where_it_would_be_too_much_what_was_lost_first_is_let_go() {
+        let one = |number: u64| facts(json!({ number.to_string(): "x".repeat(40) }));
+        let (mut old, mut before) = (one(0), Lost::new());
+        for now in 1..9 {
+            let mut new = one(now);
+            before = keep(&mut new, &old, Grace { before: &before, now, time: 1000, most: 150 });
+            assert!(new.contains_key(&now.to_string()) && new.len() as u64 == (now + 1).min(3), "{new:?}");
+            old = new;
+        }
+        assert_eq!(before.into_iter().collect::<Vec<_>>(), [key("/6", 7), key("/7", 8)]);
+        // What is printed is never let go.
+        let (mut new, old) = (one(1), facts(json!({"2": "x".repeat(200), "3": 1})));
+        assert!(keep(&mut new, &old, Grace { before: &Lost::new(), now: 9, time: 1000, most: 50 }).is_empty());
+        assert_eq!(new, one(1));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_nothing_for_longer() {
+        let (old, before) = (facts(json!({"a": 1})), Lost::from([("/a".to_owned(), 1_000_000)]));
+        let kept = |before: &Lost, now| {
+            let mut new = Facts::new();
+            keep(&mut new, &old, Grace { before, now, time: 25, most: usize::MAX })
+        };
+        let before = kept(&before, 10);
+        assert_eq!(before.iter().map(|(name, since)| (name.as_str(), *since)).collect::<Vec<_>>(), [("/a", 10)]);
+        assert!(kept(&before, 35).is_empty());
     }
 
     #[test]

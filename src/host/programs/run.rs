@@ -54,7 +54,7 @@ impl<'a> Runs<'a> {
     pub(super) fn noted(&self, program: &Path, results: &mut Results) -> Result<Option<Said>, Said> {
         let shown = program.display();
         match self.run(program) {
-            Ok(facts) => Ok(self.tell(program, results.works(program, facts, self.grace()))),
+            Ok(facts) => Ok(self.tell(program, results.works(program, facts, self.grace(), self.most()))),
             Err(error) => {
                 let why = format!("{error:#}");
                 let line = format!("running {shown}: {why}");
@@ -71,6 +71,11 @@ impl<'a> Runs<'a> {
         if self.accept_loss { Duration::ZERO } else { self.grace }
     }
 
+    /// The bytes that it may print.
+    fn most(&self) -> usize {
+        usize::try_from(self.limits.program_output).unwrap_or(usize::MAX)
+    }
+
     /// What there is to say of one that works.
     fn tell(&self, program: &Path, news: News) -> Option<Said> {
         let News { kept, again, let_go, back, failed } = news;
@@ -84,8 +89,8 @@ impl<'a> Runs<'a> {
             ));
         }
         if !let_go.is_empty() {
-            let why = if self.accept_loss { "as --accept-loss asks" } else { "since facts_grace is over" };
-            said.push(format!("what it does not print any more is let go, {why}: {}", some(&let_go)));
+            let why = if self.accept_loss { ", as --accept-loss asks" } else { "" };
+            said.push(format!("what it does not print any more is let go{why}: {}", some(&let_go)));
         }
         if back {
             said.push("it prints again what it had not printed for a while".to_owned());
@@ -106,7 +111,7 @@ impl<'a> Runs<'a> {
         }
         command.current_dir("/");
         let time = self.limits.program_time;
-        let max = usize::try_from(self.limits.program_output).unwrap_or(usize::MAX);
+        let max = self.most();
         let ran = program::run(command, Instant::now() + time, max, MAX_STDERR).map_err(|error| {
             let why = error.downcast_ref().and_then(|error| beginning::why_not_started(program, error));
             why.map_or(error, Error::msg)
