@@ -70,10 +70,12 @@ enum Found {
 /// # Errors
 /// When a VM of `options.vms` does not exist or takes no part, before anything is asked for.
 pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> Result<u8> {
-    if options.settle.wait(host)? == Turn::Anothers {
+    let Turn::Mine(settled) = options.settle.wait(host)? else {
         writeln!(out, "another refresh is about to begin, and does this as well")?;
         return Ok(DONE);
-    }
+    };
+    let turn = host_wide::Turn::wait(host);
+    drop(settled);
     if let Some(off) = off::told(host) {
         writeln!(out, "virt-recontext: {off}")?;
         return Ok(WAITING);
@@ -81,7 +83,7 @@ pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> R
     let config = Config::load(host)?;
     vm::tell_unknown_keys(&config);
     // Also for the VMs that are to come.
-    let code = host_wide(host, &config, options.accept_loss);
+    let code = host_wide(host, &config, options.accept_loss, turn);
     if options.all && runs_no_vm(host, &config) {
         return deliver_and_watch(host, &config, Vec::new(), Told { out, code });
     }
@@ -113,11 +115,11 @@ pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> R
 }
 
 /// Runs the host-wide programs. One that fails costs no VM the disc that it has.
-fn host_wide(host: &Host, config: &Config, accept_loss: bool) -> u8 {
+fn host_wide(host: &Host, config: &Config, accept_loss: bool, turn: Result<host_wide::Turn>) -> u8 {
     let tell = |line: &str| {
         let _nobody_reads = writeln!(io::stderr(), "virt-recontext: {}", vm::on_one_line(line));
     };
-    let refreshed = match host_wide::refresh(host, config, accept_loss) {
+    let refreshed = match turn.and_then(|turn| host_wide::refresh(host, config, accept_loss, turn)) {
         Ok(refreshed) => refreshed,
         Err(error) => {
             tell(&format!("running host-wide programs: {error:#}"));

@@ -1,7 +1,8 @@
 //! How a refresh waits before it begins: for the rest of a change that comes in parts, and for a time of its own in a fleet.
 //!
 //! Whoever comes while another one settles leaves the work to that one. It gives the lock back before it looks at anything,
-//! so what had changed when somebody came is seen by the one that this was left to; who comes later settles anew. A settler
+//! so what had changed when somebody came is seen by the one that this was left to; who comes later settles anew. Nor does it
+//! give it back before it may begin, or ever more would wait behind a slow one. A settler
 //! that is killed gives the lock back too: its work, with that of those who left theirs to it, is done by the next refresh.
 
 use std::collections::hash_map::RandomState;
@@ -31,9 +32,10 @@ pub(super) struct Settle {
 }
 
 /// Whose the work is.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Turn {
-    Mine,
+    /// Others leave theirs to it as long as the lock is held, if it settles.
+    Mine(Option<SettleLock>),
     /// It is done by one that has not begun yet.
     Anothers,
 }
@@ -44,12 +46,11 @@ impl Settle {
         let spread = self.spread.map(random_up_to).unwrap_or_default();
         let Some(settle) = self.settle else {
             sleep(spread);
-            return Ok(Turn::Mine);
+            return Ok(Turn::Mine(None));
         };
         let Some(lock) = SettleLock::try_now(host)? else { return Ok(Turn::Anothers) };
         sleep(settle.saturating_add(spread));
-        drop(lock);
-        Ok(Turn::Mine)
+        Ok(Turn::Mine(Some(lock)))
     }
 }
 

@@ -241,6 +241,8 @@ fn parser(path: &Path) -> Option<fn(&str) -> Result<Facts>> {
 
 /// Whether a file is an executable that may count.
 fn is_program(path: &Path, judge: &mut dyn Judge) -> Result<bool> {
+    // What it prints is written down by its name.
+    ensure!(path.to_str().is_some(), "{}: its name is not UTF-8: rename it", path.display());
     let metadata = fs::metadata(path).with_context(|| format!("looking at {}, or what it links to", path.display()))?;
     judge.check(path, &metadata)?;
     Ok(file::is_executable(&metadata))

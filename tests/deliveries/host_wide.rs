@@ -1,8 +1,11 @@
 //! Host-wide programs: their facts are the same for all VMs, and each is run once for the host.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use super::node::{Node, Vm, told};
+use crate::site::{finish, wait_for};
 
 const SHOWN: &str = "etc/virt-recontext/context/shown.j2";
 const SITE: &str = "facts.d/host/site";
@@ -142,4 +145,44 @@ fn a_host_wide_program_that_fails_costs_no_vm_its_disc_and_is_told_until_it_work
     fs::remove_file(node.site.path("etc/virt-recontext/facts.d/host/new")).unwrap();
     assert_eq!(node.say(&["refresh", "--all"]).0, 0);
     assert!(!node.say(&["status"]).1.contains("host/new"));
+}
+
+#[test]
+fn a_program_that_comes_while_a_refresh_waits_for_another_one_is_run_and_not_forgotten() {
+    let node = node_of(&[], "echo '{\"place\": \"a\"}'");
+    let running = node.lock("host-facts");
+    let refresh = node.site.recontext(&["refresh", "--all"]).spawn().unwrap();
+    wait_for("the refresh to wait for its turn", || Node::is_waited_for(&running));
+    node.program("facts.d/host/new", "echo '{\"new\": 1}'");
+    drop(running);
+    assert!(finish(refresh).status.success());
+    let (_, said) = node.say(&["status"]);
+    assert!(said.contains("facts.d/host/new: printed "), "{said}");
+}
+
+#[test]
+fn names_that_a_program_makes_up_each_time_are_not_kept_beyond_what_it_may_print() {
+    let web = Vm::called("web");
+    let node = node_of(std::slice::from_ref(&web), "echo '{\"place\": \"a\"}'");
+    node.configure("[limits]\nprogram_output = '4KiB'\ndisc_size = '16KiB'\n");
+    let printed = "printf '{\"place\": \"a\", \"k%s\": \"%01500d\"}' \"$(wc -l <\"$(dirname \"$0\")/../../runs\")\" 0";
+    node.program(SITE, &counting(printed));
+    for number in 1..=12 {
+        let (code, said) = node.say(&["refresh", "--all"]);
+        assert_eq!(code, 0, "{said}");
+        assert!(node.is_on_disc(&web, &format!("\"k{number}\":")));
+    }
+    assert!(node.is_on_disc(&web, "\"k11\":") && !node.is_on_disc(&web, "\"k10\":"));
+}
+
+#[test]
+fn a_program_whose_name_cannot_be_written_down_is_named() {
+    let web = Vm::called("web");
+    let node = node_of(std::slice::from_ref(&web), "echo '{\"place\": \"a\"}'");
+    let dir = node.site.path("etc/virt-recontext/facts.d/host");
+    fs::copy(dir.join("site"), dir.join(OsStr::from_bytes(b"bad\xff"))).unwrap();
+    for command in [["refresh", "--all"], ["preview", "web"]] {
+        let (code, said) = node.say(&command);
+        assert!(code == 1 && said.contains("facts.d/host/bad\u{fffd}: its name is not UTF-8: rename it"), "{said}");
+    }
 }

@@ -1,6 +1,7 @@
 //! A host whose daemon is libvirt's test driver: a file tells which VMs it runs.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Child, Output};
 
@@ -196,6 +197,22 @@ impl Node {
     pub fn is_locked(&self, name: &str) -> bool {
         let lock = File::open(self.site.path(&format!("{RUN}/{name}.lock")));
         lock.is_ok_and(|lock| FileExt::try_lock_exclusive(&lock).is_err())
+    }
+
+    /// Has the lock of this name until the file is dropped.
+    pub fn lock(&self, name: &str) -> File {
+        let path = self.site.path(&format!("{RUN}/{name}.lock"));
+        make_dir(path.parent().unwrap());
+        let lock = File::create(path).unwrap();
+        FileExt::lock_exclusive(&lock).unwrap();
+        lock
+    }
+
+    /// Whether somebody waits for a lock that the test has.
+    pub fn is_waited_for(lock: &File) -> bool {
+        let inode = format!(":{} ", lock.metadata().unwrap().ino());
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|line| line.contains("-> FLOCK") && line.contains(&inode))
     }
 
     /// The VM's disc.

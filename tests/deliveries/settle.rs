@@ -105,3 +105,17 @@ fn a_refresh_may_spread_and_others_join_it_meanwhile_as_when_it_settles() {
     wait_for("the helper to end", || node.site.processes().is_empty());
     assert!(node.is_on_disc(&web, "run 2\n"));
 }
+
+#[test]
+fn however_slow_host_wide_programs_are_no_more_than_one_waits_to_run_them() {
+    let (node, web) = counted();
+    let running = node.lock("host-facts");
+    let first = settler(&node, "0s");
+    wait_for("the refresh to wait for its turn", || Node::is_waited_for(&running));
+    joined(&node);
+    drop(running);
+    let (code, said) = said(&finish(first));
+    assert!(code == 0 && said.starts_with("web: "), "{code}: {said}");
+    wait_for("the helper to end", || node.site.processes().is_empty());
+    assert!(node.is_on_disc(&web, "run 2\n") && !is_held(&node));
+}

@@ -1,6 +1,7 @@
 //! Programs in `facts.d/host`, whose facts are the same for all VMs: `refresh` runs them, once for the host, and what they print
 //! is kept for whoever makes a disc, so that a VM that was never here before finds it.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -30,18 +31,28 @@ pub(crate) struct Refreshed {
     pub failed: Vec<Said>,
 }
 
+/// The right to run them.
+pub(crate) struct Turn(#[expect(dead_code, reason = "held, not used: dropping it gives the lock back")] File);
+
+impl Turn {
+    /// Waits until nobody else runs them.
+    pub(crate) fn wait(host: &Host) -> Result<Turn> {
+        lock::wait(host, &host.host_facts_lock_file()).map(Turn)
+    }
+}
+
 /// Runs all of them, and writes down what they print; whoever does the same meanwhile waits.
 ///
 /// # Errors
 /// When that cannot be written, or `facts.d` cannot be read.
-pub(crate) fn refresh(host: &Host, config: &Config, accept_loss: bool) -> Result<Refreshed> {
+pub(crate) fn refresh(host: &Host, config: &Config, accept_loss: bool, _turn: Turn) -> Result<Refreshed> {
     let mut refreshed = Refreshed::default();
+    // Not before it is our turn: another may be there since, and is not to be forgotten.
     let programs = layers::host_wide_programs(host)?;
-    if programs.is_empty() && known(host)?.is_empty() {
+    let mut results = known(host)?;
+    if programs.is_empty() && results.is_empty() {
         return Ok(refreshed);
     }
-    let _lock = lock::wait(host, &host.host_facts_lock_file())?;
-    let mut results = known(host)?;
     results.retain(&programs);
     let runs = Runs { accept_loss, ..Runs::of_host(config) };
     for program in &programs {
@@ -63,7 +74,7 @@ pub(crate) fn make_sure(host: &Host, config: &Config) -> Result<Results> {
     if programs.iter().all(|program| is_known(&results, program)) {
         return Ok(results);
     }
-    let _lock = lock::wait(host, &host.host_facts_lock_file())?;
+    let _turn = Turn::wait(host)?;
     let mut results = known(host)?;
     run_unknown(config, &programs, &mut results);
     record::write(&host.host_facts_file(), &results).map(|()| results)
