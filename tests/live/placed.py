@@ -1,4 +1,4 @@
-"""A VM whose XML names what only the first host has: a bridge, files, an address, a CPU. And what each host has instead."""
+"""A VM whose XML names what only the first host has, a bridge, files, an address; and what each host has instead."""
 
 import shutil
 from pathlib import Path

@@ -187,7 +187,11 @@ impl Reading<'_> {
             self.text(Place::FirmwareLoader, loader, Vec::new());
         }
         if let Some(nvram) = os.child("nvram") {
+            // It may have a source as disks have, and libvirt writes it as it was given.
             self.text(Place::FirmwareNvram, nvram, Vec::new());
+            if nvram.value("type") == Some("file") {
+                self.attribute(Place::FirmwareNvram, nvram.child("source"), "file");
+            }
             if let Some(template) = nvram.attribute("template") {
                 let removal = whole(self.xml, template).into_iter().collect();
                 self.plain(Place::FirmwareTemplate, &template.value, vec![template.span.clone()], removal);

@@ -323,6 +323,14 @@ const EXAMPLES: &[(&str, &str, &str, &str, &str, &str)] = &[
         "",
     ),
     (
+        "firmware.nvram",
+        "<os><type>hvm</type><nvram type='file' template='/a/vars'>\n<source file='/a/web.fd'/></nvram></os>",
+        "/a/web.fd",
+        "/b/web.fd",
+        "<os><type>hvm</type><nvram type='file' template='/a/vars'>\n<source file='/b/web.fd'/></nvram></os>",
+        "",
+    ),
+    (
         "firmware.template",
         "<os><type>hvm</type><nvram template='/a/vars'>/a/web.fd</nvram></os>",
         "/a/vars",
