@@ -205,6 +205,8 @@ impl<'l, 'h> Coordinator<'l, 'h> {
         };
         let Ledger { host, log, .. } = &mut *self.ledger;
         sweep(host, self.driver, running, look, |state, removed| match removed {
+            // Of one that takes part in rules alone there was no disc.
+            Ok(()) if state.is_of_rules_alone() => log.info(format_args!("{}: is no longer running here", state.name)),
             Ok(()) => log.info(format_args!("{}: is no longer running here; its disc is removed", state.name)),
             Err(error) => log.warning(format_args!("{}: is no longer running here: {error:#}", state.name)),
         })?;

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab import Lab
+from live.aftermath import let_a_minute_pass, wait_until_nothing_is_left
 from live.placed import PLACES, PlacedGuest, rules
 from live.site import CONFIG, Site
 
@@ -113,3 +114,8 @@ def test_a_vm_that_takes_no_part_is_adapted_by_rules_for_all_and_refused_where_t
     assert "rules alone" in told and at_b.bridge in told, told
     b.virsh("destroy", vm.name)
     assert vm.name not in site.recontext(b, "status").stdout
+    # Nobody tells of its end; whatever looks at this host's VMs forgets it.
+    let_a_minute_pass(site, b)
+    site.recontext(b, "refresh", "--all")
+    wait_until_nothing_is_left(site, b, vm)
+    assert f"{vm.name}: is no longer running here\n" in b.syslog()
