@@ -226,13 +226,18 @@ impl<'a> Deciding<'a, '_> {
 
     /// Why the VM is refused, if a rule says so.
     fn refusal(&mut self, spots: &Spots, fitting: &[Fit<'a>]) -> Result<Option<Error>> {
-        let refusing = fitting.iter().find_map(|fit| match fit.action {
+        let refusing = fitting.iter().filter_map(|fit| match fit.action {
             Action::Refuse(why) => Some((fit, why)),
             _ => None,
         });
-        let Some((fit, why)) = refusing else { return Ok(None) };
-        let why = self.render(spots, fit, why)?;
-        Ok(Some(Error::msg(why).context(rule_name(fit))))
+        for (fit, why) in refusing {
+            // A list of what is admitted is one of what comes, not of what this host has made of it.
+            if !self.stays(spots, fit)? {
+                let why = self.render(spots, fit, why)?;
+                return Ok(Some(Error::msg(why).context(rule_name(fit))));
+            }
+        }
+        Ok(None)
     }
 
     fn apply(&mut self, spots: &Spots, fitting: &[Fit<'a>]) -> Result<Option<Rewritten>> {
@@ -263,7 +268,7 @@ impl<'a> Deciding<'a, '_> {
 
     /// What the spot's value becomes, if that is another one; `Some(None)` takes it out.
     fn new_value(&mut self, spots: &Spots, fit: &Fit<'a>) -> Result<Option<Option<String>>> {
-        if self.occasion.reason == Reason::Restore && fit.rule.when.reason.is_none() && self.is_result(spots, fit)? {
+        if self.stays(spots, fit)? {
             return Ok(None);
         }
         let new = match fit.action {
@@ -278,6 +283,12 @@ impl<'a> Deciding<'a, '_> {
             _ => new,
         };
         Ok((new != fit.spot.value).then_some(Some(new)))
+    }
+
+    /// Whether the spot is left as it is, whatever the rule says: at a restore, of what is this host's already.
+    fn stays(&mut self, spots: &Spots, fit: &Fit<'a>) -> Result<bool> {
+        let may_stay = self.occasion.reason == Reason::Restore && fit.rule.when.reason.is_none();
+        Ok(may_stay && self.is_result(spots, fit)?)
     }
 
     /// Whether the spot's value is what the rules of this host give when a VM arrives: of one that was saved here it must not be

@@ -488,6 +488,14 @@ fn at_a_restore_what_is_of_this_host_stays() {
     );
     let chain = rule("interface.bridge", "map = { 'a' = 'b' }") + &rule("interface.bridge", "map = { 'b' = 'c' }");
     assert_eq!([restored("a", &chain), restored("b", &chain), restored("c", &chain)], [xml("b"), xml("b"), xml("c")]);
+    // A list of what is admitted does not keep a VM out that was let in by it.
+    let list = rule("interface.bridge", "map = { 'prod' = 'br0', 'dmz-*' = 'vmbr*' }")
+        + &rule("interface.bridge", "refuse = 'no {{ old }}'");
+    assert_eq!([adapted(&xml("prod"), &list), adapted(&xml("dmz-7"), &list)], [xml("br0"), xml("vmbr7")]);
+    assert_eq!([restored("br0", &list), restored("vmbr7", &list)], [xml("br0"), xml("vmbr7")]);
+    assert_eq!([restored("x", &list), adapted(&xml("br0"), &list)], ["x", "br0"].map(|old| {
+        format!("refused: rewrite.d/x.toml, line 4: no {old}")
+    }));
     for template in ["to = '{{ facts.bridge }}'", "to = '{{ old }}-b'\nfrom = '*'"] {
         let rules = rule("interface.bridge", template);
         let once = adapted(&xml("a"), &rules);
