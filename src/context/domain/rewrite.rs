@@ -105,7 +105,8 @@ fn without_overlay(drive: &Drive) -> impl Iterator<Item = (Range<usize>, String)
 
 /// Replaces the given places, which must not overlap.
 pub(crate) fn apply(text: &str, mut edits: Vec<(Range<usize>, String)>) -> Result<String> {
-    edits.sort_by_key(|(span, _)| span.start);
+    // What comes between comes before what is replaced behind it.
+    edits.sort_by_key(|(span, _)| (span.start, span.end));
     let mut out = String::with_capacity(text.len() + 256);
     let mut done = 0;
     for (span, new) in edits {

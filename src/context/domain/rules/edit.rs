@@ -1,7 +1,7 @@
 //! The edit itself: the bytes of the spots that are changed, and nothing else. What comes of it is read again by itself before
 //! anyone sees it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -48,7 +48,28 @@ pub(super) fn edited(
     let edited = apply(xml, edits)?;
     let after = Spots::read(&edited, context_drives).context("reading our own edit again")?;
     check(xml, spots, changes, &edited, &after)?;
+    check_images_apart(spots, &after)?;
     Ok(edited)
+}
+
+/// Two disks must not come to share a volume or an image of a storage server.
+fn check_images_apart(before: &Spots, after: &Spots) -> Result<()> {
+    let mut taken = BTreeMap::new();
+    for (old, new) in images(before).into_iter().zip(images(after)) {
+        let shared = taken.insert(new.clone(), old.clone()).filter(|other| *other != old);
+        ensure!(shared.is_none(), "two disks would both become {}", new.join(" "));
+    }
+    Ok(())
+}
+
+/// What each disk of a pool or a storage server is: the pool and the volume, or the name and the servers.
+fn images(spots: &Spots) -> Vec<Vec<&str>> {
+    let mut images: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+    let is_part = |place| matches!(place, Place::DiskPool | Place::DiskVolume | Place::DiskName | Place::DiskHost);
+    for spot in spots.spots.iter().filter(|spot| is_part(spot.place)) {
+        images.entry(spot.device).or_default().push(&spot.value);
+    }
+    images.into_values().collect()
 }
 
 /// Compares what there was with what is read of the edit.

@@ -20,8 +20,9 @@ pub(crate) use self::file::{RuleFile, Whom};
 pub(crate) use self::place::Needs;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, bail, ensure};
 use minijinja::value::Serde;
@@ -380,18 +381,20 @@ fn look_for(place: Place, new: &str) -> Option<Look> {
 
 /// Two disks, logs or sockets must not come to share a file, nor one of them a context disc's.
 fn check_apart(spots: &Spots, changes: &[Changed]) -> Result<()> {
-    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+    // As the kernel takes them: `//` and `/./` are one `/`.
+    let plain = |value: &str| Path::new(value).components().collect::<PathBuf>();
+    let mut taken: BTreeMap<PathBuf, &str> = BTreeMap::new();
     for spot in spots.spots.iter().filter(|spot| spot.place.row().exclusive) {
         let change = changes.iter().find(|(changed, _)| std::ptr::eq(*changed, spot)).map(|(_, new)| new.as_deref());
         let Some(value) = change.unwrap_or(Some(&spot.value)) else { continue };
-        let is_image = || value.rsplit('/').next().is_some_and(is_image_name);
+        let is_image = || plain(value).file_name().and_then(OsStr::to_str).is_some_and(is_image_name);
         ensure!(
             change.is_none() || !is_image(),
             "{value:?} is the place of a context disc, and nothing else may be there"
         );
-        let before = taken.insert(value, &spot.value);
+        let before = taken.insert(plain(value), &spot.value);
         ensure!(
-            before.is_none_or(|before| before == spot.value),
+            before.is_none_or(|before| plain(before) == plain(&spot.value)),
             "{:?} and {:?} would both become {value:?}",
             before.unwrap_or_default(),
             spot.value

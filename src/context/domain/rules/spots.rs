@@ -107,7 +107,8 @@ impl Reading<'_> {
         let partition = root.child("resource").and_then(|resource| Some((resource, resource.child("partition")?)));
         if let Some((resource, partition)) = partition {
             self.part("resource");
-            self.text(Place::Partition, partition, vec![resource.span.clone()]);
+            let goes = if resource.children.len() == 1 { resource } else { partition };
+            self.text(Place::Partition, partition, vec![goes.span.clone()]);
         }
         let Some(devices) = root.child("devices") else { return };
         let consoles: Vec<&Element> = devices.children_named("console").collect();

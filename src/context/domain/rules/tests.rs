@@ -493,9 +493,10 @@ fn at_a_restore_what_is_of_this_host_stays() {
         + &rule("interface.bridge", "refuse = 'no {{ old }}'");
     assert_eq!([adapted(&xml("prod"), &list), adapted(&xml("dmz-7"), &list)], [xml("br0"), xml("vmbr7")]);
     assert_eq!([restored("br0", &list), restored("vmbr7", &list)], [xml("br0"), xml("vmbr7")]);
-    assert_eq!([restored("x", &list), adapted(&xml("br0"), &list)], ["x", "br0"].map(|old| {
-        format!("refused: rewrite.d/x.toml, line 4: no {old}")
-    }));
+    assert_eq!(
+        [restored("x", &list), adapted(&xml("br0"), &list)],
+        ["x", "br0"].map(|old| { format!("refused: rewrite.d/x.toml, line 4: no {old}") })
+    );
     for template in ["to = '{{ facts.bridge }}'", "to = '{{ old }}-b'\nfrom = '*'"] {
         let rules = rule("interface.bridge", template);
         let once = adapted(&xml("a"), &rules);
@@ -563,6 +564,42 @@ fn what_cannot_be_leaves_all_as_it_came_or_refuses_if_that_is_required() {
         same.replace("/a/x", "/b/x"),
         "they shared it before"
     );
+}
+
+#[test]
+fn two_disks_never_come_to_share_an_image() {
+    let disk = |kind: &str, source: &str, target: &str| {
+        format!("<disk type='{kind}'><source {source}</source><target dev='{target}'/></disk>")
+    };
+    let two = |kind: &str, one: &str, other: &str| devices(&(disk(kind, one, "vda") + &disk(kind, other, "vdb")));
+    let files = two("file", "file='/x/1'>", "file='/x/2'>");
+    let pools = two("volume", "pool='ssd' volume='vm'>", "pool='hdd' volume='vm'>");
+    let images = two("network", "name='p/x'><host name='m'/>", "name='p/y'><host name='m'/>");
+    let clusters = two("network", "name='p/x'><host name='m'/>", "name='p/x'><host name='n'/>");
+    for (xml, rules, why) in [
+        (&files, rule("disk.file", "map = { '/x/1' = '/b/x', '/x/2' = '/b/.//x' }"), "would both become"),
+        (&files, rule("disk.file", &format!("map = {{ '/x/1' = '/b/{UUID}.iso/' }}")), "place of a context disc"),
+        (&pools, rule("disk.pool", "to = 'default'"), "two disks would both become default vm"),
+        (&images, rule("disk.name", "to = 'p/x'"), "two disks would both become p/x m"),
+        (&clusters, rule("disk.hosts", "to = 'm'"), "two disks would both become p/x m"),
+    ] {
+        let dropped = adapted(xml, &rules);
+        assert!(dropped.starts_with("dropped: ") && dropped.contains(why), "{rules}: {dropped}");
+    }
+    assert_eq!(adapted(&pools, &rule("disk.volume", "to = 'b'")), pools.replace("'vm'", "'b'"));
+    let shared = two("volume", "pool='ssd' volume='vm'>", "pool='ssd' volume='vm'>");
+    assert_eq!(adapted(&shared, &rule("disk.pool", "to = 'b'")), shared.replace("ssd", "b"));
+}
+
+#[test]
+fn what_stands_close_together_is_kept_apart() {
+    let interface = |inner: &str| devices(&format!("<interface type='bridge'>{inner}</interface>"));
+    let close = interface("<source bridge='a'/><virtualport type='openvswitch'/>");
+    let apart = interface("<source bridge='b'/><vlan><tag id='7'/></vlan>");
+    assert_eq!(adapted(&close, &rule("interface.attachment", "to = 'bridge:b vlan:7'")), apart);
+    let resource = |inner: &str| domain(&format!("<resource>{inner}<fibrechannel appid='x'/></resource>"));
+    let rules = rule("partition", "remove = true");
+    assert_eq!(adapted(&resource("<partition>/m</partition>"), &rules), resource(""));
 }
 
 #[test]
