@@ -1,6 +1,7 @@
 //! What a place takes: each new value is checked before libvirt sees it, whose own refusal would come later and say less.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::{Component, Path};
 
 use anyhow::{Result, bail, ensure};
@@ -9,6 +10,12 @@ use crate::context::uuid::Uuid;
 
 /// Longest path of a socket, in bytes, with the kernel's NUL behind it.
 const SOCKET: usize = 107;
+
+/// Longest path of the kernel, in bytes, with the NUL behind it; no value of another kind is longer.
+const LONGEST: usize = 4095;
+
+/// Most CPUs that libvirt counts.
+const CPUS: u32 = 16_384;
 
 /// What kind of value a place takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +52,11 @@ impl Kind {
     /// When a value is none of this kind: with what is.
     pub(super) fn check(self, value: &str) -> Result<()> {
         ensure!(!value.is_empty(), "an empty value is none");
-        ensure!(!value.chars().any(char::is_control), "{value:?} has control characters in it");
+        let most = value.len() <= LONGEST;
+        ensure!(most, "a value of {} bytes is longer than the {LONGEST} that a path may have", value.len());
+        // The last two are characters, but none of XML.
+        let is_wrong = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+        ensure!(!value.chars().any(is_wrong), "{value:?} has control characters in it");
         match self {
             Kind::Device => {
                 let fits = value.len() <= 15 && !matches!(value, "." | "..") && !value.contains(['/', ' ', ':']);
@@ -90,13 +101,23 @@ fn check_path(value: &str) -> Result<()> {
     Ok(())
 }
 
+/// As libvirt reads it: a range goes upwards, and `^` takes out what is in it already.
 fn check_set(value: &str) -> Result<()> {
-    let number = |text: &str| text.len() <= 5 && !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_part = |part: &str| match part.trim().split_once('-') {
-        Some((from, to)) => number(from) && number(to),
-        None => number(part.trim().trim_start_matches('^')),
+    let number = |text: &str| {
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u32>().ok().filter(|number| is_number && *number < CPUS)
     };
-    ensure!(value.split(',').all(is_part), "{value:?} is no set such as \"0-3,^2,8\"");
+    let mut set: Vec<RangeInclusive<u32>> = Vec::new();
+    let mut is_part = |part: &str| match (part.strip_prefix('^'), part.split_once('-')) {
+        (Some(out), _) => number(out).is_some_and(|out| set.iter().any(|range| range.contains(&out))),
+        (None, range) => {
+            let (from, to) = range.unwrap_or((part, part));
+            let range = number(from).zip(number(to)).map(|(from, to)| from..=to).filter(|range| !range.is_empty());
+            set.extend(range.clone());
+            range.is_some()
+        }
+    };
+    ensure!(value.split(',').all(|part| is_part(part.trim())), "{value:?} is no set such as \"0-3,^2,8\"");
     Ok(())
 }
 
@@ -113,7 +134,7 @@ mod tests {
                 vec!["a234567890123456", "a/b", "..", "a b", "eth0:1"],
             ),
             (Kind::Name, vec!["prod", "a b"], vec!["a/b", "a\nb"]),
-            (Kind::Path, vec!["/a", "/a/..b/c d"], vec!["a", "/a/../b", "/..", "/a\0", "/a\u{7f}"]),
+            (Kind::Path, vec!["/a", "/a/..b/c d"], vec!["a", "/a/../b", "/..", "/a\0", "/a\u{7f}", "/a\u{ffff}"]),
             (Kind::Socket, vec!["/run/x"], vec!["/a/..", "x"]),
             (Kind::Image, vec!["pool/image@x"], vec!["a\tb"]),
             (Kind::Host, vec!["mon1.example", "::1", "10.0.0.1"], vec!["a b", "a/b", "a,b"]),
@@ -121,13 +142,18 @@ mod tests {
             (Kind::Port, vec!["1", "65535"], vec!["0", "65536", "-1", "http"]),
             (Kind::Vlan, vec!["1", "4094"], vec!["0", "4095", "x"]),
             (Kind::Uuid, vec!["6695eb01-f6a4-8304-79aa-97f2502e193f"], vec!["x", "6695eb01"]),
-            (Kind::Set, vec!["0", "0-3,^2,8"], vec!["a", "0-", "-1", "0,,1", "^", "123456"]),
+            (
+                Kind::Set,
+                vec!["0", "0-3,^2,8"],
+                vec!["a", "0-", "-1", "0,,1", "^", "16384", "5-3", "^1", "0-3,^^1", "0,^1"],
+            ),
         ] {
             assert!(good.iter().all(|value| kind.check(value).is_ok()), "{kind:?}: {good:?}");
             for value in bad.into_iter().chain([""]) {
                 assert!(kind.check(value).is_err(), "{kind:?} takes {value:?}");
             }
         }
+        assert!(Kind::Path.check(&format!("/{}", "x".repeat(4095))).is_err());
         assert!(Kind::Socket.check(&format!("/{}", "x".repeat(107))).is_err());
     }
 }
