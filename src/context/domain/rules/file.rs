@@ -150,9 +150,12 @@ impl RuleFile {
     pub(crate) fn parse(name: &str, text: &str) -> Result<RuleFile> {
         let FileText { vms, required, rewrite } =
             toml::from_str(text).map_err(|fault| toml_fault::told(&fault, text))?;
+        // Counted on from rule to rule: there may be many.
+        let (mut counted, mut line) = (0, 1);
         let read = |rule: Spanned<RuleText>| {
-            let before = text.get(..rule.span().start).unwrap_or_default();
-            let line = before.matches('\n').count() + 1;
+            let start = rule.span().start;
+            line += text.get(counted..start).unwrap_or_default().matches('\n').count();
+            counted = start;
             rule.into_inner().rule(line).map_err(|error| error.context(format!("line {line}")))
         };
         let rules = rewrite.into_iter().map(read).collect::<Result<_>>()?;
