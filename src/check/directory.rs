@@ -19,6 +19,13 @@ const READ_OF_VM: [&str; 4] = ["context", "facts.d", "rewrite.d", "unselected"];
 pub(super) fn judge(candidate: &Candidate, sample: &Sample, findings: &mut Findings) -> Vec<Sample> {
     let dir = candidate.host.config_dir();
     tell_unread(&dir, &READ, findings);
+    let there = names(&dir, findings);
+    if !there.is_empty() && !there.iter().any(|name| READ.contains(&name.as_str())) {
+        findings.error(format_args!(
+            "{} holds nothing that is read: name the directory in which config.toml, facts.d or context lies",
+            dir.display()
+        ));
+    }
     judge_rules(candidate, &dir, findings);
     if candidate.host.off_switch().symlink_metadata().is_ok() {
         let switch = candidate.host.off_switch();

@@ -80,6 +80,18 @@ fn what_is_good_is_said_to_be_good_to_anybody_without_root() {
 }
 
 #[test]
+fn a_directory_in_which_nothing_is_read_is_the_wrong_one() {
+    let checkout = Checkout::with(&[("recontext/config.toml", ""), ("README.md", "")]);
+    let (code, lines) = checkout.check(&[]);
+    assert_eq!(code, 1);
+    assert!(
+        lines.iter().any(|line| line.starts_with("error: ") && line.contains("holds nothing that is read: name ")),
+        "{lines:?}"
+    );
+    assert_eq!(Checkout::with(&[]).check(&[]), (0, vec![]), "one that is new");
+}
+
+#[test]
 fn every_fault_is_told_with_its_place_and_not_only_the_first() {
     let checkout = Checkout::with(&[
         (
