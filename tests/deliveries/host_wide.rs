@@ -1,13 +1,18 @@
 //! Host-wide programs: their facts are the same for all VMs, and each is run once for the host.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
+use std::thread;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use super::node::{Node, Vm, told};
 use crate::site::{finish, wait_for};
 
 const SHOWN: &str = "etc/virt-recontext/context/shown.j2";
+const KNOWN: &str = "run/libvirt/recontext/facts/host.json";
 const SITE: &str = "facts.d/host/site";
 
 /// A program that counts its runs and prints what it is given.
@@ -185,4 +190,24 @@ fn a_program_whose_name_cannot_be_written_down_is_named() {
         let (code, said) = node.say(&command);
         assert!(code == 1 && said.contains("facts.d/host/bad\u{fffd}: its name is not UTF-8: rename it"), "{said}");
     }
+}
+
+#[test]
+fn a_delivery_waits_for_what_it_needs_and_not_for_its_turn_behind_refreshes() {
+    let web = Vm::called("web");
+    let node = node_of(std::slice::from_ref(&web), "echo '{\"place\": \"a\"}'");
+    assert_eq!(node.say(&["refresh", "--all"]).0, 0);
+    let (known, new) = (node.site.path(KNOWN), node.site.beside("known"));
+    fs::rename(&known, &new).unwrap();
+    // To open it for writing is to wait until somebody has looked there.
+    mkfifo(&known, Mode::S_IRWXU).unwrap();
+    let _running = node.lock("host-facts");
+    node.note(&web, "start");
+    let helper = node.helper();
+    let looked = thread::spawn(move || File::options().write(true).open(known).unwrap());
+    wait_for("the helper to look", || looked.is_finished());
+    // As the refresh does that has the lock; others may be next.
+    fs::rename(new, node.site.path(KNOWN)).unwrap();
+    assert!(finish(helper).status.success());
+    assert_eq!(node.progress(&web), told("delivered", "start"));
 }

@@ -3,6 +3,8 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -16,6 +18,9 @@ use crate::host::vm::{lock, record};
 /// Between two tries of a program that has never printed any facts, in seconds, when a disc is wanted: each VM would wait for
 /// it.
 const AGAIN: u64 = 30;
+
+/// Between two looks whether somebody else has run them.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What they printed last; nothing if they have not run since the host started, or if that is damaged.
 pub(crate) fn known(host: &Host) -> Result<Results> {
@@ -38,6 +43,10 @@ impl Turn {
     /// Waits until nobody else runs them.
     pub(crate) fn wait(host: &Host) -> Result<Turn> {
         lock::wait(host, &host.host_facts_lock_file()).map(Turn)
+    }
+
+    fn try_now(host: &Host) -> Result<Option<Turn>> {
+        Ok(lock::try_now(host, &host.host_facts_lock_file())?.map(Turn))
     }
 }
 
@@ -70,11 +79,20 @@ pub(crate) fn refresh(host: &Host, config: &Config, accept_loss: bool, _turn: Tu
 /// As of [`refresh`].
 pub(crate) fn make_sure(host: &Host, config: &Config) -> Result<Results> {
     let programs = layers::host_wide_programs(host)?;
-    let results = known(host)?;
-    if programs.iter().all(|program| is_known(&results, program)) {
-        return Ok(results);
-    }
-    let _turn = Turn::wait(host)?;
+    let known_now = || -> Result<Option<Results>> {
+        let results = known(host)?;
+        Ok(programs.iter().all(|program| is_known(&results, program)).then_some(results))
+    };
+    // Not in the queue: many refreshes may stand there, of which the first finds out what is wanted.
+    let _turn = loop {
+        if let Some(results) = known_now()? {
+            return Ok(results);
+        }
+        match Turn::try_now(host)? {
+            Some(turn) => break turn,
+            None => sleep(LOOK),
+        }
+    };
     let mut results = known(host)?;
     run_unknown(config, &programs, &mut results);
     record::write(&host.host_facts_file(), &results).map(|()| results)

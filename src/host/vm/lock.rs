@@ -51,7 +51,7 @@ impl SettleLock {
 }
 
 /// Takes the lock on the file at `path`, which is made if it is missing, unless somebody has it.
-fn try_now(host: &Host, path: &Path) -> Result<Option<File>> {
+pub(in crate::host) fn try_now(host: &Host, path: &Path) -> Result<Option<File>> {
     let file = open(host, path)?;
     match FileExt::try_lock_exclusive(&file) {
         Ok(()) => Ok(Some(file)),
