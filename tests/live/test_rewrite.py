@@ -14,6 +14,7 @@ RULES = f"{CONFIG}/rewrite.d/50-site.toml"
 NEXT_HOOK = "/etc/libvirt/hooks/qemu.d/90-next"
 # Both hosts have both bridges, and each uses them for what the other uses the other one for.
 SWAP = '[[rewrite]]\nchange = "interface.bridge"\nmap = { "left" = "right", "right" = "left" }\n'
+NO_OTHERS = '[[rewrite]]\nchange = "interface.bridge"\nrefuse = "{{ old }} is unknown here"\n'
 
 
 @pytest.fixture
@@ -44,8 +45,8 @@ def test_a_vm_that_names_what_only_one_host_has_goes_to_and_fro_is_saved_and_res
             refused = lab.migrate(a, b, vm.name, "--unsafe", check=False).result
             assert refused.returncode and why in refused.stderr, (place, refused.stderr)
     assert vm.state() == "running" and vm.there() == at_a
-    b.write(RULES, rules(at_a, at_b) + SWAP)
-    a.write(RULES, rules(at_b, at_a) + SWAP)
+    b.write(RULES, rules(at_a, at_b) + SWAP + NO_OTHERS)
+    a.write(RULES, rules(at_b, at_a) + SWAP + NO_OTHERS)
     mark = vm.mark()
     vm.migrate(b, "--unsafe", "--persistent")
     vm.wait_for_text(site.text(b), since=mark)
@@ -54,7 +55,7 @@ def test_a_vm_that_names_what_only_one_host_has_goes_to_and_fro_is_saved_and_res
     assert "br-a" in str(said) and "rewrite.d/50-site.toml" in str(said), said
     assert f"{at_b.listen}:5900" in b.run("ss", "-Hltn").stdout
     assert site.text(b) in b.read(at_b.log)
-    # Here it was saved, here it goes on: nothing is changed once more, or back.
+    # Here it was saved, here it goes on: nothing is changed once more, or back, or refused.
     before = vm.live_xml("--security-info")
     b.virsh("managedsave", vm.name)
     mark = vm.mark()

@@ -610,6 +610,10 @@ fn a_rule_may_refuse_what_no_other_has_fitted() {
     assert_eq!(adapted(&xml("a"), &rules), xml("b"));
     assert_eq!(adapted(&xml("c"), &rules), xml("c"));
     assert_eq!(adapted(&xml("x"), &rules), "refused: rewrite.d/x.toml, line 4: there is no bridge for x at host-b");
+    // One that came by these rules, and was saved here, is at home.
+    let restored = |bridge: &str| at(Reason::Restore, &xml(bridge), &rules);
+    assert_eq!([restored("b"), restored("c")], [xml("b"), xml("c")]);
+    assert_eq!(restored("x"), "refused: rewrite.d/x.toml, line 4: there is no bridge for x at host-b");
 }
 
 #[test]
