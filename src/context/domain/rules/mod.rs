@@ -311,7 +311,7 @@ impl<'a> Deciding<'a, '_> {
                         })
                     }),
                     // What it made of another value it would make of this one as well.
-                    Action::Template(source) if source.contains("old") || source.contains("star") => true,
+                    Action::Template(source) if mentions(source, "old") || mentions(source, "star") => true,
                     Action::Template(source) => {
                         let other = Fit { spot: fit.spot, file, rule, action, stars: Vec::new() };
                         self.render(spots, &other, source)? == fit.spot.value
@@ -350,6 +350,11 @@ impl<'a> Deciding<'a, '_> {
         let rendered = Templates::new(values)?.render("in it", source.as_bytes(), &mut self.budget)?;
         Ok(String::from_utf8(rendered)?)
     }
+}
+
+/// Whether a template has this word in it, and not just its letters in a longer one.
+fn mentions(template: &str, word: &str) -> bool {
+    template.split(|c: char| !c.is_alphanumeric() && c != '_').any(|there| there == word)
 }
 
 /// Whether a value is one for a place.

@@ -14,7 +14,9 @@ struct Told {
 
 impl Site for Told {
     fn facts(&mut self) -> Result<Facts> {
-        Ok(serde_json::from_value(json!({"console": {"listen": "10.0.0.2"}, "bridge": "br7", "path": "/srv/b"}))?)
+        Ok(serde_json::from_value(
+            json!({"console": {"listen": "10.0.0.2"}, "bridge": "br7", "gold_bridge": "br9", "path": "/srv/b"}),
+        )?)
     }
 
     fn check(&mut self, looks: &[Look]) -> Result<()> {
@@ -503,6 +505,8 @@ fn at_a_restore_what_is_of_this_host_stays() {
         assert_ne!(once, xml("a"));
         assert_eq!(at(Reason::Restore, &once, &rules), once, "{template}");
     }
+    let facts = rule("interface.bridge", "from = 'a'\nto = '{{ facts.gold_bridge }}'");
+    assert_eq!([restored("a", &facts), restored("br9", &facts)], [xml("br9"), xml("br9")]);
 }
 
 #[test]
