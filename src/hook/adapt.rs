@@ -14,7 +14,7 @@ use crate::context::disc::facts::Facts;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
 use crate::context::domain::driver::Driver;
-use crate::context::domain::rules::{Fault, Look, Rewritten, Site};
+use crate::context::domain::rules::{Fault, Look, Rewritten, Site, told};
 use crate::host::config::Config;
 use crate::host::paths::Host;
 use crate::host::rules as of_host;
@@ -22,11 +22,18 @@ use crate::host::rules as of_host;
 /// So long is looked for files of the new values: a server that is gone is a failed look, and no more.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// So long rules may take: what is left is the disc's.
+const RULES: Duration = Duration::from_secs(4);
+
 /// What the rules came to.
 pub(super) enum Adapted {
     /// None fits, or there is none.
     AsItCame,
-    Rewritten(Rewritten),
+    Rewritten {
+        xml: String,
+        /// What was changed, by which rules.
+        told: String,
+    },
     /// No rule was applied, and the VM goes on as it came.
     Dropped(Error),
     Refused(Error),
@@ -41,30 +48,90 @@ pub(super) fn occasion(operation: Operation) -> Option<Reason> {
     }
 }
 
-/// Applies the rules to the VM. `to_parent` is told before that if it is to be refused should this break off.
+/// Applies the rules to the VM, in a process of their own: what becomes of that harms no disc. `to_parent` is told before that if
+/// the VM is to be refused should this break off.
 pub(super) fn adapt(host: &Host, config: &Config, reason: Reason, domain: &Domain, to_parent: &mut File) -> Adapted {
     if domain.machine.driver() != Driver::Qemu {
         return Adapted::AsItCame;
     }
+    let apply = |out: &mut File| {
+        let adapted = apply(host, config, (domain, reason), (to_parent, out));
+        let _parent_gone = out.write_all(&encode(&adapted));
+    };
+    let said = supervise::run(Instant::now() + RULES, |said| decode(said).is_some(), apply);
+    let (said, how) = said.map_or_else(|broke| (broke.said, broke.how), |said| (said, String::new()));
+    let is_required = said.first() == Some(&REQUIRED);
+    let adapted = decode(&said).unwrap_or_else(|| {
+        let error = Error::msg(how).context("applying the rules of rewrite.d");
+        if is_required { Adapted::Refused(error) } else { Adapted::Dropped(error) }
+    });
+    if let Adapted::Rewritten { xml, .. } = &adapted {
+        let _parent_gone = reply::so_far(to_parent, xml);
+    }
+    if is_required && !matches!(adapted, Adapted::Refused(_)) {
+        // The disc, whatever becomes of it, has no part in this.
+        let wish = if domain.takes_part() { Wish::of(config.on_error) } else { Wish::GoOn };
+        let _parent_gone = reply::wish(to_parent, wish);
+    }
+    adapted
+}
+
+fn apply(
+    host: &Host,
+    config: &Config,
+    (domain, reason): (&Domain, Reason),
+    (to_parent, out): (&mut File, &mut File),
+) -> Adapted {
     let files = match of_host::read(host, domain) {
         Ok(files) => files,
         Err(error) => return Adapted::Dropped(error),
     };
-    let mut here = Here { host, config, domain, to_parent, is_required: false };
-    let applied = of_host::apply(host, config, (domain, reason), &files, &mut here);
-    let is_required = here.is_required;
-    match applied {
+    let mut here = Here { host, config, domain, to_parent, out };
+    match of_host::apply(host, config, (domain, reason), &files, &mut here) {
         Err(Fault::Dropped(error)) => Adapted::Dropped(error),
         Err(Fault::Refused(error)) => Adapted::Refused(error),
-        Ok(rewritten) => {
-            // The disc, whatever becomes of it, has no part in this.
-            let _parent_gone = rewritten.as_ref().map(|rewritten| reply::so_far(to_parent, &rewritten.xml));
-            if is_required {
-                let _parent_gone = reply::wish(to_parent, Wish::of(config.on_error));
-            }
-            rewritten.map_or(Adapted::AsItCame, Adapted::Rewritten)
-        }
+        Ok(None) => Adapted::AsItCame,
+        Ok(Some(Rewritten { xml, changes })) => Adapted::Rewritten { xml, told: told(&changes) },
     }
+}
+
+// What the process of the rules writes: perhaps REQUIRED, and then one of the others with two texts.
+const REQUIRED: u8 = b'#';
+const AS_IT_CAME: u8 = b'0';
+const REWRITTEN: u8 = b'<';
+const DROPPED: u8 = b'.';
+const REFUSED: u8 = b'R';
+
+fn encode(adapted: &Adapted) -> Vec<u8> {
+    let (kind, one, other) = match adapted {
+        Adapted::AsItCame => (AS_IT_CAME, String::new(), ""),
+        Adapted::Rewritten { xml, told } => (REWRITTEN, told.clone(), xml.as_str()),
+        Adapted::Dropped(error) => (DROPPED, format!("{error:#}"), ""),
+        Adapted::Refused(error) => (REFUSED, format!("{error:#}"), ""),
+    };
+    let len = |text: &str| (text.len() as u64).to_le_bytes();
+    [&[kind], len(&one).as_slice(), one.as_bytes(), &len(other), other.as_bytes()].concat()
+}
+
+/// `None` as long as it is not whole.
+fn decode(said: &[u8]) -> Option<Adapted> {
+    let said = said.strip_prefix(&[REQUIRED]).unwrap_or(said);
+    let (kind, rest) = said.split_first()?;
+    let (one, rest) = text(rest)?;
+    let (other, _) = text(rest)?;
+    match *kind {
+        AS_IT_CAME => Some(Adapted::AsItCame),
+        REWRITTEN => Some(Adapted::Rewritten { xml: other.to_owned(), told: one.to_owned() }),
+        DROPPED => Some(Adapted::Dropped(Error::msg(one.to_owned()))),
+        REFUSED => Some(Adapted::Refused(Error::msg(one.to_owned()))),
+        _ => None,
+    }
+}
+
+fn text(said: &[u8]) -> Option<(&str, &[u8])> {
+    let (len, rest) = said.split_first_chunk()?;
+    let (text, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
+    Some((std::str::from_utf8(text).ok()?, rest))
 }
 
 struct Here<'a> {
@@ -72,8 +139,7 @@ struct Here<'a> {
     config: &'a Config,
     domain: &'a Domain<'a>,
     to_parent: &'a mut File,
-    /// Whether the parent was told that the rules have to be applied.
-    is_required: bool,
+    out: &'a mut File,
 }
 
 impl Site for Here<'_> {
@@ -97,6 +163,7 @@ impl Site for Here<'_> {
     }
 
     fn is_required(&mut self) {
-        self.is_required = reply::wish(self.to_parent, Wish::RefuseForRules).is_ok();
+        let _parent_gone = reply::wish(self.to_parent, Wish::RefuseForRules);
+        let _parent_gone = self.out.write_all(&[REQUIRED]);
     }
 }

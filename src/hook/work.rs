@@ -14,7 +14,7 @@ use super::supervise::MEMORY;
 use super::{arrive, detach, fallback, gone, prepare, started};
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
-use crate::context::domain::rules::{Rewritten, told};
+use crate::context::domain::request::NAMESPACE;
 use crate::context::uuid::Uuid;
 use crate::host::child::limit_memory;
 use crate::host::config::Config;
@@ -35,7 +35,8 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     let (config, broken) = read.map_or_else(|error| (Config::default(), Some(error)), |config| (config, None));
     // What the parent does if the work does not come to its end. That the VM is to go on need not be told: it does, and to
     // wake the parent costs both of us time.
-    let wish = Wish::of(config.on_error);
+    // Of a VM that takes no part, and is here for rules alone, there is no disc that could be missing.
+    let wish = if xml.contains(NAMESPACE) { Wish::of(config.on_error) } else { Wish::GoOn };
     if wish != Wish::GoOn {
         let _parent_gone = reply::wish(out, wish);
     }
@@ -47,7 +48,7 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     let adapted = work.adapt(xml, out);
     let (reply, taking_part) = match &adapted {
         Adapted::Refused(error) => (Reply::Refuse(format!("{error:#}")), None),
-        Adapted::Rewritten(Rewritten { xml, .. }) => {
+        Adapted::Rewritten { xml, .. } => {
             let (reply, taking_part) = work.serve(xml, broken, &mut afterwards);
             (if reply == Reply::Nothing { Reply::Answer(xml.clone()) } else { reply }, taking_part)
         }
@@ -142,11 +143,10 @@ impl Work<'_> {
         let HookCall { domain: name, operation } = self.call;
         let note = match adapted {
             Adapted::AsItCame => return,
-            Adapted::Rewritten(_) if is_refused => return,
-            Adapted::Rewritten(Rewritten { changes, .. }) => {
-                let told = told(changes);
+            Adapted::Rewritten { .. } if is_refused => return,
+            Adapted::Rewritten { told, .. } => {
                 self.log.info(format_args!("{name}: {operation}: rewritten: {told}"));
-                RulesNote { changed: told, ..RulesNote::default() }
+                RulesNote { changed: told.clone(), ..RulesNote::default() }
             }
             Adapted::Dropped(error) => {
                 let fault = format!("{error:#}");

@@ -168,6 +168,8 @@ situations! {
     rules_for_all_vms_adapt_one_that_takes_no_part
     rules_hold_whatever_becomes_of_the_disc
     rules_that_are_not_understood_leave_the_vm_as_it_came
+    rules_that_crash_harm_no_disc
+    rules_that_crash_refuse_no_vm_that_takes_no_part
     rules_with_a_key_that_nobody_knows_select_no_vm
     second_arrival_leaves_the_old_disc_to_whoever_reads_it
     second_reconnect_changes_nothing
