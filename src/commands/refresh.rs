@@ -74,7 +74,8 @@ pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> R
         writeln!(out, "another refresh is about to begin, and does this as well")?;
         return Ok(DONE);
     };
-    let turn = host_wide::Turn::wait(host);
+    // Where all is switched off nobody is to wait. Whoever switches it on again and comes while this settles is served too.
+    let turn = (!off::is_off(host)).then(|| host_wide::Turn::wait(host));
     drop(settled);
     if let Some(off) = off::told(host) {
         writeln!(out, "virt-recontext: {off}")?;
@@ -83,6 +84,7 @@ pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> R
     let config = Config::load(host)?;
     vm::tell_unknown_keys(&config);
     // Also for the VMs that are to come.
+    let turn = turn.unwrap_or_else(|| host_wide::Turn::wait(host));
     let code = host_wide(host, &config, options.accept_loss, turn);
     if options.all && runs_no_vm(host, &config) {
         return deliver_and_watch(host, &config, Vec::new(), Told { out, code });

@@ -1,5 +1,6 @@
 //! `refresh --settle`: one refresh for all that ask while it waits, and none that asks is forgotten.
 
+use std::fs;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -113,6 +114,10 @@ fn however_slow_host_wide_programs_are_no_more_than_one_waits_to_run_them() {
     let first = settler(&node, "0s");
     wait_for("the refresh to wait for its turn", || Node::is_waited_for(&running));
     joined(&node);
+    // Nor is anybody kept who would find all switched off.
+    node.site.write("etc/virt-recontext/disabled", "");
+    assert!(node.say(&["refresh", "--all"]).1.contains("all is switched off"));
+    fs::remove_file(node.site.path("etc/virt-recontext/disabled")).unwrap();
     drop(running);
     let (code, said) = said(&finish(first));
     assert!(code == 0 && said.starts_with("web: "), "{code}: {said}");
