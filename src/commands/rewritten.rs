@@ -64,10 +64,29 @@ fn diff(xml: &str, changes: &[Change], out: &mut impl Write) -> Result<()> {
         let edits: Option<Vec<Edit>> = changes.iter().flat_map(|change| &change.edits).map(within).collect();
         let after = apply(before, edits.ok_or_else(|| anyhow!("an edit lies before its own line"))?)?;
         for (sign, text) in [("-", before), ("+", after.as_str())] {
-            text.lines().try_for_each(|line| writeln!(out, "{sign}{line}"))?;
+            let shown = without_passwords(text);
+            shown.split_terminator('\n').try_for_each(|line| writeln!(out, "{sign}{}", vm::on_one_line(line)))?;
         }
     }
     Ok(())
+}
+
+/// The text with no password of graphics in it, which stand on the same lines as what rules change.
+fn without_passwords(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("passwd") {
+        shown.push_str(before);
+        shown.push_str("passwd");
+        rest = behind;
+        let value = behind.trim_start().strip_prefix('=').map(str::trim_start);
+        let quote = value.and_then(|value| value.chars().next()).filter(|quote| matches!(quote, '\'' | '"'));
+        if let (Some(value), Some(quote)) = (value, quote) {
+            shown.push_str(&format!("={quote}...{quote}"));
+            rest = value.get(1..).and_then(|value| value.split_once(quote)).map_or("", |(_, behind)| behind);
+        }
+    }
+    shown + rest
 }
 
 /// The whole lines in which edits stand.

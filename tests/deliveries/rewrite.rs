@@ -49,6 +49,22 @@ fn preview_shows_the_lines_that_rules_would_change_and_changes_nothing() {
 }
 
 #[test]
+fn preview_shows_no_password_and_nothing_that_a_terminal_obeys() {
+    let (node, _) = node_with("vms = \"all\"\n[[rewrite]]\nchange = \"graphics.listen\"\nto = \"10.0.0.2\"\n");
+    let xml = node.site.beside("web.xml");
+    let graphics = "<graphics type='vnc' passwd = \"T0p'Secret\" listen='127.0.0.1'/><!-- \u{1b}[2J\u{9b}2J\r -->";
+    let domain = format!(
+        "<domain type='kvm'><name>web</name><uuid>6695eb01-f6a4-8304-79aa-000000776562</uuid><devices>\n{graphics}\n\
+         </devices></domain>\n"
+    );
+    std::fs::write(&xml, domain).unwrap();
+    let wanted = "# rewrite.d/50-site.toml, line 2: graphics vnc: graphics.listen \"127.0.0.1\" -> \"10.0.0.2\"\n\
+                  -<graphics type='vnc' passwd=\"...\" listen='127.0.0.1'/><!--  [2J 2J  -->\n\
+                  +<graphics type='vnc' passwd=\"...\" listen='10.0.0.2'/><!--  [2J 2J  -->\n";
+    assert_eq!(node.say(&["preview", "--rewrite", "--xml", xml.to_str().unwrap()]), (0, wanted.to_owned()));
+}
+
+#[test]
 fn status_tells_what_rules_did_also_to_a_vm_that_takes_part_in_nothing_else() {
     let (node, web) = node_with(&("vms = \"all\"\n".to_owned() + &map("br0")));
     let db = Vm { context: None, devices: BRIDGE, ..Vm::called("db") };
