@@ -1,7 +1,6 @@
 //! What a place takes: each new value is checked before libvirt sees it, whose own refusal would come later and say less.
 
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 use std::path::{Component, Path};
 
 use anyhow::{Result, bail, ensure};
@@ -15,7 +14,7 @@ const SOCKET: usize = 107;
 const LONGEST: usize = 4095;
 
 /// Most CPUs that libvirt counts.
-const CPUS: u32 = 16_384;
+const CPUS: usize = 16_384;
 
 /// What kind of value a place takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,23 +100,22 @@ fn check_path(value: &str) -> Result<()> {
     Ok(())
 }
 
-/// As libvirt reads it: a range goes upwards, and `^` takes out what is in it already.
+/// As libvirt reads it: a range goes upwards, `^` takes one out, and something has to remain.
 fn check_set(value: &str) -> Result<()> {
     let number = |text: &str| {
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse::<u32>().ok().filter(|number| is_number && *number < CPUS)
+        text.parse::<usize>().ok().filter(|number| is_number && *number < CPUS)
     };
-    let mut set: Vec<RangeInclusive<u32>> = Vec::new();
-    let mut is_part = |part: &str| match (part.strip_prefix('^'), part.split_once('-')) {
-        (Some(out), _) => number(out).is_some_and(|out| set.iter().any(|range| range.contains(&out))),
-        (None, range) => {
-            let (from, to) = range.unwrap_or((part, part));
-            let range = number(from).zip(number(to)).map(|(from, to)| from..=to).filter(|range| !range.is_empty());
-            set.extend(range.clone());
-            range.is_some()
-        }
+    let mut set = vec![false; CPUS];
+    let mut put = |part: &str| {
+        let (part, is_in) = part.strip_prefix('^').map_or((part, true), |out| (out, false));
+        let (from, to) = part.split_once('-').filter(|_| is_in).unwrap_or((part, part));
+        let (from, to) = (number(from)?, number(to)?);
+        set.get_mut(from..=to).filter(|part| !part.is_empty())?.fill(is_in);
+        Some(())
     };
-    ensure!(value.split(',').all(|part| is_part(part.trim())), "{value:?} is no set such as \"0-3,^2,8\"");
+    let is_set = value.split(',').all(|part| put(part.trim()).is_some()) && set.contains(&true);
+    ensure!(is_set, "{value:?} is no set such as \"0-3,^2,8\"");
     Ok(())
 }
 
@@ -144,8 +142,8 @@ mod tests {
             (Kind::Uuid, vec!["6695eb01-f6a4-8304-79aa-97f2502e193f"], vec!["x", "6695eb01"]),
             (
                 Kind::Set,
-                vec!["0", "0-3,^2,8"],
-                vec!["a", "0-", "-1", "0,,1", "^", "16384", "5-3", "^1", "0-3,^^1", "0,^1"],
+                vec!["0", "0-3,^2,8", "1,^0", "16383"],
+                vec!["a", "0-", "-1", "0,,1", "^", "16384", "5-3", "^1", "0-3,^^1", "1,^1"],
             ),
         ] {
             assert!(good.iter().all(|value| kind.check(value).is_ok()), "{kind:?}: {good:?}");
