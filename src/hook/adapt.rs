@@ -18,6 +18,7 @@ use crate::context::domain::rules::{Fault, Look, Rewritten, Site, told};
 use crate::host::config::Config;
 use crate::host::paths::Host;
 use crate::host::rules as of_host;
+use crate::host::vm::state::RulesNote;
 
 /// So long is looked for files of the new values: a server that is gone is a failed look, and no more.
 const LOOK: Duration = Duration::from_secs(1);
@@ -37,6 +38,17 @@ pub(super) enum Adapted {
     /// No rule was applied, and the VM goes on as it came.
     Dropped(Error),
     Refused(Error),
+}
+
+impl Adapted {
+    /// What is written down of it.
+    pub(super) fn note(&self) -> Option<RulesNote> {
+        match self {
+            Adapted::AsItCame | Adapted::Refused(_) => None,
+            Adapted::Rewritten { told, .. } => Some(RulesNote { changed: told.clone(), ..RulesNote::default() }),
+            Adapted::Dropped(error) => Some(RulesNote { fault: format!("{error:#}"), ..RulesNote::default() }),
+        }
+    }
 }
 
 /// Why rules are asked, if they are in this operation.

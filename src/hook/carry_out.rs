@@ -19,7 +19,7 @@ use crate::host::disc::Layers;
 use crate::host::paths::Host;
 use crate::host::programs::{NotRunYet, Printed};
 use crate::host::vm::job::Job;
-use crate::host::vm::state::About;
+use crate::host::vm::state::{About, RulesNote};
 use crate::host::vm::{Disc, Vm};
 
 pub(super) struct CarryOut<'a> {
@@ -27,6 +27,8 @@ pub(super) struct CarryOut<'a> {
     pub config: &'a Config,
     pub operation: Operation,
     pub domain: &'a Domain<'a>,
+    /// What rules did to it before.
+    pub rules: Option<&'a RulesNote>,
 }
 
 /// What is done after the reply, when nobody waits any more: to wake the log's reader and to make a process are a tenth of
@@ -150,7 +152,7 @@ impl CarryOut<'_> {
     }
 
     fn about(&self, reason: Reason) -> About<'_> {
-        About::coming(&self.domain.name, self.domain.machine.driver(), reason)
+        About::coming(&self.domain.name, self.domain.machine.driver(), reason).with_rules(self.rules)
     }
 }
 

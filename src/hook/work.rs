@@ -46,17 +46,21 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     }
     let mut work = Work { host, config: &config, call, log: &mut log };
     let adapted = work.adapt(xml, out);
+    let note = adapted.note();
     let (reply, taking_part) = match &adapted {
         Adapted::Refused(error) => (Reply::Refuse(format!("{error:#}")), None),
         Adapted::Rewritten { xml, .. } => {
-            let (reply, taking_part) = work.serve(xml, broken, &mut afterwards);
+            let (reply, taking_part) = work.serve((xml, note.as_ref()), broken, &mut afterwards);
             (if reply == Reply::Nothing { Reply::Answer(xml.clone()) } else { reply }, taking_part)
         }
-        _ => work.serve(xml, broken, &mut afterwards),
+        _ => work.serve((xml, note.as_ref()), broken, &mut afterwards),
     };
     let is_refused = matches!(reply, Reply::Refuse(_));
     let _parent_gone = out.write_all(&reply.encode());
-    work.tell(&adapted, xml, is_refused);
+    work.tell(&adapted, is_refused);
+    if !is_refused {
+        work.note(note, xml);
+    }
     if let Some(line) = afterwards.news {
         log.info(line);
     }
@@ -99,7 +103,7 @@ impl Work<'_> {
     /// Does what there is to do about the VM's disc; gives the VM if it takes part.
     fn serve(
         &mut self,
-        xml: &str,
+        (xml, rules): (&str, Option<&RulesNote>),
         broken: Option<anyhow::Error>,
         afterwards: &mut Afterwards,
     ) -> (Reply, Option<Uuid>) {
@@ -107,7 +111,7 @@ impl Work<'_> {
         let (domain, done) = match Domain::read(xml) {
             Err(error) => (None, Err(error)),
             Ok(domain) => {
-                let to_do = CarryOut { host, config, operation: call.operation, domain: &domain };
+                let to_do = CarryOut { host, config, operation: call.operation, domain: &domain, rules };
                 match domain.takes_part() {
                     true => {
                         let done = handle(&to_do, broken, afterwards);
@@ -138,29 +142,42 @@ impl Work<'_> {
         (reply, domain.map(|domain| domain.uuid))
     }
 
-    /// Tells the log, and the VM's state, what the rules have come to. Of a VM that `is_refused` nothing is written.
-    fn tell(&mut self, adapted: &Adapted, xml: &str, is_refused: bool) {
+    /// Tells the log what the rules have come to.
+    fn tell(&mut self, adapted: &Adapted, is_refused: bool) {
         let HookCall { domain: name, operation } = self.call;
-        let note = match adapted {
-            Adapted::AsItCame => return,
-            Adapted::Rewritten { .. } if is_refused => return,
-            Adapted::Rewritten { told, .. } => {
+        match adapted {
+            Adapted::Rewritten { told, .. } if !is_refused => {
                 self.log.info(format_args!("{name}: {operation}: rewritten: {told}"));
-                RulesNote { changed: told.clone(), ..RulesNote::default() }
             }
+            Adapted::AsItCame | Adapted::Rewritten { .. } => {}
             Adapted::Dropped(error) => {
-                let fault = format!("{error:#}");
-                self.log.error(format_args!("{name}: {operation}: no rule was applied: {fault}; the VM goes on"));
-                RulesNote { fault, ..RulesNote::default() }
+                self.log.error(format_args!("{name}: {operation}: no rule was applied: {error:#}; the VM goes on"));
             }
             Adapted::Refused(error) => {
-                return self.log.error(format_args!("{name}: {operation}: {error:#}; refused, as rewrite.d wants"));
+                self.log.error(format_args!("{name}: {operation}: {error:#}; refused, as rewrite.d wants"));
             }
-        };
-        let Some(reason) = adapt::occasion(*operation).filter(|_| !is_refused) else { return };
+        }
+    }
+
+    /// Writes down what the rules did, where what was done about the disc has not done so.
+    fn note(&mut self, note: Option<RulesNote>, xml: &str) {
+        let HookCall { domain: name, operation } = self.call;
+        let Some(reason) = adapt::occasion(*operation) else { return };
+        // Of most VMs that come there is nothing to write down, and nothing to take back.
+        if note.is_none() && xml.contains(NAMESPACE) {
+            return;
+        }
         let noted = Domain::read(xml).and_then(|domain| {
-            let about = About::coming(&domain.name, domain.machine.driver(), reason);
-            Vm::hold(self.host, &domain.uuid)?.rules_did(about, note, domain.takes_part())
+            let known = State::of(self.host, &domain.uuid)?.and_then(|state| state.rules);
+            match note {
+                Some(note) if domain.takes_part() && known.as_ref() == Some(&note) => Ok(()),
+                Some(note) => {
+                    let about = About::coming(&domain.name, domain.machine.driver(), reason);
+                    Vm::hold(self.host, &domain.uuid)?.rules_did(about, note, domain.takes_part())
+                }
+                None if known.is_some_and(|known| known.alone) => Vm::hold(self.host, &domain.uuid)?.forget(),
+                None => Ok(()),
+            }
         });
         if let Err(error) = noted {
             self.log.warning(format_args!("{name}: {operation}: noting what the rules did: {error:#}"));
@@ -170,7 +187,7 @@ impl Work<'_> {
 
 /// Has the helper let a VM take part that has no element of ours, if it starts here and a rule selects it.
 fn select(to_do: &CarryOut, afterwards: &mut Afterwards) -> Result<Reply> {
-    let CarryOut { host, config, operation, domain } = *to_do;
+    let CarryOut { host, config, operation, domain, .. } = *to_do;
     match operation == Operation::Started && selected(host, config, domain)?.is_some() {
         true => to_do.carry_out(started::selected(), None, afterwards),
         false => Ok(Reply::Nothing),
@@ -179,7 +196,7 @@ fn select(to_do: &CarryOut, afterwards: &mut Afterwards) -> Result<Reply> {
 
 /// Decides what to do about a VM that takes part, and does it.
 fn handle(to_do: &CarryOut, broken: Option<anyhow::Error>, afterwards: &mut Afterwards) -> Result<Reply> {
-    let CarryOut { host, config, operation, domain } = *to_do;
+    let CarryOut { host, config, operation, domain, .. } = *to_do;
     let (decision, held) = match (broken, operation) {
         (None, _) => {
             let held = operation.row().holds.then(|| Vm::hold(host, &domain.uuid)).transpose()?;

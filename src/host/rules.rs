@@ -5,7 +5,7 @@ use std::path::Path;
 #[cfg(feature = "libvirt")]
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::config::Config;
 use super::file;
@@ -24,7 +24,8 @@ const DIRECTORY: &str = "rewrite.d";
 
 /// Whether there may be rules for a VM: asked of every VM that comes, ours or not, so it looks at no more than three names.
 pub(crate) fn may_be(host: &Host, name: &str, xml: &str) -> bool {
-    let is_there = |dir: &Path| dir.join(DIRECTORY).exists();
+    // A link that leads nowhere is told by whoever reads it.
+    let is_there = |dir: &Path| dir.join(DIRECTORY).symlink_metadata().is_ok();
     let domains = host.config_dir().join("domains");
     let of_uuid = || {
         let (_, behind) = xml.split_once("<uuid>")?;
@@ -55,7 +56,12 @@ pub(crate) fn read(host: &Host, domain: &Domain) -> Result<Vec<RuleFile>> {
 /// # Errors
 /// As of [`read`].
 pub(crate) fn read_in(host: &Host, dir: &Path, judge: &mut dyn Judge) -> Result<Vec<RuleFile>> {
-    let entries = layers::entries(&dir.join(DIRECTORY), left_over::in_list, &mut Vec::new(), judge);
+    let dir = &dir.join(DIRECTORY);
+    let is_no_directory = dir.symlink_metadata().is_ok() && !dir.is_dir();
+    let entries = match is_no_directory {
+        true => Err(anyhow!("{} is no directory, nor a link to one", dir.display())),
+        false => layers::entries(dir, left_over::in_list, &mut Vec::new(), judge),
+    };
     let mut files = Vec::new();
     for entry in entries.or_else(|fault| judge.fault(fault).map(|()| Vec::new()))? {
         match read_file(host, &entry.path(), judge) {
@@ -172,7 +178,7 @@ pub(crate) fn dirs(host: &Host) -> Result<Vec<PathBuf>> {
     let domains = host.config_dir().join("domains");
     let of_vms = layers::entries(&domains, |_| false, &mut Vec::new(), &mut Strict)?;
     let dirs = of_vms.iter().map(fs::DirEntry::path).chain([host.config_dir()]);
-    Ok(dirs.filter(|dir| dir.join(DIRECTORY).exists()).collect())
+    Ok(dirs.filter(|dir| dir.join(DIRECTORY).symlink_metadata().is_ok()).collect())
 }
 
 /// A person who looks: nobody waits, and nothing is told before it is known.

@@ -85,6 +85,8 @@ pub struct About<'a> {
     driver: Driver,
     reason: Reason,
     seen: Seen,
+    /// What rules did to the XML of a VM that comes.
+    rules: Option<&'a RulesNote>,
 }
 
 /// Where the name comes from, and what it means for what was known before.
@@ -100,16 +102,21 @@ enum Seen {
 
 impl<'a> About<'a> {
     pub fn coming(name: &'a str, driver: Driver, reason: Reason) -> About<'a> {
-        About { name, driver, reason, seen: Seen::Coming }
+        About { name, driver, reason, seen: Seen::Coming, rules: None }
+    }
+
+    /// The same of a VM whose XML rules have changed, or were to.
+    pub(crate) fn with_rules(self, rules: Option<&'a RulesNote>) -> About<'a> {
+        About { rules, ..self }
     }
 
     pub(crate) fn running(name: &'a str, driver: Driver, reason: Reason) -> About<'a> {
-        About { name, driver, reason, seen: Seen::Running }
+        About { name, driver, reason, seen: Seen::Running, rules: None }
     }
 
     /// A VM of which there is only a job.
     pub(super) fn unseen(name: &'a str, driver: Driver, reason: Reason) -> About<'a> {
-        About { name, driver, reason, seen: Seen::No }
+        About { name, driver, reason, seen: Seen::No, rules: None }
     }
 }
 
@@ -197,7 +204,7 @@ impl State {
         if about.seen == Seen::Coming {
             self.detached = None;
             self.told_in = None;
-            self.rules = None;
+            self.rules = about.rules.cloned();
         }
         State { driver: about.driver, reason: about.reason, ..self }
     }
