@@ -24,7 +24,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Error, Result, bail, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use minijinja::value::Serde;
 use minijinja::{Value, context};
 
@@ -227,16 +227,15 @@ impl<'a> Deciding<'a, '_> {
 
     /// Why the VM is refused, if a rule says so.
     fn refusal(&mut self, spots: &Spots, fitting: &[Fit<'a>]) -> Result<Option<Error>> {
-        let refusing = fitting.iter().filter_map(|fit| match fit.action {
-            Action::Refuse(why) => Some((fit, why)),
+        // A VM that was saved here must come back here, whatever it is on: one that a rule is to keep out at a restore, it names.
+        let counts = |rule: &Rule| self.occasion.reason != Reason::Restore || rule.when.reason.is_some();
+        let refusing = fitting.iter().find_map(|fit| match fit.action {
+            Action::Refuse(why) if counts(fit.rule) => Some((fit, why)),
             _ => None,
         });
-        for (fit, why) in refusing {
-            // A list of what is admitted is one of what comes, not of what this host has made of it.
-            if !self.stays(spots, fit)? {
-                let why = self.render(spots, fit, why)?;
-                return Ok(Some(Error::msg(why).context(rule_name(fit))));
-            }
+        if let Some((fit, why)) = refusing {
+            let why = self.render(spots, fit, why)?;
+            return Ok(Some(Error::msg(why).context(rule_name(fit))));
         }
         Ok(None)
     }
@@ -274,9 +273,9 @@ impl<'a> Deciding<'a, '_> {
         }
         let new = match fit.action {
             Action::Remove => return Ok(Some(None)),
+            Action::Refuse(_) => return Ok(None),
             Action::Stars(new) => new.fill(&fit.stars),
             Action::Template(source) => self.render(spots, fit, source)?,
-            Action::Refuse(_) => bail!("a refusal is no value"),
         };
         let new = match fit.rule.place {
             Place::InterfaceAttachment => attachment::normal(&new)?,
