@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Error, Result};
 
-use super::Question;
 use super::candidate::Candidate;
 use super::findings::{Finding, Findings};
 use super::owners::Owners;
-use super::programs::{self, ForVm, HostWide, Programs};
+use super::programs::{self, About, ForVm, Programs};
 use super::sample::Sample;
 use crate::composer::{Confined, apart};
 use crate::context::disc::format::Format;
@@ -19,7 +18,6 @@ use crate::context::disc::marker::{Edition, Reason};
 use crate::context::disc::undefined::Undefined;
 use crate::context::domain::Domain;
 use crate::context::domain::request::Request;
-use crate::host::config::Config;
 use crate::host::disc::{Layers, first_edition};
 
 /// A VM's discs take milliseconds. Longer than this takes what cannot go on, such as reading from a server that is gone.
@@ -27,15 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A template may tell the occasions apart.
 const REASONS: [Reason; 4] = [Reason::Start, Reason::Migrate, Reason::Restore, Reason::Refresh];
-
-/// What all discs are judged by.
-#[derive(Clone, Copy)]
-pub(super) struct About<'a> {
-    pub candidate: &'a Candidate,
-    pub config: &'a Config,
-    pub question: &'a Question,
-    pub host_wide: &'a HostWide,
-}
 
 /// Judges the discs of a VM, in a process of its own: what a template or a link can do ends that one alone. Says whether it came
 /// to its end.

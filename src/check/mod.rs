@@ -16,8 +16,8 @@ use anyhow::Result;
 pub(crate) use self::candidate::Candidate;
 pub(crate) use self::findings::Findings;
 pub(crate) use self::overlay::With;
-use self::programs::HostWide;
 pub(crate) use self::programs::Programs;
+use self::programs::{About, HostWide};
 pub(crate) use self::sample::Sample;
 
 use crate::context::disc::format::Format;
@@ -55,7 +55,7 @@ pub(crate) fn judge(candidate: &Candidate, question: &Question) -> Findings {
     samples.extend(directory::judge(candidate, &question.sample, &mut findings));
     // What ends one would end each of them, in its time.
     let host_wide = HostWide::of(candidate, &config, &question.programs);
-    let about = discs::About { candidate, config: &config, question, host_wide: &host_wide };
+    let about = About { candidate, config: &config, question, host_wide: &host_wide };
     let ended = samples.iter().position(|sample| !discs::judge(about, sample, &mut findings));
     if let Some(number) = ended.filter(|number| number + 1 < samples.len()) {
         findings.note(format_args!("directories of domains that are not judged: {}", samples.len() - number - 1));

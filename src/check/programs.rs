@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use nix::unistd::geteuid;
 
+use super::Question;
 use super::candidate::Candidate;
-use super::discs::About;
 use super::owners::Owners;
 use super::sample::Sample;
 use crate::composer::Confined;
@@ -47,6 +47,15 @@ impl HostWide {
         };
         HostWide(programs.into_iter().map(ran).collect())
     }
+}
+
+/// What all discs are judged by.
+#[derive(Clone, Copy)]
+pub(super) struct About<'a> {
+    pub candidate: &'a Candidate,
+    pub config: &'a Config,
+    pub question: &'a Question,
+    pub host_wide: &'a HostWide,
 }
 
 /// What programs give for one VM.

@@ -13,7 +13,7 @@ use crate::context::uuid::Uuid;
 use crate::host::config::Config;
 use crate::host::off;
 use crate::host::paths::Host;
-use crate::host::programs::host_wide;
+use crate::host::programs::printed_for_all;
 use crate::host::results::Results;
 use crate::host::select;
 use crate::host::vm::job::Job;
@@ -55,7 +55,7 @@ pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Res
         trouble(format!("{error:#}; what follows is only what was recorded"));
     }
     let mut standings = all(host, &config, survey.as_ref().ok())?;
-    let host_wide = host_wide::known(host)?;
+    let host_wide = printed_for_all(host)?;
     if let Some(vm) = &options.vm {
         let uuid: Option<Uuid> = vm.parse().ok();
         // A UUID means the VM that has it, even if another is called so.

@@ -28,9 +28,9 @@ pub(crate) use self::report::Report;
 use self::daemon::Daemon;
 use self::installed::Installed;
 use crate::host::config::Config;
+use crate::host::host_wide;
 use crate::host::off;
 use crate::host::paths::Host;
-use crate::host::programs::host_wide;
 use crate::libvirt::survey::Survey;
 
 pub(crate) fn examine(host: &Host) -> Report {

@@ -7,6 +7,7 @@ pub(crate) mod disc;
 pub(crate) mod file;
 #[cfg(feature = "libvirt")]
 pub(crate) mod gather;
+pub(crate) mod host_wide;
 pub(crate) mod identity;
 pub(crate) mod judge;
 pub(crate) mod layers;

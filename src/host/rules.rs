@@ -13,7 +13,7 @@ use super::judge::{Judge, Strict};
 use super::layers;
 use super::left_over;
 use super::paths::Host;
-use super::programs::{Printed, ProgramFacts, Whose, host_wide};
+use super::programs::{Printed, ProgramFacts, Whose, printed_for_all};
 use crate::context::disc::facts::Facts;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
@@ -113,7 +113,7 @@ fn context_drives(domain: &Domain) -> Vec<String> {
 /// # Errors
 /// When they cannot be read, or a host-wide program has given none yet.
 pub(crate) fn facts(host: &Host, config: &Config, domain: &Domain) -> Result<Facts> {
-    let mut programs = HostWide(Printed { host: host_wide::known(host)?, ..Printed::default() });
+    let mut programs = HostWide(Printed { host: printed_for_all(host)?, ..Printed::default() });
     layers::facts(host, &config.limits, &domain.name, &domain.uuid, &mut programs)
 }
 

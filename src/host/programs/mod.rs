@@ -2,7 +2,6 @@
 //! the hook, for which libvirtd waits, takes what they printed last: for this VM, or for the host.
 
 pub(crate) mod beginning;
-pub(crate) mod host_wide;
 pub(crate) mod run;
 
 use std::fmt;
@@ -15,7 +14,7 @@ use crate::context::disc::facts::Facts;
 use crate::context::uuid::Uuid;
 use crate::host::paths::Host;
 use crate::host::results::Results;
-use crate::host::vm::results;
+use crate::host::vm::{record, results};
 
 /// For whom a program's facts are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +59,11 @@ impl fmt::Display for NotRunYet {
 
 impl std::error::Error for NotRunYet {}
 
+/// What host-wide programs printed last; nothing if they have not run since the host started, or if that is damaged.
+pub(crate) fn printed_for_all(host: &Host) -> Result<Results> {
+    Ok(record::read(&host.host_facts_file())?.and_then(Result::ok).unwrap_or_default())
+}
+
 /// What was printed last: all that the hook and a composer go by.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Printed {
@@ -70,7 +74,7 @@ pub(crate) struct Printed {
 impl Printed {
     /// What is written down for the VM.
     pub(crate) fn known(host: &Host, uuid: &Uuid) -> Result<Printed> {
-        Ok(Printed { host: host_wide::known(host)?, vm: results::of(host, uuid)? })
+        Ok(Printed { host: printed_for_all(host)?, vm: results::of(host, uuid)? })
     }
 
     pub(crate) fn results(&self, whose: Whose) -> &Results {

@@ -51,7 +51,7 @@ impl<'a> Runs<'a> {
     ///
     /// # Errors
     /// When it fails, and there are no facts of it, not even old ones.
-    pub(super) fn noted(&self, program: &Path, results: &mut Results) -> Result<Option<Said>, Said> {
+    pub(crate) fn noted(&self, program: &Path, results: &mut Results) -> Result<Option<Said>, Said> {
         let shown = program.display();
         match self.run(program) {
             Ok(facts) => Ok(self.tell(program, results.works(program, facts, self.grace(), self.most()))),

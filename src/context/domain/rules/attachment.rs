@@ -9,7 +9,6 @@ use std::ops::Range;
 use anyhow::{Context, Result, bail, ensure};
 use quick_xml::escape::escape;
 
-use super::spots::only_tag;
 use super::value::Kind;
 use crate::context::domain::xml::Element;
 
@@ -120,6 +119,13 @@ impl Attachment {
         }
         Ok(edits)
     }
+}
+
+/// The tag of a VLAN that is no trunk.
+pub(super) fn only_tag(vlan: &Element) -> Option<&Element> {
+    let mut tags = vlan.children_named("tag");
+    let tag = tags.next().filter(|_| vlan.value("trunk").is_none())?;
+    (tags.next().is_none() && tag.value("nativeMode").is_none()).then_some(tag)
 }
 
 /// The value as it is compared, whatever the order of what was written.

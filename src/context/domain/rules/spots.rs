@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use anyhow::{Context, Result};
 
-use super::attachment::Attachment;
+use super::attachment::{Attachment, only_tag};
 use super::hosts::Hosts;
 use super::place::Place;
 use crate::context::domain::xml::{self, Attribute, Element};
@@ -388,13 +388,6 @@ fn sources_and_log(device: &Element) -> Vec<(Place, &Attribute, Option<Range<usi
         found.extend(log.attribute("file").map(|file| (Place::SerialLog, file, Some(log.span.clone()))));
     }
     found
-}
-
-/// The tag of a VLAN that is no trunk.
-pub(super) fn only_tag(vlan: &Element) -> Option<&Element> {
-    let mut tags = vlan.children_named("tag");
-    let tag = tags.next().filter(|_| vlan.value("trunk").is_none())?;
-    (tags.next().is_none() && tag.value("nativeMode").is_none()).then_some(tag)
 }
 
 /// From the white space in front of an attribute to its last quote.

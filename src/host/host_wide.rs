@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::run::{Runs, Said};
 use crate::host::config::Config;
 use crate::host::layers;
 use crate::host::paths::Host;
+use crate::host::programs::printed_for_all;
+use crate::host::programs::run::{Runs, Said};
 use crate::host::results::Results;
 use crate::host::vm::{lock, record};
 
@@ -21,11 +22,6 @@ const AGAIN: u64 = 30;
 
 /// Between two looks whether somebody else has run them.
 const LOOK: Duration = Duration::from_millis(20);
-
-/// What they printed last; nothing if they have not run since the host started, or if that is damaged.
-pub(crate) fn known(host: &Host) -> Result<Results> {
-    Ok(record::read(&host.host_facts_file())?.and_then(Result::ok).unwrap_or_default())
-}
 
 /// How all came out.
 #[derive(Default)]
@@ -58,7 +54,7 @@ pub(crate) fn refresh(host: &Host, config: &Config, accept_loss: bool, _turn: Tu
     let mut refreshed = Refreshed::default();
     // Not before it is our turn: another may be there since, and is not to be forgotten.
     let programs = layers::host_wide_programs(host)?;
-    let mut results = known(host)?;
+    let mut results = printed_for_all(host)?;
     if programs.is_empty() && results.is_empty() {
         return Ok(refreshed);
     }
@@ -80,7 +76,7 @@ pub(crate) fn refresh(host: &Host, config: &Config, accept_loss: bool, _turn: Tu
 pub(crate) fn make_sure(host: &Host, config: &Config) -> Result<Results> {
     let programs = layers::host_wide_programs(host)?;
     let known_now = || -> Result<Option<Results>> {
-        let results = known(host)?;
+        let results = printed_for_all(host)?;
         Ok(programs.iter().all(|program| is_known(&results, program)).then_some(results))
     };
     // Not in the queue: many refreshes may stand there, of which the first finds out what is wanted.
@@ -93,7 +89,7 @@ pub(crate) fn make_sure(host: &Host, config: &Config) -> Result<Results> {
             None => sleep(LOOK),
         }
     };
-    let mut results = known(host)?;
+    let mut results = printed_for_all(host)?;
     run_unknown(config, &programs, &mut results);
     record::write(&host.host_facts_file(), &results).map(|()| results)
 }
@@ -103,7 +99,7 @@ pub(crate) fn make_sure(host: &Host, config: &Config) -> Result<Results> {
 /// # Errors
 /// When `facts.d` cannot be read.
 pub(crate) fn look(host: &Host, config: &Config) -> Result<Results> {
-    let mut results = known(host)?;
+    let mut results = printed_for_all(host)?;
     run_unknown(config, &layers::host_wide_programs(host)?, &mut results);
     Ok(results)
 }
