@@ -31,7 +31,8 @@ fn a_vm_that_was_enabled_is_known_before_anything_was_made_for_it() {
     let (code, told) = as_json(&node);
     let wanted = json!({
         "name": "off", "uuid": off.uuid, "state": "next-start", "reason": null, "generation": null, "since": null,
-        "message": "it is not running", "image": null, "job_waiting": false, "takes_part": true, "running": false
+        "message": "it is not running", "image": null, "job_waiting": false, "rules": null, "takes_part": true,
+        "running": false
     });
     assert_eq!((code, &told[0]), (0, &wanted));
     assert_eq!(
