@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 
+use super::arrived;
 use super::change;
 use super::change::replug;
 use super::change::{none, plug};
@@ -43,14 +44,18 @@ impl Attempts<'_> {
         let (job, hopeless) = (&due.job, Outcome::hopeless);
         let phases = Phases::begin();
         let handle = self.libvirt.domain(&job.uuid)?;
-        match handle.situation()? {
+        let situation = match handle.situation()? {
             Situation::Arriving => return Ok(Outcome::NotYet),
             Situation::Gone => return Ok(Outcome::Gone),
-            Situation::Running | Situation::Paused => {}
-        }
+            here @ (Situation::Running | Situation::Paused) => here,
+        };
         // Not of a VM that has just arrived: libvirt would log our question as an error.
         if !job.is_arrival() && handle.is_worked_on() {
             return Ok(Outcome::Busy("libvirt has a job on it, such as a migration or a save".to_owned()));
+        }
+        arrived::settle(self.host, &handle, job, situation)?;
+        if job.rules_alone {
+            return Ok(Outcome::Unchanged);
         }
         let config = Config::load(self.host).map_err(Outcome::hosts_fault)?;
         let xml = handle.xml(Scope::Live)?;

@@ -65,6 +65,14 @@ impl Spots {
         self.devices.get(spot.device).map(|device| device.label.as_str()).unwrap_or_default()
     }
 
+    /// The spot here that is at the same place of the same device as `spot` of `others`.
+    pub(super) fn like(&self, others: &Spots, spot: &Spot) -> Option<&Spot> {
+        let label = others.label(spot);
+        let before = others.spots.iter().take_while(|other| !std::ptr::eq(*other, spot));
+        let number = before.filter(|other| other.place == spot.place && others.label(other) == label).count();
+        self.spots.iter().filter(|like| like.place == spot.place && self.label(like) == label).nth(number)
+    }
+
     /// Those in `xml`, but for disks whose target is one of `context`: what holds a context disc is nobody's but ours.
     ///
     /// # Errors

@@ -1,0 +1,165 @@
+//! What this host's rules have left to do for a VM that has come and is here: its definition, which never passed the hook, and
+//! the links of its interfaces on a new network. What cannot be done is told, and keeps no disc from its VM.
+
+mod definition;
+pub mod guard;
+mod links;
+
+pub(crate) use self::definition::{Definition, Planned};
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use anyhow::{Error, Result};
+
+use super::outcome::Outcome;
+use crate::context::disc::marker::Reason;
+use crate::host::config::Config;
+use crate::host::log::Log;
+use crate::host::paths::Host;
+use crate::host::vm::Vm;
+use crate::host::vm::job::Job;
+use crate::host::vm::state::{RulesNote, State};
+use crate::libvirt::domain::{Handle, Scope, Situation};
+use crate::libvirt::trouble::Trouble;
+
+/// Does what is left, if anything is, for a VM in this `situation`.
+///
+/// # Errors
+/// What has to be waited for before anything else is done about the VM.
+pub(super) fn settle(host: &Host, handle: &Handle, job: &Job, situation: Situation) -> Result<(), Outcome> {
+    let known = || Ok(State::known(host, &job.uuid)?.and_then(|state| state.rules));
+    let Some(note) = known().map_err(Outcome::hosts_fault)?.filter(RulesNote::is_due) else { return Ok(()) };
+    let mut here = Here { host, handle, job, note };
+    here.put_up()?;
+    let defined = here.define();
+    here.flap(situation)?;
+    defined
+}
+
+/// A VM that is here, and what is known of its rules.
+struct Here<'a> {
+    host: &'a Host,
+    handle: &'a Handle<'a>,
+    job: &'a Job,
+    note: RulesNote,
+}
+
+impl Here<'_> {
+    /// Puts the links up that a helper which has ended meanwhile has taken down.
+    fn put_up(&mut self) -> Result<(), Outcome> {
+        if self.note.links_down.is_empty() {
+            return Ok(());
+        }
+        links::put_up(self.handle, &self.note.links_down)?;
+        let line = format!("the link of {} is up again", self.note.links_down.join(", "));
+        self.now(RulesNote { links_down: Vec::new(), links_due: Vec::new(), ..self.note.clone() })?;
+        self.log().info(format_args!("{}: {}: {line}", self.job.name, self.job.reason));
+        Ok(())
+    }
+
+    /// Changes the definition as the VM was changed.
+    fn define(&mut self) -> Result<(), Outcome> {
+        if !self.note.definition_due {
+            return Ok(());
+        }
+        let config = Config::load(self.host).map_err(Outcome::hosts_fault)?;
+        // A fault in what changes it must not keep the disc from the VM.
+        let defined = catch_unwind(AssertUnwindSafe(|| self.defined(&config)));
+        let done = defined.unwrap_or_else(|_| Err(Error::msg("a fault in virt-recontext; please report it")));
+        let trouble = match done {
+            Ok(changed) => {
+                if let Some(told) = changed {
+                    self.log().info(format_args!("{}: {}: its definition too: {told}", self.job.name, self.job.reason));
+                }
+                String::new()
+            }
+            Err(error) => match error.downcast::<Trouble>() {
+                Ok(trouble @ (Trouble::Gone | Trouble::Lost | Trouble::Busy(_))) => return Err(trouble.into()),
+                Ok(trouble) => trouble.to_string(),
+                Err(error) => format!("{error:#}"),
+            },
+        };
+        let definition = || {
+            let name = &self.job.name;
+            format!("its definition has not been changed like that: {trouble}; then: virt-recontext rewrite {name}")
+        };
+        let trouble = if trouble.is_empty() { trouble } else { definition() };
+        if !trouble.is_empty() {
+            self.log().error(format_args!("{}: {}: {trouble}", self.job.name, self.job.reason));
+        }
+        self.now(RulesNote { definition_due: false, trouble, ..self.note.clone() })
+    }
+
+    /// What was changed, if anything.
+    fn defined(&self, config: &Config) -> Result<Option<String>> {
+        if !self.handle.is_persistent()? {
+            return Ok(None);
+        }
+        let live = self.handle.xml(Scope::Live)?;
+        let reason = if self.job.is_arrival() { self.job.reason } else { Reason::Migrate };
+        let definition = Definition {
+            host: self.host,
+            config,
+            handle: self.handle,
+            live: Some(&live),
+            reason,
+            keeps_results: reason == Reason::Restore,
+        };
+        definition.rewrite()
+    }
+
+    /// Takes the links down and up of which that is due. Nobody at a guest that stands still would see it.
+    fn flap(&mut self, situation: Situation) -> Result<(), Outcome> {
+        if self.note.links_due.is_empty() {
+            return Ok(());
+        }
+        if situation == Situation::Paused {
+            return Err(Outcome::StandsStill(
+                "the VM is paused; its links go down and up, and its disc is changed, when it runs again".to_owned(),
+            ));
+        }
+        let xml = self.handle.xml(Scope::Live)?;
+        let down = links::of_those(&xml, &self.note.links_due).map_err(Outcome::hopeless)?;
+        let mut trouble = self.note.trouble.clone();
+        if !down.is_empty() {
+            let guard = guard::Guard::begin().map_err(Outcome::hosts_fault)?;
+            let macs: Vec<String> = down.iter().map(|interface| interface.mac.clone()).collect();
+            self.now(RulesNote { links_down: macs.clone(), ..self.note.clone() })?;
+            let flapped = links::flap(self.handle, &down);
+            guard.end();
+            let told = macs.join(", ");
+            if let Err(why) = flapped? {
+                trouble = format!("the link of {told} has not been taken down for its new network: {why}");
+                self.log().error(format_args!("{}: {}: {trouble}", self.job.name, self.job.reason));
+            } else {
+                let line = format!("the link of {told} went down and up, for its new network");
+                self.log().info(format_args!("{}: {}: {line}", self.job.name, self.job.reason));
+            }
+        }
+        self.now(RulesNote { links_down: Vec::new(), links_due: Vec::new(), trouble, ..self.note.clone() })
+    }
+
+    /// Writes down what is to be known from now on; unless the VM has come anew meanwhile, which begins from the beginning.
+    fn now(&mut self, note: RulesNote) -> Result<(), Outcome> {
+        let written = || -> Result<bool> {
+            let vm = Vm::hold(self.host, &self.job.uuid)?;
+            let is_same =
+                State::known(self.host, &self.job.uuid)?.and_then(|state| state.rules).as_ref() == Some(&self.note);
+            if is_same {
+                vm.rules_are(&note)?;
+            } else {
+                vm.give_back()?;
+            }
+            Ok(is_same)
+        };
+        if !written().map_err(Outcome::hosts_fault)? {
+            return Err(Outcome::NotYet);
+        }
+        self.note = note;
+        Ok(())
+    }
+
+    fn log(&self) -> Log {
+        Log::open(self.host)
+    }
+}
