@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::exit::{DONE, FAILED, worse};
 use super::{rewritten, vm};
-use crate::context::disc::marker::Reason;
 use crate::context::domain::driver::Driver;
+use crate::context::domain::rules::Cause;
 use crate::delivery::arrived::{Definition, Planned};
 use crate::host::config::Config;
 use crate::host::log::Log;
@@ -64,8 +64,7 @@ fn one(host: &Host, config: &Config, handle: &Handle, options: &Rewrite, out: &m
     let name = vm::on_one_line(&handle.name()?);
     ensure!(handle.is_persistent()?, "it has no definition that outlives it; what runs has been changed when it came");
     let live = vm::runs(handle)?.then(|| vm::current_xml(handle)).transpose()?;
-    let definition =
-        Definition { host, config, handle, live: live.as_deref(), reason: Reason::Migrate, keeps_results: true };
+    let definition = Definition { host, config, handle, live: live.as_deref(), cause: Cause::ByHand };
     if options.dry_run {
         return match definition.plan()? {
             None => nothing(&name),

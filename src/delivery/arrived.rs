@@ -13,6 +13,7 @@ use anyhow::{Error, Result};
 
 use super::outcome::Outcome;
 use crate::context::disc::marker::Reason;
+use crate::context::domain::rules::Cause;
 use crate::host::config::Config;
 use crate::host::log::Log;
 use crate::host::paths::Host;
@@ -96,15 +97,8 @@ impl Here<'_> {
             return Ok(None);
         }
         let live = self.handle.xml(Scope::Live)?;
-        let reason = if self.job.is_arrival() { self.job.reason } else { Reason::Migrate };
-        let definition = Definition {
-            host: self.host,
-            config,
-            handle: self.handle,
-            live: Some(&live),
-            reason,
-            keeps_results: reason == Reason::Restore,
-        };
+        let cause = if self.job.reason == Reason::Restore { Cause::Restored } else { Cause::Arrived };
+        let definition = Definition { host: self.host, config, handle: self.handle, live: Some(&live), cause };
         definition.rewrite()
     }
 

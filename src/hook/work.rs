@@ -169,7 +169,9 @@ impl Work<'_> {
         let noted = Domain::read(xml).and_then(|domain| {
             let Domain { name, uuid, machine, .. } = &domain;
             let known = State::of(self.host, uuid)?.and_then(|state| state.rules);
-            let Some(note) = note else {
+            // What was due when it was saved here is due still.
+            let is_still_due = |known: &RulesNote| known.alone && reason == Reason::Restore && known.is_due();
+            let Some(note) = note.or_else(|| known.clone().filter(is_still_due)) else {
                 if known.is_some_and(|known| known.alone) {
                     Vm::hold(self.host, uuid)?.forget()?;
                 }

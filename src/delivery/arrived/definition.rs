@@ -10,7 +10,7 @@ use anyhow::{Context, Error, Result, bail, ensure};
 use crate::context::disc::facts::Facts;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
-use crate::context::domain::rules::{Fault, Look, Rewritten, Site, To, is_same, told};
+use crate::context::domain::rules::{Cause, Fault, Look, Rewritten, Site, To, is_same, told};
 use crate::host::config::Config;
 use crate::host::paths::Host;
 use crate::host::rules::{self, Looking, context_drives};
@@ -29,9 +29,7 @@ pub(crate) struct Definition<'a> {
     pub handle: &'a Handle<'a>,
     /// The XML of the VM, if it runs.
     pub live: Option<&'a str>,
-    pub reason: Reason,
-    /// Whether what rules give stays, since it may have been defined here.
-    pub keeps_results: bool,
+    pub cause: Cause,
 }
 
 /// How it would be changed.
@@ -53,9 +51,10 @@ impl Definition<'_> {
             || -> Result<bool> { Ok(self.live.map(Domain::read).transpose()?.is_some_and(|live| live.takes_part())) };
         let takes_part = domain.takes_part() || runs_with_it()?;
         let files = rules::read_for(self.host, &domain, takes_part)?;
-        let to = To::Definition { live: self.live, keeps_results: self.keeps_results };
+        let to = To::Definition { live: self.live, cause: self.cause };
+        let reason = if self.cause == Cause::Restored { Reason::Restore } else { Reason::Migrate };
         let mut site = InTime(Looking { host: self.host, config: self.config, domain: &domain });
-        let applied = rules::apply(self.host, self.config, (&domain, self.reason, to), &files, &mut site);
+        let applied = rules::apply(self.host, self.config, (&domain, reason, to), &files, &mut site);
         let rewritten = applied.map_err(|(Fault::Dropped(error) | Fault::Refused(error))| error)?;
         Ok(rewritten.filter(|rewritten| !rewritten.changes.is_empty()).map(|rewritten| Planned { before, rewritten }))
     }

@@ -105,6 +105,16 @@ impl RulesNote {
             .join("; ")
     }
 
+    /// The same of a VM that was saved before all was done that is `known` to be due.
+    fn beside(self, known: RulesNote) -> RulesNote {
+        let RulesNote { mut new_networks, mut links_due, .. } = self;
+        new_networks.extend(known.new_networks);
+        links_due.extend(known.links_due);
+        let changed = if self.changed.is_empty() { known.changed } else { self.changed };
+        let (links_down, definition_due) = (known.links_down, self.definition_due || known.definition_due);
+        RulesNote { changed, new_networks, links_due, links_down, definition_due, ..self }
+    }
+
     /// Whether there is something to do for rules once the VM is here.
     pub(crate) fn is_due(&self) -> bool {
         self.definition_due || !self.links_due.is_empty() || !self.links_down.is_empty()
@@ -257,12 +267,11 @@ impl State {
             self.told_in = None;
         }
         if let Rules::Are(rules) = about.rules {
-            // Saved while a link of its was down: it comes back with that.
-            let down = self.rules.take().map(|known| known.links_down).filter(|_| about.reason == Reason::Restore);
-            self.rules = rules.cloned();
-            if let Some(links_down) = down.filter(|down| !down.is_empty()) {
-                self.rules.get_or_insert_default().links_down = links_down;
-            }
+            let known = self.rules.take().filter(|known| about.reason == Reason::Restore && known.is_due());
+            self.rules = match (rules.cloned(), known) {
+                (rules, Some(known)) => Some(rules.unwrap_or_default().beside(known)),
+                (rules, None) => rules,
+            };
         }
         State { driver: about.driver, reason: about.reason, ..self }
     }

@@ -60,13 +60,19 @@ pub(crate) enum To<'a> {
     Arriving,
     /// A VM that is restored and may have been saved here: what rules give stays, but for a rule that names this occasion.
     Restored,
-    /// The definition of a VM that is here: what the running VM has at the same spot stays.
-    Definition {
-        /// The XML of the VM, if it runs.
-        live: Option<&'a str>,
-        /// Whether what rules give stays as well, since it may have been defined here.
-        keeps_results: bool,
-    },
+    /// The definition of a VM that is here, and that VM's XML if it runs.
+    Definition { live: Option<&'a str>, cause: Cause },
+}
+
+/// Why a definition is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It has come with its VM: what the running VM has at the same spot stays.
+    Arrived,
+    /// Its VM was restored, and may have been defined here: what rules give stays as well.
+    Restored,
+    /// A person wants it: what rules give stays, unless the running VM has what the rule makes of it.
+    ByHand,
 }
 
 impl To<'_> {
@@ -353,6 +359,10 @@ impl<'a> Deciding<'a, '_> {
             Place::DiskHosts => hosts::normal(&new)?,
             _ => new,
         };
+        let by_hand = matches!(self.occasion.to, To::Definition { cause: Cause::ByHand, .. });
+        if by_hand && self.live_value(spots, fit.spot) != Some(&new) && self.is_result(spots, fit)? {
+            return Ok(Fate::Stays);
+        }
         Ok(if new == fit.spot.value { Fate::Fits } else { Fate::Becomes(new) })
     }
 
@@ -361,9 +371,10 @@ impl<'a> Deciding<'a, '_> {
         match self.occasion.to {
             To::Arriving => Ok(false),
             To::Restored => Ok(fit.rule.when.reason.is_none() && self.is_result(spots, fit)?),
-            To::Definition { keeps_results, .. } => Ok(!fit.file.persist
-                || self.live_value(spots, fit.spot) == Some(&fit.spot.value)
-                || (keeps_results && self.is_result(spots, fit)?)),
+            To::Definition { .. } if !fit.file.persist => Ok(true),
+            To::Definition { cause: Cause::ByHand, .. } => Ok(false),
+            To::Definition { cause, .. } => Ok(self.live_value(spots, fit.spot) == Some(&fit.spot.value)
+                || (cause == Cause::Restored && self.is_result(spots, fit)?)),
         }
     }
 

@@ -672,9 +672,13 @@ fn on(bridge: &str) -> String {
     devices(&interface(MAC, &format!("<source bridge='{bridge}'/>")))
 }
 
-/// The definition as the rules make it, beside the VM that runs, if it does.
-fn defined(definition: &str, live: Option<&str>, rules: &str) -> String {
-    let to = To::Definition { live, keeps_results: live.is_none() };
+/// The definition as the rules make it behind an arrival, beside the VM that runs.
+fn defined(definition: &str, live: &str, rules: &str) -> String {
+    defined_when(Cause::Arrived, definition, Some(live), rules)
+}
+
+fn defined_when(cause: Cause, definition: &str, live: Option<&str>, rules: &str) -> String {
+    let to = To::Definition { live, cause };
     let done = outcome_of(definition, (Reason::Migrate, to), &[rules], &mut Told::default());
     done.unwrap().map_or_else(|| definition.to_owned(), |rewritten| rewritten.xml)
 }
@@ -682,15 +686,12 @@ fn defined(definition: &str, live: Option<&str>, rules: &str) -> String {
 #[test]
 fn a_definition_is_changed_as_the_vm_was_and_only_once() {
     let swap = rule("interface.bridge", "map = { a = 'b', b = 'a' }");
-    assert_eq!(defined(&on("a"), Some(&on("b")), &swap), on("b"));
+    assert_eq!(defined(&on("a"), &on("b"), &swap), on("b"));
     // A helper that was killed behind its change begins again.
-    assert_eq!(defined(&on("b"), Some(&on("b")), &swap), on("b"));
-    // By hand, of a VM that does not run: what is this host's stays.
+    assert_eq!(defined(&on("b"), &on("b"), &swap), on("b"));
     let plain = rule("interface.bridge", "map = { a = 'b' }");
-    assert_eq!(defined(&on("a"), None, &plain), on("b"));
-    assert_eq!(defined(&on("b"), None, &swap), on("b"));
     // A device that only the definition has is changed as well.
-    assert_eq!(defined(&on("a"), Some(&devices("")), &plain), on("b"));
+    assert_eq!(defined(&on("a"), &devices(""), &plain), on("b"));
 }
 
 #[test]
@@ -702,15 +703,15 @@ fn of_two_devices_alike_each_is_compared_with_its_own() {
         ))
     };
     let swap = rule("disk.host", "map = { a = 'b', b = 'a' }");
-    assert_eq!(defined(&of("a", "b"), Some(&of("b", "a")), &swap), of("b", "a"));
-    assert_eq!(defined(&of("b", "a"), Some(&of("b", "a")), &swap), of("b", "a"));
+    assert_eq!(defined(&of("a", "b"), &of("b", "a"), &swap), of("b", "a"));
+    assert_eq!(defined(&of("b", "a"), &of("b", "a"), &swap), of("b", "a"));
 }
 
 #[test]
 fn files_that_are_for_what_runs_alone_leave_the_definition_and_hide_others_there() {
     let alone = format!("persist = false\n{}", rule("interface.bridge", "map = { a = 'b' }"));
     let later = rule("interface.bridge", "map = { a = 'c' }");
-    let to = || To::Definition { live: None, keeps_results: false };
+    let to = || To::Definition { live: None, cause: Cause::Arrived };
     let done = outcome_of(&on("a"), (Reason::Migrate, to()), &[&alone, &later], &mut Told::default()).unwrap();
     assert!(done.is_none());
     let refuse = rule("interface.bridge", "refuse = 'not here'");
@@ -726,8 +727,8 @@ fn a_port_of_open_vswitch_has_one_name_in_both() {
     let port = "<virtualport type='openvswitch'><parameters interfaceid='09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f'/></virtualport>";
     let live = devices(&interface(MAC, &format!("<source bridge='br-int'/>{port}")));
     let rules = rule("interface.attachment", "map = { 'bridge:a' = 'ovs:br-int' }");
-    assert_eq!(defined(&on("a"), Some(&live), &rules), live);
-    assert_eq!(defined(&live, Some(&live), &rules), live);
+    assert_eq!(defined(&on("a"), &live, &rules), live);
+    assert_eq!(defined(&live, &live, &rules), live);
 }
 
 #[test]
@@ -766,4 +767,24 @@ fn the_guest_is_told_of_each_network_that_is_another_one() {
     );
     let done = done.unwrap().unwrap();
     assert_eq!((done.xml.as_str(), done.changes.len()), (on("same").as_str(), 0));
+}
+
+#[test]
+fn by_hand_a_definition_is_changed_as_its_vm_was_or_if_it_is_not_this_hosts_already() {
+    let by_hand = |definition: &str, live: Option<&str>, map: &str| {
+        let live = live.map(on);
+        defined_when(Cause::ByHand, &on(definition), live.as_deref(), &rule("interface.bridge", map))
+    };
+    let (plain, swap) = ("map = { a = 'b' }", "map = { a = 'b', b = 'a' }");
+    for (definition, live, map, becomes) in [
+        ("a", None, plain, "b"),
+        ("a", Some("a"), plain, "b"),
+        ("b", Some("b"), plain, "b"),
+        // Who runs with the one that the rule gives was changed by it.
+        ("a", Some("b"), swap, "b"),
+        ("b", Some("b"), swap, "b"),
+        ("b", None, swap, "b"),
+    ] {
+        assert_eq!(by_hand(definition, live, map), on(becomes), "{definition} {live:?} {map}");
+    }
 }
