@@ -9,7 +9,7 @@ use super::vm;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
 use crate::context::domain::rewrite::apply;
-use crate::context::domain::rules::{Change, Edit, Fault, To};
+use crate::context::domain::rules::{Change, Edit, Fault, Moved, To};
 use crate::host::config::Config;
 use crate::host::paths::Host;
 use crate::host::rules::{self, Looking};
@@ -34,7 +34,14 @@ pub(super) fn show(host: &Host, config: &Config, domain: &Domain, out: &mut impl
             };
             Ok(writeln!(io::stderr(), "virt-recontext: {}: {line}", vm::on_one_line(&domain.name))?)
         }
-        Ok(Some(rewritten)) => diff(domain.xml, &rewritten.changes, out),
+        Ok(Some(rewritten)) => {
+            diff(domain.xml, &rewritten.changes, out)?;
+            for Moved { mac, by_link } in &rewritten.moved {
+                let link = if *by_link { ", and its link goes down and up" } else { "" };
+                writeln!(out, "# interface {mac}: on a new network; the disc says so{link}")?;
+            }
+            Ok(())
+        }
     }
 }
 

@@ -51,10 +51,15 @@ impl Here<'_> {
         if self.note.links_down.is_empty() {
             return Ok(());
         }
-        links::put_up(self.handle, &self.note.links_down)?;
-        let line = format!("the link of {} is up again", self.note.links_down.join(", "));
-        self.now(RulesNote { links_down: Vec::new(), links_due: Vec::new(), ..self.note.clone() })?;
-        self.log().info(format_args!("{}: {}: {line}", self.job.name, self.job.reason));
+        let were_down = links::put_up(self.handle, &self.note.links_down)?;
+        // Of one that has not been down yet the guest has seen nothing.
+        let seen = |mac: &String| were_down.contains(mac);
+        let links_due = self.note.links_due.iter().filter(|mac| !seen(mac)).cloned().collect();
+        self.now(RulesNote { links_down: Vec::new(), links_due, ..self.note.clone() })?;
+        if !were_down.is_empty() {
+            let line = format!("the link of {} is up again", were_down.join(", "));
+            self.log().info(format_args!("{}: {}: {line}", self.job.name, self.job.reason));
+        }
         Ok(())
     }
 
@@ -118,8 +123,8 @@ impl Here<'_> {
         if !down.is_empty() {
             let guard = guard::Guard::begin().map_err(Outcome::hosts_fault)?;
             let macs: Vec<String> = down.iter().map(|interface| interface.mac.clone()).collect();
-            self.now(RulesNote { links_down: macs.clone(), ..self.note.clone() })?;
-            let flapped = links::flap(self.handle, &down);
+            let noted = self.now(RulesNote { links_down: macs.clone(), ..self.note.clone() });
+            let flapped = noted.and_then(|()| links::flap(self.handle, &down));
             guard.end();
             let told = macs.join(", ");
             if let Err(why) = flapped? {

@@ -3,17 +3,26 @@
 use std::io::{Read, Write, stdin};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use crate::delivery;
 use crate::host::paths::Host;
+use crate::host::vm::lock::HelperLock;
 
 /// The verb by which the program is started as one.
 pub const VERB: &str = "guard";
 
 /// What tells it that it is not needed.
 const NOT_NEEDED: &[u8] = b".";
+
+/// So long the lock of a helper that was killed is waited for.
+const GIVEN_BACK: Duration = Duration::from_secs(2);
+
+/// Between two looks at it.
+const PAUSE: Duration = Duration::from_millis(5);
 
 pub(super) struct Guard(Child);
 
@@ -43,5 +52,13 @@ impl Guard {
 pub fn serve(host: &Host) -> Result<()> {
     let mut said = Vec::new();
     let _broken_off = stdin().lock().read_to_end(&mut said);
-    if said == NOT_NEEDED { Ok(()) } else { delivery::deliver(host) }
+    if said == NOT_NEEDED {
+        return Ok(());
+    }
+    // The kernel may close the killed one's end of the pipe before it gives back its lock.
+    let begin = Instant::now();
+    while HelperLock::try_now(host)?.is_none() && begin.elapsed() < GIVEN_BACK {
+        sleep(PAUSE);
+    }
+    delivery::deliver(host)
 }

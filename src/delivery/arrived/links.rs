@@ -35,12 +35,13 @@ pub(super) fn flap(handle: &Handle, interfaces: &[Interface]) -> Result<Result<(
     }
 }
 
-/// Puts the links with these MACs up, of those that are down.
-pub(super) fn put_up(handle: &Handle, macs: &[String]) -> Result<(), Outcome> {
+/// Puts the links with these MACs up, of those that are down, and gives the MACs of these.
+pub(super) fn put_up(handle: &Handle, macs: &[String]) -> Result<Vec<String>, Outcome> {
     let xml = handle.xml(Scope::Live)?;
     let down: Vec<Interface> = interfaces(&xml, macs).map_err(Outcome::hopeless)?;
     let down: Vec<Interface> = down.into_iter().filter(|interface| interface.is_down).collect();
-    each(&down, |interface| handle.update_device(&interface.up, Scope::Live, false)).map_err(not_up)
+    each(&down, |interface| handle.update_device(&interface.up, Scope::Live, false)).map_err(not_up)?;
+    Ok(down.into_iter().map(|interface| interface.mac).collect())
 }
 
 /// Acts on each, also behind one at which it fails; gives the first failure.

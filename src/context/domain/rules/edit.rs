@@ -115,7 +115,7 @@ fn check(xml: &str, spots: &Spots, changes: &[Changed], edited: &str, after: &Sp
 /// When one of them is no whole document.
 #[cfg(feature = "libvirt")]
 pub(crate) fn is_same(meant: &str, after: &str, context_drives: &[String]) -> Result<bool> {
-    let read = |xml: &str| -> Result<(Vec<(Place, String, String)>, String)> {
+    let read = |xml: &str| {
         let spots = Spots::read(xml, context_drives)?;
         // What is a part of another counts with that: of a port without a name libvirt makes up one.
         let is_part = |spot: &Spot| {
@@ -123,9 +123,10 @@ pub(crate) fn is_same(meant: &str, after: &str, context_drives: &[String]) -> Re
             spots.spots.iter().any(|other| whole(&other))
         };
         let wholes: Vec<&Spot> = spots.spots.iter().filter(|spot| !is_part(spot)).collect();
-        let values = wholes.iter().map(|spot| (spot.place, spots.label(spot).to_owned(), spot.value.clone())).collect();
+        let value = |spot: &&Spot| (spot.place, spots.label(spot).to_owned(), spot.value.clone());
+        let values: Vec<_> = wholes.iter().map(value).collect();
         let between = without(xml, wholes.iter().flat_map(|spot| spot.form.ranges()).collect())?;
-        Ok((values, between.split_whitespace().collect()))
+        anyhow::Ok((values, between.split_whitespace().collect::<String>()))
     };
     Ok(read(meant)? == read(after)?)
 }

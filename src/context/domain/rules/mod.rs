@@ -61,10 +61,12 @@ pub(crate) enum To<'a> {
     /// A VM that is restored and may have been saved here: what rules give stays, but for a rule that names this occasion.
     Restored,
     /// The definition of a VM that is here, and that VM's XML if it runs.
+    #[cfg_attr(not(feature = "libvirt"), expect(dead_code, reason = "the hook is not shown it"))]
     Definition { live: Option<&'a str>, cause: Cause },
 }
 
 /// Why a definition is changed.
+#[cfg_attr(not(feature = "libvirt"), expect(dead_code, reason = "the hook is not shown it"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// It has come with its VM: what the running VM has at the same spot stays.

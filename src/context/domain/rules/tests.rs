@@ -788,3 +788,17 @@ fn by_hand_a_definition_is_changed_as_its_vm_was_or_if_it_is_not_this_hosts_alre
         assert_eq!(by_hand(definition, live, map), on(becomes), "{definition} {live:?} {map}");
     }
 }
+
+#[test]
+fn two_interfaces_of_one_mac_are_two() {
+    let two = |one: &str, other: &str| {
+        let of = |name: &str| interface(MAC, &format!("<source bridge='{name}'/>"));
+        devices(&format!("{}{}", of(one), of(other)))
+    };
+    let rules = [
+        rule("interface.attachment", "map = { 'bridge:a' = 'bridge:x' }"),
+        rule("interface.bridge", "map = { b = 'y' }"),
+    ];
+    assert_eq!(adapted(&two("a", "b"), &rules.concat()), two("x", "y"));
+    assert_eq!(adapted(&two("b", "a"), &rules.concat()), two("y", "x"));
+}
