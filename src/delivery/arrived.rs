@@ -23,29 +23,48 @@ use crate::host::vm::state::{RulesNote, State};
 use crate::libvirt::domain::{Handle, Scope, Situation};
 use crate::libvirt::trouble::Trouble;
 
-/// Does what is left, if anything is, for a VM in this `situation`.
-///
-/// # Errors
-/// What has to be waited for before anything else is done about the VM.
-pub(super) fn settle(host: &Host, handle: &Handle, job: &Job, situation: Situation) -> Result<(), Outcome> {
-    let known = || Ok(State::known(host, &job.uuid)?.and_then(|state| state.rules));
-    let Some(note) = known().map_err(Outcome::hosts_fault)?.filter(RulesNote::is_due) else { return Ok(()) };
-    let mut here = Here { host, handle, job, note };
-    here.put_up()?;
-    let defined = here.define();
-    here.flap(situation)?;
-    defined
-}
-
-/// A VM that is here, and what is known of its rules.
-struct Here<'a> {
+/// A VM that is here and for which something is left to do.
+pub(super) struct Here<'a> {
     host: &'a Host,
     handle: &'a Handle<'a>,
     job: &'a Job,
     note: RulesNote,
 }
 
-impl Here<'_> {
+impl<'a> Here<'a> {
+    /// The VM in this `situation`, if anything is left; links that are still down from the last time are up then.
+    ///
+    /// # Errors
+    /// What has to be waited for before anything is done about the VM.
+    pub(super) fn find(
+        host: &'a Host,
+        handle: &'a Handle,
+        job: &'a Job,
+        situation: Situation,
+    ) -> Result<Option<Here<'a>>, Outcome> {
+        let known = || Ok(State::known(host, &job.uuid)?.and_then(|state| state.rules));
+        let note = known().map_err(Outcome::hosts_fault)?.filter(RulesNote::is_due);
+        let Some(mut here) = note.map(|note| Here { host, handle, job, note }) else { return Ok(None) };
+        here.put_up()?;
+        // Nobody at a guest that stands still would see its link go down and up.
+        if situation == Situation::Paused && !here.note.links_due.is_empty() {
+            return Err(Outcome::StandsStill(
+                "the VM is paused; its disc is changed, and its links go down and up, when it runs again".to_owned(),
+            ));
+        }
+        Ok(Some(here))
+    }
+
+    /// Does what is left; behind the disc, which none of it is to hold up.
+    ///
+    /// # Errors
+    /// What has to be tried again.
+    pub(super) fn settle(mut self) -> Result<(), Outcome> {
+        let defined = self.define();
+        self.flap()?;
+        defined
+    }
+
     /// Puts the links up that a helper which has ended meanwhile has taken down.
     fn put_up(&mut self) -> Result<(), Outcome> {
         if self.note.links_down.is_empty() {
@@ -107,15 +126,10 @@ impl Here<'_> {
         definition.rewrite()
     }
 
-    /// Takes the links down and up of which that is due. Nobody at a guest that stands still would see it.
-    fn flap(&mut self, situation: Situation) -> Result<(), Outcome> {
+    /// Takes the links down and up of which that is due.
+    fn flap(&mut self) -> Result<(), Outcome> {
         if self.note.links_due.is_empty() {
             return Ok(());
-        }
-        if situation == Situation::Paused {
-            return Err(Outcome::StandsStill(
-                "the VM is paused; its links go down and up, and its disc is changed, when it runs again".to_owned(),
-            ));
         }
         let xml = self.handle.xml(Scope::Live)?;
         let down = links::of_those(&xml, &self.note.links_due).map_err(Outcome::hopeless)?;

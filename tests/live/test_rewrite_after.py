@@ -115,10 +115,10 @@ def test_a_link_on_a_new_network_goes_down_and_up_also_if_the_helper_is_killed_i
     new_network = f'[[rewrite]]\nchange = "interface.bridge"\nmap = {{ "{at_a.bridge}" = "{at_b.bridge}" }}\nnew_network = true\n'
     b.write(RULES, rules(at_a, at_b, without="interface.bridge") + new_network)
     a.write(RULES, rules(at_b, at_a))
-    # In the place of its second such call, by which it would put the link up, the helper is killed.
+    # The disc takes two such calls, the link another two. In the place of the last, the helper is killed.
     helper = "/usr/sbin/virt-recontext"
     b.run("mv", helper, f"{helper}.real")
-    b.write(helper, f"#!/bin/sh\nexport LD_PRELOAD={preloaded(lab)} KILL_AT='deliver {UPDATE_DEVICE} 2 before' "
+    b.write(helper, f"#!/bin/sh\nexport LD_PRELOAD={preloaded(lab)} KILL_AT='deliver {UPDATE_DEVICE} 4 before' "
             f"KILL_LOG=/root/calls\nexec {helper}.real \"$@\"\n", 0o755)
     mark = vm.mark()
     vm.migrate(b, "--unsafe", "--persistent", "--undefinesource")
@@ -127,7 +127,7 @@ def test_a_link_on_a_new_network_goes_down_and_up_also_if_the_helper_is_killed_i
     b.run("mv", f"{helper}.real", helper)
     wait_until_delivered(site, b, vm)
     assert link(vm) == "up"
-    assert b.read("/root/calls").split().count(str(UPDATE_DEVICE)) >= 2
+    assert b.read("/root/calls").split().count(str(UPDATE_DEVICE)) >= 4
     assert json.loads(site.recontext(b, "preview", vm.name, "--file", "recontext.json").stdout)["new_networks"] == [NIC]
     # All of them killed at once, a note is left to the next.
     b.virsh("domif-setlink", vm.name, NIC, "down")
