@@ -21,6 +21,7 @@ below its own directory in /tmp, and dies with the process that made it, however
     cloud_init.py  cloud-init's own code, looking at the drives of a guest
     debian_guest.py, debian_init, debian/
                    a VM with Debian in it: its disk, its initramfs, the lab's files in it
+    network.py     a bridge and a DHCP server of one host
     servers.py, udp_servers.py
                    what a host offers to guests by network
     xen_lab.py     the same with Xen: its hosts, the link between them
@@ -44,6 +45,7 @@ from .guest import Guest, Seen
 from .host import Event, Host
 from .lab import Lab, Migration
 from .managed_guest import ManagedGuest, on_page
+from .network import Network
 from .servers import HERE_NAME, PACKAGE, Servers
 from .waiting import GuestDied, LabError, TimedOut, wait_for
 from .xen_guest import HvmGuest, PvGuest, xen_metadata
@@ -51,6 +53,7 @@ from .xen_lab import XenLab
 
 __all__ = [
     "Cdrom", "DebianGuest", "Dom0", "Event", "Guest", "GuestDied", "HERE_NAME", "Host", "HvmGuest", "Lab", "LabError",
-    "ManagedGuest", "Migration", "PACKAGE", "PvGuest", "Seen", "Servers", "TimedOut", "XenLab", "context_metadata",
-    "domain_xml", "make_disc", "make_disc_of", "on_page", "wait_for", "what_cloud_init_finds", "xen_metadata",
+    "ManagedGuest", "Migration", "Network", "PACKAGE", "PvGuest", "Seen", "Servers", "TimedOut", "XenLab",
+    "context_metadata", "domain_xml", "make_disc", "make_disc_of", "on_page", "wait_for", "what_cloud_init_finds",
+    "xen_metadata",
 ]
