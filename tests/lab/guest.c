@@ -22,6 +22,8 @@
  *     guest_poll=500    the kernel's polling interval for media events in milliseconds (systemd sets 2000)
  *     guest_label=LABEL not the first drive, but the one whose disc has this volume label, whenever there is one
  *
+ * Where guest_network is beside it, that runs as well.
+ *
  * Each look mounts and unmounts the disc. The last close of a block device drops its page cache, so a look really
  * reads the drive and cannot return what an earlier disc left in memory.
  */
@@ -351,6 +353,16 @@ static void settle(int events)
         ;
 }
 
+/* What the initramfs of guests with a network has beside this program, see guest_network. */
+static void start_network(void)
+{
+    if (access("/network", X_OK) == 0 && fork() == 0) {
+        execl("/network", "/network", NULL);
+        tell("cannot run /network: %s", strerror(errno));
+        _exit(1);
+    }
+}
+
 int main(void)
 {
     mkdir("/dev", 0755), mkdir("/proc", 0755), mkdir("/sys", 0755), mkdir("/disc", 0755);
@@ -369,6 +381,7 @@ int main(void)
     if (strcmp(from_environment("guest_drive", "yes"), "no") != 0)
         await_drive(), settle(events);
     tell("booted mode=%s", mode);
+    start_network();
 
     int text = -1, recontext = -1, hold = strcmp(mode, "hold") == 0, polls = strcmp(mode, "poll") == 0;
     if (hold) {
