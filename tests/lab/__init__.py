@@ -14,7 +14,8 @@ below its own directory in /tmp, and dies with the process that made it, however
     host.py        one libvirtd with its own /etc, /run, /var and network, and how to do things there
     host_init.py   PID 1 of a host: its mounts, its log socket
     guest.py       one VM: its life, its console, what it said there
-    guest.c        what runs in the VM
+    guest.c, guest_network
+                   what runs in the VM
     domain_xml.py  its libvirt XML
     managed_guest.py
                    a VM as OpenStack and other managers write it, from packaging/platforms
@@ -33,6 +34,7 @@ below its own directory in /tmp, and dies with the process that made it, however
                    a guest that needs nothing but a BIOS and a CD-ROM drive
     disc.py        discs made by hand, for tests that do without our programs
     boot_files.py  Debian's kernel and an initramfs around guest.c, cached in target/cache
+    demo/          what tests/demo shows
     waiting.py     conditions with deadlines
 """
 

@@ -229,6 +229,19 @@ static void read_disc(char *state)
     umount2("/disc", 0);
 }
 
+/* Keeps the text that was read for guest_network, whole whenever it looks. */
+static void keep(const char *state)
+{
+    const char *text = strstr(state, " text=");
+    int fd = text != NULL ? open("/text.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : -1;
+
+    if (fd >= 0) {
+        dprintf(fd, "%s\n", text + strlen(" text="));
+        close(fd);
+        rename("/text.new", "/text");
+    }
+}
+
 /* Reads, and tells what is new. A reading during which the VM moves may have begun on one host and ended on the other; so
  * what is new is only told when a second reading says the same. */
 static void look(void)
@@ -243,6 +256,7 @@ static void look(void)
             break;
         strcpy(state, again);
     }
+    keep(state);
     tell_if_new(last, state);
 }
 
