@@ -10,8 +10,9 @@ use crate::delivery::outcome::Outcome;
 use crate::libvirt::domain::{Handle, Scope};
 use crate::libvirt::trouble::Trouble;
 
-/// A guest sees a link that is down for so long.
-const DOWN: Duration = Duration::from_millis(100);
+/// A guest sees a link that is down for so long. One that has just come stands still for some time, while its memory follows
+/// it or while QEMU translates its code anew: of guests emulated on a busy machine every third one missed 100 ms.
+const DOWN: Duration = Duration::from_millis(500);
 
 /// The interfaces with these MACs, but for those whose link is down already: that is somebody's wish.
 pub(super) fn of_those(xml: &str, macs: &[String]) -> Result<Vec<Interface>> {
