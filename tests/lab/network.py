@@ -20,7 +20,7 @@ PREFIX_LENGTH = 24
 class Network:
     """See the module. A context manager; inside it the server answers. Afterwards the bridge is gone as well.
 
-    subnet: its first three bytes. The host is .1 there, and guests get .100 and above.
+    subnet: its first three bytes. The host is .1 there, and guests get .100 and above, for hours.
     """
 
     def __init__(self, lab: Lab, host: Host, bridge: str, subnet: str) -> None:
@@ -63,12 +63,11 @@ class Network:
     def _start_server(self) -> None:
         self._leases.unlink(missing_ok=True)
         with open(self._log, "wb") as log:
-            # Without --no-ping it looks for three seconds whether an address is free; only if it is authoritative, it
-            # answers at once who asks for an address of another network.
+            # Without --no-ping it looks for three seconds whether an address is free.
             self._server = self.host.popen(
                 "dnsmasq", "--keep-in-foreground", "--user=root", "--conf-file=/dev/null", "--pid-file=", "--port=0",
                 f"--interface={self.bridge}", "--except-interface=lo", "--bind-interfaces", "--no-ping",
-                "--dhcp-authoritative", f"--dhcp-range={self.subnet}.100,{self.subnet}.199,1h",
+                f"--dhcp-range={self.subnet}.100,{self.subnet}.199,12h",
                 f"--dhcp-leasefile={self._leases}", "--log-dhcp", "--log-facility=-",
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         self._lab.wait_for(lambda: "sockets bound" in self.log(), 20, f"the DHCP server on {self.bridge}: {self.log()}")

@@ -47,6 +47,7 @@ def rules(there: Place, here: Place) -> str:
 [[rewrite]]
 change = "interface.bridge"
 map = {{ "{there.network.bridge}" = "{here.network.bridge}" }}
+new_network = true
 
 [[rewrite]]
 change = "disk.file"
@@ -120,7 +121,8 @@ def heard(guest: Guest, place: Place, since: int = 0) -> Seen:
 def refused(guest: Guest, target: Host) -> None:
     """libvirt's own words on a VM that nobody has adapted."""
     source = guest.host
-    tried = command(source, f"virsh migrate --live {guest.name} qemu+tcp://{target.name}/system", check=False)
+    tried = command(source, f"virsh migrate --live --persistent --undefinesource {guest.name} "
+                            f"qemu+tcp://{target.name}/system", check=False)
     if tried.returncode == 0:
         raise Failed(f"{guest.name} went to {target.name} without a rule")
     say(f"\n  ({guest.name} is still {guest.state()} on {source.name}. The bridge and the address would be next.)")
@@ -139,10 +141,7 @@ def adapt(guest: Guest, home: Place, away: Place) -> None:
 def move(guest: Guest, first: Seen, away: Place) -> None:
     """The migration, until the guest lives by what the other site has."""
     source, mark = guest.host, guest.mark()
-    with migration(guest, source, away.host) as done:
-        for state in ("down", "up"):
-            away.host.virsh("domif-setlink", VM, MAC, state)
-            time.sleep(0.1)
+    with migration(guest, source, away.host, "--persistent", "--undefinesource") as done:
         now = address(guest, away, mark)
         last = heard(guest, away, mark)
         seconds = time.time() - done.started
@@ -153,6 +152,9 @@ def move(guest: Guest, first: Seen, away: Place) -> None:
         raise Failed(f"the guest was rebooted: {boot}, {boot_now}")
     if away.network.address(MAC) != new or new not in away.monitor.heard():
         raise Failed(f"{away.host.name} knows nothing of {new}")
-    say(f"  (That site's DHCP server has {new} for {MAC}, and its monitor has heard from there.)")
-    say(f"\n{guest.name} moved in {seconds:.1f} s from {source.name} to {away.host.name}, from {old} to {new} and to the monitor "
+    guest.lab.wait_for(lambda: away.network.bridge in away.host.virsh("dumpxml", "--inactive", VM).stdout, 20,
+                       f"the definition of {VM} to name what {away.host.name} has")
+    say(f"  (That site's DHCP server has {new} for {MAC}, its monitor has heard from there, and the VM's\n"
+        "  definition names what is there, for its next start.)")
+    say(f"\n{VM} moved in {seconds:.1f} s from {source.name} to {away.host.name}, from {old} to {new} and to the monitor "
         f"{away.monitor.url};\nup for {last.uptime:.0f} s and never rebooted ({boot}).")
