@@ -256,7 +256,8 @@ static void look(void)
             break;
         strcpy(state, again);
     }
-    keep(state);
+    if (strcmp(state, last) != 0)
+        keep(state);
     tell_if_new(last, state);
 }
 

@@ -103,7 +103,7 @@ def networked_guest(lab: Lab, home: Place, away: Place) -> Guest:
 
 def said(guest: Guest, what: str, fits: Callable[[Seen], bool], since: int) -> Seen:
     """The first line from a mark on that fits, once there is one."""
-    return guest.lab.wait_for(lambda: next(filter(fits, guest.said()[since:]), None), 30, f"{guest.name}: {what}")
+    return guest.lab.wait_for(lambda: next(filter(fits, guest.said()[since:]), None), 60, f"{guest.name}: {what}")
 
 
 def address(guest: Guest, place: Place, since: int = 0) -> Seen:
