@@ -11,5 +11,6 @@ pub mod domain;
 
 pub(crate) mod byte_order_mark;
 pub mod moment;
-pub mod toml_fault;
+pub(crate) mod toml_fault;
+pub(crate) mod toml_reader;
 pub mod uuid;

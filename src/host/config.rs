@@ -2,11 +2,12 @@
 //! where VMs wait it is logged and does not count, and whoever looks at the configuration is told that it is wrong.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, ensure};
-use serde::de::Error as _;
+use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
@@ -17,7 +18,7 @@ use crate::context::disc::budget;
 use crate::context::disc::format::Format;
 use crate::context::domain::driver::Driver;
 use crate::context::domain::select::Rules;
-use crate::context::toml_fault;
+use crate::context::toml_reader;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -168,7 +169,9 @@ impl Config {
     pub(crate) fn assumed(host: &Host) -> Config {
         Config::load(host).unwrap_or_else(|_| {
             let text = file::read_trusted_text(&host.config_file()).unwrap_or_default();
-            let uri = text.parse::<toml::Table>().ok().and_then(|table| table.get("uri")?.as_str().map(str::to_owned));
+            let uri = toml_reader::parse(&text)
+                .ok()
+                .and_then(|table| table.get_ref().get("uri")?.get_ref().as_str().map(str::to_owned));
             Config { uri, ..Config::default() }
         })
     }
@@ -179,28 +182,26 @@ impl Config {
 
     /// The same without each wrong value: for that, `fault` is called, and where that fails, it is the end.
     pub(crate) fn parse_judged(text: &str, fault: &mut dyn FnMut(Error) -> Result<()>) -> Result<Config> {
-        let told = |fault: &toml::de::Error| toml_fault::told(fault, text);
-        let mut table = DeTable::parse(text).map_err(|fault| told(&fault))?;
+        let mut table = toml_reader::parse(text).map_err(|fault| fault.told(text))?;
         let mut unknown = Vec::new();
         // One key after the other: only the first is told.
         let mut config = loop {
-            let wrong = match Config::deserialize(toml::Deserializer::from(table.clone())) {
+            let wrong = match toml_reader::read::<Config>(&table) {
                 Ok(config) => break config,
                 Err(wrong) => wrong,
             };
             // serde has words for this error and no kind.
             let is_unknown = wrong.message().starts_with("unknown field");
-            let place = wrong.span().unwrap_or_default();
+            let place = wrong.place().unwrap_or_default();
             match remove(table.get_mut(), &|key, value| match is_unknown {
                 true => key.span() == place,
                 false => value.span().start <= place.start && place.end <= value.span().end,
             }) {
-                Some(Removed::Key) if is_unknown => unknown.push(format!("{}; it is ignored", told(&wrong))),
-                Some(Removed::Rules) if is_unknown => {
-                    unknown.push(format!("{}; so no rule of [[select]] counts, and no VM is selected", told(&wrong)))
-                }
-                Some(_) => fault(told(&wrong))?,
-                None => return Err(told(&wrong)),
+                Some(Removed::Key) if is_unknown => unknown.push(format!("{}; it is ignored", wrong.told(text))),
+                Some(Removed::Rules) if is_unknown => unknown
+                    .push(format!("{}; so no rule of [[select]] counts, and no VM is selected", wrong.told(text))),
+                Some(_) => fault(wrong.told(text))?,
+                None => return Err(wrong.told(text)),
             }
         };
         config.unknown = unknown;
@@ -272,13 +273,23 @@ fn holds(tables: &mut DeArray, is_it: IsIt) -> bool {
 
 /// What is written of a time or a size; a mere number lacks its unit, and is told so.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    match toml::Value::deserialize(deserializer)? {
-        toml::Value::String(text) => Ok(text),
-        toml::Value::Integer(number) => Ok(number.to_string()),
-        other => {
-            Err(D::Error::custom(format!("expected a text such as \"15s\" or \"64MiB\", not a {}", other.type_str())))
+    struct Text;
+    impl Visitor<'_> for Text {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("a text such as \"15s\" or \"64MiB\"")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+
+        fn visit_i64<E>(self, number: i64) -> Result<String, E> {
+            Ok(number.to_string())
         }
     }
+    deserializer.deserialize_any(Text)
 }
 
 fn time_or_never<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {

@@ -1,11 +1,16 @@
 //! Facts: named values about a host or a VM, which templates use and `/recontext.json` shows.
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::de::Error;
 use serde_json::{Map, Value};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::fact_origins::FactOrigins;
 use super::whole_numbers;
-use crate::context::{byte_order_mark, toml_fault};
+use crate::context::toml_fault::Fault;
+use crate::context::{byte_order_mark, toml_reader};
 
 /// Facts by name; a value may be a table of further facts.
 pub type Facts = Map<String, Value>;
@@ -13,9 +18,10 @@ pub type Facts = Map<String, Value>;
 /// Deepest table that [`set`] makes: readers of JSON refuse deeper ones, and none needs it.
 const MAX_DEPTH: usize = 100;
 
-/// Fails when the text is not TOML, with the line, or holds a number that JSON lacks.
+/// Fails when the text is not TOML, or holds a number that JSON lacks: with the line.
 pub(crate) fn from_toml(text: &str) -> Result<Facts> {
-    table(text.parse::<toml::Table>().map_err(|fault| toml_fault::told(&fault, text))?)
+    let read = toml_reader::parse(text).and_then(|facts| table(facts.get_ref()));
+    read.map_err(|fault| fault.told(text))
 }
 
 /// Facts in JSON, which is one object, of tables and lists no deeper than readers of JSON go.
@@ -80,26 +86,31 @@ pub(crate) fn set(facts: &mut Facts, name: &str, value: &str) -> Result<()> {
 }
 
 /// The same facts in JSON.
-fn table(facts: toml::Table) -> Result<Facts> {
+fn table(facts: &DeTable) -> Result<Facts, Fault> {
     let mut table = Facts::new();
     for (name, value) in facts {
-        table.insert(name, json(value)?);
+        table.insert(name.get_ref().to_string(), json(value)?);
     }
     Ok(table)
 }
 
 /// The same value in JSON; dates and times become text.
-fn json(value: toml::Value) -> Result<Value> {
-    Ok(match value {
-        toml::Value::String(text) => Value::String(text),
-        toml::Value::Integer(number) => Value::from(number),
-        toml::Value::Float(number) => Value::Number(
-            serde_json::Number::from_f64(number).with_context(|| format!("the number {number} cannot be a fact"))?,
-        ),
-        toml::Value::Boolean(yes) => Value::Bool(yes),
-        toml::Value::Datetime(moment) => Value::String(moment.to_string()),
-        toml::Value::Array(values) => Value::Array(values.into_iter().map(json).collect::<Result<_>>()?),
-        toml::Value::Table(facts) => Value::Object(table(facts)?),
+fn json(value: &Spanned<DeValue>) -> Result<Value, Fault> {
+    let wrong = |fault: Fault| fault.at(value.span());
+    Ok(match value.get_ref() {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Integer(number) => {
+            Value::from(toml_reader::whole(number).ok_or_else(|| wrong(Fault::too_large(number)))?)
+        }
+        DeValue::Float(number) => {
+            let finite = number.as_str().parse().ok().and_then(serde_json::Number::from_f64);
+            let none = || wrong(Fault::custom(format_args!("the number {number} cannot be a fact")));
+            Value::Number(finite.ok_or_else(none)?)
+        }
+        DeValue::Boolean(yes) => Value::Bool(*yes),
+        DeValue::Datetime(moment) => Value::String(moment.to_string()),
+        DeValue::Array(values) => Value::Array(values.iter().map(json).collect::<Result<_, _>>()?),
+        DeValue::Table(facts) => Value::Object(table(facts)?),
     })
 }
 
@@ -140,7 +151,15 @@ mod tests {
         let toml = "s = 'x'\ni = 1\nf = 1.5\nb = true\nd = 2026-11-23T04:05:06Z\na = ['x', 1]\n";
         let wanted = json!({"s": "x", "i": 1, "f": 1.5, "b": true, "d": "2026-11-23T04:05:06Z", "a": ["x", 1]});
         assert_eq!(from_toml(toml).unwrap(), facts(wanted));
-        assert!(from_toml("f = nan").unwrap_err().to_string().contains("cannot be a fact"));
+        for (text, why) in [
+            ("a = 1\nf = nan", "line 2: the number nan cannot be a fact"),
+            ("[a]\nf = [1.0, 1e400]", "line 2: the number 1e400 cannot be a fact"),
+            ("i = 9223372036854775808", "line 1: the number 9223372036854775808 is too large"),
+        ] {
+            assert_eq!(from_toml(text).unwrap_err().to_string(), why);
+        }
+        assert_eq!(from_toml("i = -0x10\nf = 1_0.5e1").ok(), None);
+        assert_eq!(from_toml("i = 0x10\nf = 1_0.5e1").unwrap(), facts(json!({"i": 16, "f": 105.0})));
         let error = from_toml("a = 1\nb = ").unwrap_err().to_string();
         assert!(error.contains("line 2"), "{error}");
         assert!(from_json("[1]").is_err());

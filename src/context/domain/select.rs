@@ -235,14 +235,16 @@ fn title_and_metadata(around: &[Element], namespace: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::toml_fault::Fault;
+    use crate::context::toml_reader;
 
     #[derive(Deserialize)]
     struct Written {
         select: Rules,
     }
 
-    fn rules(text: &str) -> Result<Rules, toml::de::Error> {
-        toml::from_str::<Written>(text).map(|written| written.select)
+    fn rules(text: &str) -> Result<Rules, Fault> {
+        toml_reader::read_text::<Written>(text).map(|written| written.select)
     }
 
     /// The number of the rule that fits such a domain.

@@ -15,13 +15,12 @@ use std::fmt;
 use anyhow::{Result, bail, ensure};
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
-use toml::Spanned;
 
 use super::pattern::Pattern;
 use super::place::{Place, TABLE};
 use super::{attachment, hosts};
 use crate::context::disc::marker::Reason;
-use crate::context::toml_fault;
+use crate::context::toml_reader;
 
 /// The rules of one file.
 #[derive(Debug)]
@@ -105,7 +104,7 @@ struct FileText {
     #[serde(default = "yes")]
     persist: bool,
     #[serde(default)]
-    rewrite: Vec<Spanned<RuleText>>,
+    rewrite: Vec<RuleText>,
 }
 
 #[derive(Deserialize)]
@@ -190,17 +189,19 @@ impl RuleFile {
     /// # Errors
     /// When anything in it is not understood: a rule that is half read would do what nobody wants. With the line.
     pub(crate) fn parse(name: &str, text: &str) -> Result<RuleFile> {
+        let table = toml_reader::parse(text).map_err(|fault| fault.told(text))?;
         let FileText { vms, required, persist, rewrite } =
-            toml::from_str(text).map_err(|fault| toml_fault::told(&fault, text))?;
+            toml_reader::read(&table).map_err(|fault| fault.told(text))?;
+        let places = table.get_ref().get("rewrite").and_then(|rules| rules.get_ref().as_array());
+        let starts = places.into_iter().flat_map(|rules| rules.iter().map(|rule| rule.span().start));
         // Counted on from rule to rule: there may be many.
         let (mut counted, mut line) = (0, 1);
-        let read = |rule: Spanned<RuleText>| {
-            let start = rule.span().start;
+        let read = |(rule, start): (RuleText, usize)| {
             line += text.get(counted..start).unwrap_or_default().matches('\n').count();
             counted = start;
-            rule.into_inner().rule(line).map_err(|error| error.context(format!("line {line}")))
+            rule.rule(line).map_err(|error| error.context(format!("line {line}")))
         };
-        let rules = rewrite.into_iter().map(read).collect::<Result<_>>()?;
+        let rules = rewrite.into_iter().zip(starts).map(read).collect::<Result<_>>()?;
         Ok(RuleFile { name: name.to_owned(), vms, required, persist, rules })
     }
 }
