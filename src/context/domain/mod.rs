@@ -14,6 +14,7 @@ pub(crate) mod rules;
 pub mod select;
 mod spot;
 pub mod xml;
+mod xml_end;
 
 use anyhow::{Context, Result, bail, ensure};
 

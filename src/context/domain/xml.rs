@@ -6,6 +6,7 @@
 //! What libvirt never writes (a document type, so no entities of its own; text cut off; a second root) is refused.
 
 use std::borrow::Cow;
+use std::io::BufRead;
 use std::ops::Range;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,7 +14,9 @@ use quick_xml::XmlVersion;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::{NamespaceResolver, ResolveResult};
-use quick_xml::reader::NsReader;
+use quick_xml::reader::Reader;
+
+use super::xml_end::end_tag;
 
 /// Deepest nesting that is read. libvirt's own schema needs 12; other people's metadata may go deeper.
 const MAX_DEPTH: usize = 256;
@@ -77,10 +80,11 @@ impl Element {
 /// When `text` is not one complete element, or what is kept of it is not well-formed, has a document type, or nests deeper
 /// than 256 elements.
 pub fn read(text: &str, keep: impl Fn(&[Element], &str, &str) -> bool) -> Result<Element> {
-    let mut reader = NsReader::from_str(text);
+    let mut reader = Reader::from_str(text);
     reader.config_mut().check_end_names = true;
     // `<a/>` is told as `<a></a>` is.
     reader.config_mut().expand_empty_elements = true;
+    let mut namespaces = NamespaceResolver::default();
     // The elements whose end has not come yet.
     let mut open: Vec<Element> = Vec::new();
     let mut root = None;
@@ -93,7 +97,8 @@ pub fn read(text: &str, keep: impl Fn(&[Element], &str, &str) -> bool) -> Result
             Event::Start(tag) => {
                 ensure!(root.is_none(), "the XML goes on after its root element, at byte {start}");
                 ensure!(open.len() < MAX_DEPTH, "the XML nests deeper than {MAX_DEPTH} elements, at byte {start}");
-                let namespace = namespace(reader.resolver(), &tag, start)?;
+                namespaces.push(&tag).with_context(fault)?;
+                let namespace = namespace(&namespaces, &tag, start)?;
                 let name = tag.local_name().into_inner();
                 if open.is_empty() || keep(&open, namespace, name) {
                     let attributes = attributes(text, &tag, start)?;
@@ -101,10 +106,12 @@ pub fn read(text: &str, keep: impl Fn(&[Element], &str, &str) -> bool) -> Result
                     let (span, inner) = (start..end, end..end);
                     open.push(Element { name, namespace, attributes, span, inner, ..Element::default() });
                 } else {
-                    reader.read_to_end(tag.name()).with_context(fault)?;
+                    skip(&mut reader, text).with_context(fault)?;
+                    namespaces.pop();
                 }
             }
             Event::End(_) => {
+                namespaces.pop();
                 let mut done = open.pop().with_context(|| format!("an end tag too many at byte {start}"))?;
                 done.span.end = end;
                 done.inner.end = start;
@@ -131,6 +138,18 @@ pub fn read(text: &str, keep: impl Fn(&[Element], &str, &str) -> bool) -> Result
     }
     ensure!(open.is_empty(), "the XML ends before its last element does");
     root.context("there is no XML element")
+}
+
+/// Goes to behind the element whose start tag was read last. Its end tag has to have its name; of those inside it is only counted
+/// that each has one.
+fn skip(reader: &mut Reader<&[u8]>, text: &str) -> Result<()> {
+    let left = *reader.get_ref();
+    let read = text.len().checked_sub(left.len()).and_then(|read| text.as_bytes().get(..read)).unwrap_or_default();
+    if !read.ends_with(b"/>") {
+        reader.stream().consume(end_tag(left).context("the element does not end")?);
+    }
+    reader.read_event()?;
+    Ok(())
 }
 
 /// The namespace of the element that begins at `start`, empty when it has none.
