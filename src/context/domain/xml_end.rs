@@ -2,7 +2,7 @@
 //! that reading takes. Only what could look like a tag and is none is told from tags: comments, CDATA sections, processing
 //! instructions, values of attributes.
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 
 /// So many bytes lie in front of the end tag of an element, of which this follows behind the start tag; `None` if that does
 /// not come, or there is a document type.
@@ -32,6 +32,14 @@ pub(super) fn end_tag(behind_start: &[u8]) -> Option<usize> {
 
 /// The length of a start tag.
 fn start_tag(markup: &[u8]) -> Option<usize> {
+    // No value has a `<` in it. If there is one `>` in front of the next, that is it, and the values need not be looked at.
+    let next = memchr(b'<', markup.get(1..)?).map_or(markup.len(), |next| next + 1);
+    let until = markup.get(..next)?;
+    if let Some(end) = memchr(b'>', until)
+        && memrchr(b'>', until) == Some(end)
+    {
+        return Some(end + 1);
+    }
     let mut len = 0;
     loop {
         len += markup.get(len..)?.iter().position(|byte| matches!(byte, b'>' | b'"' | b'\''))?;
@@ -59,7 +67,7 @@ mod tests {
             "<b/>",
             "<b></b><c><c/></c >",
             "<b c='>' d=\"/>'\"/>",
-            "<b c='\"</a>'></b>",
+            "<b c='/>'>></b>",
             "<!-- </a> <b> -->",
             "<!--></a>-->",
             "<![CDATA[</a>]]>",
