@@ -14,6 +14,7 @@ use crate::context::disc::facts::Facts;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
 use crate::context::domain::driver::Driver;
+use crate::context::domain::request::NAMESPACE;
 use crate::context::domain::rules::{Fault, Look, Moved, Rewritten, Site, To, told};
 use crate::host::config::Config;
 use crate::host::paths::Host;
@@ -63,13 +64,12 @@ pub(super) fn occasion(operation: Operation) -> Option<Reason> {
 
 /// Applies the rules to the VM, in a process of their own: what becomes of that harms no disc. `to_parent` is told before that if
 /// the VM is to be refused should this break off.
-pub(super) fn adapt(host: &Host, config: &Config, reason: Reason, domain: &Domain, to_parent: &mut File) -> Adapted {
-    if domain.machine.driver() != Driver::Qemu {
-        return Adapted::AsItCame;
-    }
+pub(super) fn adapt(host: &Host, config: &Config, reason: Reason, xml: &str, to_parent: &mut File) -> Adapted {
     let apply = |out: &mut File| {
-        let adapted = apply(host, config, (domain, reason), (to_parent, out));
-        let _parent_gone = out.write_all(&encode(&adapted));
+        let domain = Domain::read_for_rules(xml).ok().filter(|domain| domain.machine.driver() == Driver::Qemu);
+        // Of one that cannot be read, what serves its disc will tell.
+        let applied = domain.as_ref().map(|domain| apply(host, config, (domain, reason), (to_parent, out)));
+        let _parent_gone = out.write_all(&encode(&applied.unwrap_or(Adapted::AsItCame)));
     };
     let said = supervise::run(Instant::now() + RULES, |said| decode(said).is_some(), apply);
     let (said, how) = said.map_or_else(|broke| (broke.said, broke.how), |said| (said, String::new()));
@@ -83,7 +83,7 @@ pub(super) fn adapt(host: &Host, config: &Config, reason: Reason, domain: &Domai
     }
     if is_required && !matches!(adapted, Adapted::Refused(_)) {
         // The disc, whatever becomes of it, has no part in this.
-        let wish = if domain.takes_part() { Wish::of(config.on_error) } else { Wish::GoOn };
+        let wish = if xml.contains(NAMESPACE) { Wish::of(config.on_error) } else { Wish::GoOn };
         let _parent_gone = reply::wish(to_parent, wish);
     }
     adapted

@@ -91,11 +91,7 @@ impl Work<'_> {
         if !rules::may_be(self.host, &self.call.domain, xml) {
             return Adapted::AsItCame;
         }
-        match Domain::read(xml) {
-            Ok(domain) => adapt::adapt(self.host, self.config, reason, &domain, out),
-            // What serves its disc will tell.
-            Err(_) => Adapted::AsItCame,
-        }
+        adapt::adapt(self.host, self.config, reason, xml, out)
     }
 
     /// Does what there is to do about the VM's disc; gives the VM if it takes part.

@@ -42,6 +42,8 @@ pub struct Domain<'x> {
     /// Targets of all its disks, CD-ROM or not.
     pub targets: Vec<String>,
     request: Option<Result<Request, String>>,
+    /// What else was kept of it, for rules.
+    for_rules: Option<Element>,
 }
 
 impl<'x> Domain<'x> {
@@ -52,6 +54,24 @@ impl<'x> Domain<'x> {
     /// error here but in [`Domain::request`], since much can be done without it.
     pub fn read(xml: &'x str) -> Result<Domain<'x>> {
         let root = xml::read(xml, wanted).context("reading the domain's XML")?;
+        Domain::of(xml, &root)
+    }
+
+    /// The same, and what rules look at in one go.
+    ///
+    /// # Errors
+    /// As of [`Domain::read`].
+    pub(crate) fn read_for_rules(xml: &'x str) -> Result<Domain<'x>> {
+        let either = |around: &[Element], namespace: &str, name: &str| {
+            let is_others = matches!(around, [_, metadata, ..] if metadata.name == "metadata");
+            wanted(around, namespace, name) || (!is_others && rules::wanted(around, namespace, name))
+        };
+        let root = xml::read(xml, either).context("reading the domain's XML")?;
+        let domain = Domain::of(xml, &root)?;
+        Ok(Domain { for_rules: Some(root), ..domain })
+    }
+
+    fn of(xml: &'x str, root: &Element) -> Result<Domain<'x>> {
         ensure!(root.name == "domain", "the XML describes a <{}>, not a <domain>", root.name);
         let text = |name| root.child(name).map(|element| element.text.trim().to_owned());
         // As it is, white space included: another VM may be called so without it.
@@ -78,6 +98,7 @@ impl<'x> Domain<'x> {
             model: guest.and_then(|guest| guest.value("machine")).unwrap_or_default().to_owned(),
             targets: disks.iter().filter_map(|disk| Some(disk.child("target")?.value("dev")?.to_owned())).collect(),
             request: request.map(|request| request.map_err(|error| format!("{error:#}"))),
+            for_rules: None,
         })
     }
 

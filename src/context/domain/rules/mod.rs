@@ -18,6 +18,7 @@ mod value;
 
 pub(crate) use self::file::{RuleFile, Whom};
 pub(crate) use self::place::Needs;
+pub(super) use self::spots::wanted;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -177,7 +178,7 @@ pub(crate) fn rewrite(
 ) -> Result<Option<Rewritten>, Fault> {
     let of_any =
         |error| if files.iter().any(|file| file.required) { Fault::Refused(error) } else { Fault::Dropped(error) };
-    let spots = Spots::read(domain.xml, occasion.context_drives).map_err(of_any)?;
+    let spots = Spots::of(domain, occasion.context_drives).map_err(of_any)?;
     let live = live_spots(occasion).map_err(of_any)?;
     let budget = Budget::new(occasion.limits);
     let mut deciding = Deciding { domain, files, occasion, live, site, facts: None, budget };

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use super::attachment::{Attachment, only_tag};
 use super::hosts::Hosts;
 use super::place::Place;
+use crate::context::domain::Domain;
 use crate::context::domain::xml::{self, Attribute, Element};
 
 /// A device of the domain, or another part of it that has spots.
@@ -80,14 +81,29 @@ impl Spots {
     /// When it is no whole document.
     pub(crate) fn read(xml: &str, context: &[String]) -> Result<Spots> {
         let root = xml::read(xml, wanted).context("reading the domain's XML for rules")?;
+        Ok(Spots::in_tree(xml, &root, context))
+    }
+
+    /// Those of a domain, whose XML is only read again if it was not read for rules.
+    ///
+    /// # Errors
+    /// As of [`Spots::read`].
+    pub(super) fn of(domain: &Domain, context: &[String]) -> Result<Spots> {
+        match &domain.for_rules {
+            Some(root) => Ok(Spots::in_tree(domain.xml, root, context)),
+            None => Spots::read(domain.xml, context),
+        }
+    }
+
+    fn in_tree(xml: &str, root: &Element, context: &[String]) -> Spots {
         let mut reading = Reading { xml, context, labels: BTreeMap::new(), spots: Spots::default() };
-        reading.domain(&root);
-        Ok(reading.spots)
+        reading.domain(root);
+        reading.spots
     }
 }
 
 /// The elements in which there are places.
-fn wanted(around: &[Element], namespace: &str, name: &str) -> bool {
+pub(in crate::context::domain) fn wanted(around: &[Element], namespace: &str, name: &str) -> bool {
     match around {
         [_] => namespace.is_empty() && matches!(name, "os" | "devices" | "vcpu" | "cputune" | "numatune" | "resource"),
         [_, devices] if devices.name == "devices" => {

@@ -50,7 +50,13 @@ fn outcome_of(
     files: &[&str],
     site: &mut Told,
 ) -> Result<Option<Rewritten>, Fault> {
-    let domain = Domain::read(xml).unwrap();
+    // Read in one go, both are what they are when each is read for itself.
+    let (domain, alone) = (Domain::read_for_rules(xml).unwrap(), Domain::read(xml).unwrap());
+    assert_eq!(
+        format!("{:?}", Domain { for_rules: None, ..Domain::read_for_rules(xml).unwrap() }),
+        format!("{alone:?}")
+    );
+    assert_eq!(format!("{:?}", Spots::of(&domain, &[]).unwrap()), format!("{:?}", Spots::of(&alone, &[]).unwrap()));
     let files: Vec<RuleFile> = files.iter().map(|text| RuleFile::parse("rewrite.d/x.toml", text).unwrap()).collect();
     let files: Vec<&RuleFile> = files.iter().collect();
     let limits =
