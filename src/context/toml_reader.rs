@@ -1,6 +1,6 @@
 //! Reads TOML into structs: serde's reader over the tree that the crate toml makes. That crate's own reader takes the tree to
 //! pieces, whatever kind of value it may hold, anew for each struct; this one looks at it, and only for what is expected:
-//! together with the facts' 150 KiB of the hook.
+//! together with the facts' 125 KiB of the hook.
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{
