@@ -71,7 +71,7 @@ pub(super) fn adapt(host: &Host, config: &Config, reason: Reason, xml: &str, to_
         let applied = domain.as_ref().map(|domain| apply(host, config, (domain, reason), (to_parent, out)));
         let _parent_gone = out.write_all(&encode(&applied.unwrap_or(Adapted::AsItCame)));
     };
-    let said = supervise::run(Instant::now() + RULES, |said| decode(said).is_some(), apply);
+    let said = supervise::run(Instant::now() + RULES, |said| parts(said).is_some(), apply);
     let (said, how) = said.map_or_else(|broke| (broke.said, broke.how), |said| (said, String::new()));
     let is_required = said.first() == Some(&REQUIRED);
     let adapted = decode(&said).unwrap_or_else(|| {
@@ -141,13 +141,10 @@ fn encode(adapted: &Adapted) -> Vec<u8> {
     [&[kind], len(&one).as_slice(), one.as_bytes(), &len(other), other.as_bytes()].concat()
 }
 
-/// `None` as long as it is not whole.
 fn decode(said: &[u8]) -> Option<Adapted> {
-    let said = said.strip_prefix(&[REQUIRED]).unwrap_or(said);
-    let (kind, rest) = said.split_first()?;
-    let (one, rest) = text(rest)?;
-    let (other, _) = text(rest)?;
-    match *kind {
+    let (kind, one, other) = parts(said)?;
+    let (one, other) = (std::str::from_utf8(one).ok()?, std::str::from_utf8(other).ok()?);
+    match kind {
         AS_IT_CAME => Some(Adapted::AsItCame),
         APPLIED => {
             let xml = Some(other.to_owned()).filter(|xml| !xml.is_empty());
@@ -159,10 +156,18 @@ fn decode(said: &[u8]) -> Option<Adapted> {
     }
 }
 
-fn text(said: &[u8]) -> Option<(&str, &[u8])> {
+/// The kind and the two texts; `None` as long as that is not whole.
+fn parts(said: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let said = said.strip_prefix(&[REQUIRED]).unwrap_or(said);
+    let (kind, rest) = said.split_first()?;
+    let (one, rest) = text(rest)?;
+    let (other, _) = text(rest)?;
+    Some((*kind, one, other))
+}
+
+fn text(said: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = said.split_first_chunk()?;
-    let (text, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
-    Some((std::str::from_utf8(text).ok()?, rest))
+    rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)
 }
 
 struct Here<'a> {
