@@ -17,7 +17,7 @@ pub mod composer;
 mod libvirt;
 // The helper, which runs by itself: it waits, changes media, tries again.
 #[cfg(feature = "libvirt")]
-mod delivery;
+pub mod delivery;
 // What judges a directory of configuration.
 #[cfg(feature = "libvirt")]
 mod check;

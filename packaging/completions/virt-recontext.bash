@@ -68,6 +68,9 @@ _virt__recontext() {
             virt__recontext,refresh)
                 cmd="virt__recontext__subcmd__refresh"
                 ;;
+            virt__recontext,rewrite)
+                cmd="virt__recontext__subcmd__rewrite"
+                ;;
             virt__recontext,set)
                 cmd="virt__recontext__subcmd__set"
                 ;;
@@ -104,6 +107,9 @@ _virt__recontext() {
             virt__recontext__subcmd__help,refresh)
                 cmd="virt__recontext__subcmd__help__subcmd__refresh"
                 ;;
+            virt__recontext__subcmd__help,rewrite)
+                cmd="virt__recontext__subcmd__help__subcmd__rewrite"
+                ;;
             virt__recontext__subcmd__help,set)
                 cmd="virt__recontext__subcmd__help__subcmd__set"
                 ;;
@@ -120,7 +126,7 @@ _virt__recontext() {
 
     case "${cmd}" in
         virt__recontext)
-            opts="-h -V --help --version enable disable set unset preview build check refresh status doctor deliver help"
+            opts="-h -V --help --version enable disable set unset preview build check refresh rewrite status doctor deliver help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -258,7 +264,7 @@ _virt__recontext() {
             return 0
             ;;
         virt__recontext__subcmd__help)
-            opts="enable disable set unset preview build check refresh status doctor deliver help"
+            opts="enable disable set unset preview build check refresh rewrite status doctor deliver help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -397,6 +403,20 @@ _virt__recontext() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        virt__recontext__subcmd__help__subcmd__rewrite)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         virt__recontext__subcmd__help__subcmd__set)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -476,6 +496,20 @@ _virt__recontext() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        virt__recontext__subcmd__rewrite)
+            opts="-h --all --dry-run --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

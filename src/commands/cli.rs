@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use nix::unistd::geteuid;
 
 use super::exit::DONE;
-use super::{build, check, disable, doctor, enable, preview, refresh, set, status};
+use super::{build, check, disable, doctor, enable, preview, refresh, rewrite, set, status};
 use crate::delivery;
 use crate::host::paths::Host;
 
@@ -33,6 +33,7 @@ enum Verb {
     Build(build::Build),
     Check(check::Check),
     Refresh(refresh::Refresh),
+    Rewrite(rewrite::Rewrite),
     Status(status::Status),
     Doctor(doctor::Doctor),
     /// Do the jobs in the spool; the hook starts this.
@@ -55,6 +56,7 @@ impl Cli {
             Verb::Build(options) => build::build(host, &options),
             Verb::Check(options) => check::check(host, &options, &mut out),
             Verb::Refresh(options) => refresh::refresh(host, &options, &mut out),
+            Verb::Rewrite(options) => rewrite::rewrite(host, &options, &mut out),
             Verb::Status(options) => status::status(host, &options, &mut out),
             Verb::Doctor(options) => doctor::doctor(host, &options, &mut out),
             Verb::Deliver => delivery::deliver(host).map(|()| DONE),

@@ -12,6 +12,7 @@ mod each;
 mod enable;
 mod preview;
 mod refresh;
+mod rewrite;
 mod rewritten;
 mod set;
 mod settle;

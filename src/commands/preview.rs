@@ -23,6 +23,7 @@ use crate::host::programs::run::{Runner, Runs};
 use crate::host::results::Results;
 use crate::host::select::{self, Selected, selected};
 use crate::host::vm::results;
+use crate::host::vm::state::State;
 
 /// Show what would be on a VM's disc, made now on this host.
 #[derive(Debug, Args)]
@@ -125,7 +126,10 @@ pub(super) fn layers<'a>(
 ) -> Result<(Layers<'a>, Printed)> {
     let printed = Printed { host: host_wide::look(host, config)?, vm: results::of(host, &domain.uuid)? };
     let mut programs = Runner::new(Runs::of_vm(config, &domain.name, &domain.uuid), printed);
-    let layers = Layers::none(host, config, domain, request).read(&mut programs)?;
+    let known = State::of(host, &domain.uuid)?;
+    let layers =
+        Layers::none(host, config, domain, request).telling(known.map(State::new_networks).unwrap_or_default());
+    let layers = layers.read(&mut programs)?;
     for left_over in layers.layers.iter().flat_map(|layer| &layer.left_over) {
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {left_over} does not count, by its name");
     }

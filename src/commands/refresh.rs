@@ -162,13 +162,19 @@ fn look_at(host: &Host, config: &Config, handle: &Handle, name: &str, options: &
         return Ok(Found::Later("is just arriving, and gets its disc then".to_owned()));
     }
     let xml = handle.xml(Scope::Live)?;
+    let uuid = handle.uuid()?;
+    let is_due = State::of(host, &uuid)?.and_then(|state| state.rules).is_some_and(|rules| rules.is_due());
     // Of a VM that does not concern us nothing can be wrong.
-    if !xml.contains(NAMESPACE) && config.select.is_empty() {
+    if !xml.contains(NAMESPACE) && config.select.is_empty() && !is_due {
         return Ok(Found::TakesNoPart);
     }
     let domain = Domain::read(&xml)?;
     let takes_part = domain.takes_part() || selected(host, config, &domain)?.is_some();
     Ok(match handle.situation()? {
+        Situation::Running | Situation::Paused if !takes_part && is_due => {
+            let job = Job::new(uuid, name, domain.machine.driver(), Reason::Refresh, false);
+            Found::Job(job.for_rules_alone())
+        }
         _ if !takes_part => Found::TakesNoPart,
         Situation::Gone => Found::Later("is not running; its disc is made when it starts".to_owned()),
         _ => {

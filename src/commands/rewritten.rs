@@ -9,7 +9,7 @@ use super::vm;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
 use crate::context::domain::rewrite::apply;
-use crate::context::domain::rules::{Change, Edit, Fault};
+use crate::context::domain::rules::{Change, Edit, Fault, Moved, To};
 use crate::host::config::Config;
 use crate::host::paths::Host;
 use crate::host::rules::{self, Looking};
@@ -21,7 +21,7 @@ use crate::host::rules::{self, Looking};
 pub(super) fn show(host: &Host, config: &Config, domain: &Domain, out: &mut impl Write) -> Result<()> {
     let files = rules::read(host, domain)?;
     let mut looking = Looking { host, config, domain };
-    let rewritten = rules::apply(host, config, (domain, Reason::Migrate), &files, &mut looking);
+    let rewritten = rules::apply(host, config, (domain, Reason::Migrate, To::Arriving), &files, &mut looking);
     match rewritten {
         Err(Fault::Refused(error)) => Err(error.context("it would be refused")),
         Err(Fault::Dropped(error)) => {
@@ -34,12 +34,19 @@ pub(super) fn show(host: &Host, config: &Config, domain: &Domain, out: &mut impl
             };
             Ok(writeln!(io::stderr(), "virt-recontext: {}: {line}", vm::on_one_line(&domain.name))?)
         }
-        Ok(Some(rewritten)) => diff(domain.xml, &rewritten.changes, out),
+        Ok(Some(rewritten)) => {
+            diff(domain.xml, &rewritten.changes, out)?;
+            for Moved { mac, by_link } in &rewritten.moved {
+                let link = if *by_link { ", and its link goes down and up" } else { "" };
+                writeln!(out, "# interface {mac}: on a new network; the disc says so{link}")?;
+            }
+            Ok(())
+        }
     }
 }
 
 /// The lines that change, once each, with the rules that change them.
-fn diff(xml: &str, changes: &[Change], out: &mut impl Write) -> Result<()> {
+pub(super) fn diff(xml: &str, changes: &[Change], out: &mut impl Write) -> Result<()> {
     let mut hunks: Vec<(Range<usize>, Vec<&Change>)> = Vec::new();
     let mut changes: Vec<(Range<usize>, &Change)> =
         changes.iter().map(|change| (lines(xml, &change.edits), change)).collect();

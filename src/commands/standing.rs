@@ -84,9 +84,9 @@ impl Standing {
     /// What is recorded.
     pub(super) fn recorded(state: State, job_waiting: bool) -> Standing {
         let alone = state.is_of_rules_alone();
-        let RulesNote { changed, fault, .. } = state.rules.unwrap_or_default();
-        let rules_failed = !fault.is_empty();
-        let rules = if rules_failed { format!("no rule was applied: {fault}") } else { changed };
+        let rules = state.rules.unwrap_or_default();
+        let rules_failed = !(rules.fault.is_empty() && rules.trouble.is_empty());
+        let rules = told(&rules);
         Standing {
             name: state.name,
             uuid: state.uuid,
@@ -187,6 +187,22 @@ impl Standing {
     pub(super) fn is_bad(&self) -> bool {
         self.rules_failed || (self.state == Word::Failed && self.takes_part != Some(false))
     }
+}
+
+/// What rules did to the VM, and have still to do.
+fn told(rules: &RulesNote) -> String {
+    let RulesNote { fault, trouble, links_due, links_down, definition_due, .. } = rules;
+    let due =
+        |macs: &[String], line: &str| (!macs.is_empty()).then(|| format!("the link of {} {line}", macs.join(", ")));
+    let lines = [
+        (!fault.is_empty()).then(|| format!("no rule was applied: {fault}")),
+        Some(rules.done()),
+        definition_due.then(|| "its definition is still to be changed like that".to_owned()),
+        due(links_due, "is still to go down and up").filter(|_| links_down.is_empty()),
+        due(links_down, "is down, and is still to go up again"),
+        Some(trouble.clone()),
+    ];
+    lines.into_iter().flatten().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 fn asks(vm: &Vm, rule: Option<Number>) -> Asks {

@@ -18,6 +18,9 @@ const MOST: u32 = 64 << 20;
 pub(crate) struct Order {
     /// The domain's XML.
     pub xml: String,
+    /// The MACs of its interfaces that are on another network since it came.
+    #[serde(default)]
+    pub new_networks: Vec<String>,
     /// What programs printed.
     pub printed: Printed,
     /// The newest disc and where it lies, if a new one is only wanted where the content differs.
@@ -28,8 +31,8 @@ pub(crate) struct Order {
 
 impl Order {
     /// The VM's disc, of which it is still to be said which one is wanted.
-    pub(crate) fn of(domain: &Domain, printed: Printed) -> Order {
-        Order { xml: domain.xml.to_owned(), printed, newest: None, new: None }
+    pub(crate) fn of(domain: &Domain, new_networks: Vec<String>, printed: Printed) -> Order {
+        Order { xml: domain.xml.to_owned(), new_networks, printed, newest: None, new: None }
     }
 }
 

@@ -57,11 +57,12 @@ fn compose(host: &Host, begin: u64, order: Order) -> Result<Answer, Why> {
         limit_processor(&config)
     };
     limits().map_err(of_host)?;
-    let Order { xml, mut printed, newest, new } = order;
+    let Order { xml, new_networks, mut printed, newest, new } = order;
     let domain = Domain::read(&xml).map_err(of_vm)?;
     let request = domain.request().map_err(of_vm)?.cloned().unwrap_or_default();
     request.layer().map_err(of_vm)?;
-    let layers = Layers::none(host, &config, &domain, &request).read(&mut printed).map_err(of_host)?;
+    let layers = Layers::none(host, &config, &domain, &request).telling(new_networks);
+    let layers = layers.read(&mut printed).map_err(of_host)?;
     // Where the VM brings nothing along, it has no part in what fails.
     let of_both = if request.facts.is_empty() && request.files.is_empty() { of_host } else { of_vm };
     let image = |edition| layers.image(edition).map_err(|error| of_both(hint(&printed, error)));

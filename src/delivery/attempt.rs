@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 
+use super::arrived::Here;
 use super::change;
 use super::change::replug;
 use super::change::{none, plug};
@@ -40,33 +41,42 @@ pub(crate) struct Attempts<'a> {
 impl Attempts<'_> {
     /// One attempt. Takes 5 seconds at most when the guest does not answer, and some ten milliseconds when it does.
     pub(super) fn attempt(&self, due: &Due<Job>) -> Result<Outcome, Outcome> {
-        let (job, hopeless) = (&due.job, Outcome::hopeless);
+        let job = &due.job;
         let phases = Phases::begin();
         let handle = self.libvirt.domain(&job.uuid)?;
-        match handle.situation()? {
+        let situation = match handle.situation()? {
             Situation::Arriving => return Ok(Outcome::NotYet),
             Situation::Gone => return Ok(Outcome::Gone),
-            Situation::Running | Situation::Paused => {}
-        }
+            here @ (Situation::Running | Situation::Paused) => here,
+        };
         // Not of a VM that has just arrived: libvirt would log our question as an error.
         if !job.is_arrival() && handle.is_worked_on() {
             return Ok(Outcome::Busy("libvirt has a job on it, such as a migration or a save".to_owned()));
         }
+        let here = Here::find(self.host, &handle, job, situation)?;
+        let outcome = if job.rules_alone { Ok(Outcome::Unchanged) } else { self.bring_disc(due, &handle, phases) };
+        here.map_or(Ok(()), Here::settle)?;
+        outcome
+    }
+
+    /// The newest disc for a VM that is here, if it takes part.
+    fn bring_disc(&self, due: &Due<Job>, handle: &Handle, phases: Phases) -> Result<Outcome, Outcome> {
+        let hopeless = Outcome::hopeless;
         let config = Config::load(self.host).map_err(Outcome::hosts_fault)?;
         let xml = handle.xml(Scope::Live)?;
         let domain = Domain::read(&xml).map_err(hopeless)?;
         let path = image::path(&config, &domain.uuid);
         let path = path.to_str().context("image_dir is not UTF-8").map_err(Outcome::hosts_fault)?;
         if domain.takes_part() {
-            return self.deliver(due, &config, (&handle, &domain, path), phases);
+            return self.deliver(due, &config, (handle, &domain, path), phases);
         }
-        let rule = selected::let_take_part(self.host, &config, (&handle, &domain, path))?;
+        let rule = selected::let_take_part(self.host, &config, (handle, &domain, path))?;
         let xml = handle.xml(Scope::Live)?;
         let domain = Domain::read(&xml).map_err(hopeless)?;
-        match self.deliver(due, &config, (&handle, &domain, path), phases) {
+        match self.deliver(due, &config, (handle, &domain, path), phases) {
             Ok(Outcome::Done(line)) => Ok(Outcome::Done(format!("{rule} selects it; {line}"))),
             other => {
-                selected::take_back(&handle);
+                selected::take_back(handle);
                 other
             }
         }

@@ -102,8 +102,11 @@ impl Ledger<'_> {
         })
     }
 
-    /// Takes a step of a job that stays.
+    /// Takes a step of a job that stays; not of one that says nothing of a disc.
     fn note(&self, job: &Job, step: impl FnOnce(&Vm) -> Result<()>) -> Result<()> {
+        if job.rules_alone {
+            return Ok(());
+        }
         of_newest(self.host, job, |vm| step(&vm).context(NOTING))
     }
 
@@ -118,19 +121,29 @@ impl Ledger<'_> {
 
     fn give_up(&mut self, job: Job, message: &str) {
         let name = &job.name;
-        self.log
-            .error(format_args!("{name}: {message}; given up for now; \"virt-recontext refresh {name}\" tries again"));
+        let again = if job.rules_alone { "deliver".to_owned() } else { format!("refresh {name}") };
+        self.log.error(format_args!("{name}: {message}; given up for now; \"virt-recontext {again}\" tries again"));
         self.given_up.insert(job);
     }
 
     /// The VM does not run here and will not come: nothing is left to do here.
     fn gone(&mut self, job: &Job, libvirt: &Libvirt) -> Result<()> {
-        let image = State::known(self.host, &job.uuid)?.and_then(|state| state.image);
+        let known = State::known(self.host, &job.uuid)?;
+        let down = known.as_ref().and_then(|state| state.rules.as_ref()).map(|note| note.links_down.join(", "));
+        if let Some(down) = down.filter(|down| !down.is_empty()) {
+            let name = &job.name;
+            self.log.warning(format_args!(
+                "{name}: has left while its link {down} was down for a moment; if it still is, where the VM is now: virsh \
+                 domif-setlink {name} {down} up"
+            ));
+        }
+        let image = known.and_then(|state| state.image);
         if image.is_some_and(|image| saved::names(libvirt, &job.uuid, &image)) {
             return of_newest(self.host, job, |vm| vm.leave());
         }
         of_newest(self.host, job, |vm| {
-            self.log.info(format_args!("{}: is not running here; its disc is removed", job.name));
+            let disc = if job.rules_alone { "" } else { "; its disc is removed" };
+            self.log.info(format_args!("{}: is not running here{disc}", job.name));
             vm.forget()
         })
     }

@@ -115,7 +115,9 @@ impl Maker<'_> {
             gathered.map(|()| programs)
         };
         let Runner { printed, warnings, .. } = gathered().map_err(Outcome::hosts_fault)?;
-        Ok((Order::of(domain, printed), warnings))
+        let known = State::of(self.host, uuid).map_err(Outcome::hosts_fault)?;
+        let new_networks = known.map(State::new_networks).unwrap_or_default();
+        Ok((Order::of(domain, new_networks, printed), warnings))
     }
 
     fn compose(&self, order: &Order) -> Result<Answer, Outcome> {

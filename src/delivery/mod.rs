@@ -1,6 +1,7 @@
 //! The helper: does the jobs in the spool, one process for the whole host, and ends when there is nothing left to do.
 //! A job leaves the spool when it is done or its VM is gone, so that a helper that dies loses nothing.
 
+pub mod arrived;
 pub(crate) mod attempt;
 pub(crate) mod change;
 mod last_good;

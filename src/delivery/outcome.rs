@@ -17,8 +17,8 @@ pub(crate) enum Outcome {
     NotYet,
     /// The guest, which runs, holds the old disc.
     Held,
-    /// The old disc is held, and the guest stands still: it cannot let go.
-    HeldPaused,
+    /// The guest stands still, and nothing can be done before it goes on; the line says why.
+    StandsStill(String),
     /// The VM has only just been started, and its firmware may be at the drive.
     TooEarly,
     Busy(String),
@@ -35,6 +35,13 @@ pub(crate) enum Outcome {
 impl Outcome {
     pub(crate) fn hopeless(error: anyhow::Error) -> Outcome {
         Outcome::Hopeless(format!("{error:#}"))
+    }
+
+    /// The old disc is held by a guest that cannot let go.
+    pub(crate) fn held_still() -> Outcome {
+        Outcome::StandsStill(
+            "the VM is paused and holds the old disc; the disc is changed when the VM runs again".to_owned(),
+        )
     }
 
     pub(crate) fn hosts_fault(error: anyhow::Error) -> Outcome {

@@ -108,8 +108,8 @@ struct Entry<J> {
     tried: Option<Instant>,
     /// The beginning of the first attempt at which a running guest held the old disc.
     held: Option<Instant>,
-    /// The last attempt found the guest standing still with the old disc in its hands.
-    held_paused: bool,
+    /// The last attempt found the guest standing still, and has to wait for it to go on.
+    stands_still: bool,
     failures: u32,
 }
 
@@ -217,7 +217,7 @@ impl<J: Clone + PartialEq> Schedule<J> {
         if !known {
             // A timer that asks again and again does not give the guest more time.
             let held = self.entries.get(&uuid).filter(|_| order.goes_on).and_then(|entry| entry.held);
-            let entry = Entry { order, step: Step::Waiting, tried: None, held, held_paused: false, failures: 0 };
+            let entry = Entry { order, step: Step::Waiting, tried: None, held, stands_still: false, failures: 0 };
             self.entries.insert(uuid, entry);
         }
     }
@@ -227,7 +227,7 @@ impl<J: Clone + PartialEq> Schedule<J> {
         let entry = self.entries.get_mut(uuid).filter(|entry| entry.step == Step::Waiting)?;
         match presence {
             Presence::Arriving => None,
-            Presence::Paused if entry.held_paused => self.lose_patience(now, uuid),
+            Presence::Paused if entry.stands_still => self.lose_patience(now, uuid),
             Presence::Running | Presence::Paused => {
                 entry.step = Step::From(now);
                 None
@@ -243,7 +243,7 @@ impl<J: Clone + PartialEq> Schedule<J> {
     pub(super) fn ended(&mut self, now: Instant, uuid: &Uuid, outcome: Outcome) -> Option<Action<J>> {
         let entry = self.entries.get_mut(uuid)?;
         let begun = replace(&mut entry.step, Step::Waiting);
-        entry.held_paused = false;
+        entry.stands_still = false;
         let action = match outcome {
             Outcome::Done(line) => return self.end(uuid, |job| Action::Done(job, line)),
             Outcome::AtNextStart(line) => return self.end(uuid, |job| Action::AtNextStart(job, line)),
@@ -274,11 +274,10 @@ impl<J: Clone + PartialEq> Schedule<J> {
                 entry.step = Step::From(now + PAUSE);
                 Some(Action::Held { job: entry.order.job.clone(), first })
             }
-            Outcome::HeldPaused => {
-                entry.held_paused = true;
+            Outcome::StandsStill(line) => {
+                entry.stands_still = true;
                 entry.held = None;
-                let line = "the VM is paused and holds the old disc; the disc is changed when the VM runs again";
-                Some(Action::Waits(entry.order.job.clone(), line.to_owned()))
+                Some(Action::Waits(entry.order.job.clone(), line))
             }
         };
         // What one that is given up now waits for was written before.

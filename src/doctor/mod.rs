@@ -1,6 +1,7 @@
 //! Is all as it must be for VMs to get their context? It looks and changes nothing; an error ends no
 //! check but its own.
 
+mod adapted;
 mod apparmor;
 mod content;
 mod daemon;
@@ -76,6 +77,7 @@ pub(crate) fn examine(host: &Host) -> Report {
         programs::check(&host_wide, &mut report);
         rules::check(host, driver, &mut report);
         if let Ok(survey) = &survey {
+            adapted::check(host, &survey.vms, &mut report);
             select::check(host, config, &survey.vms, &mut report);
             vm::check_all((host, config), &survey.vms, &told, &host_wide, &mut report);
         }

@@ -50,7 +50,12 @@ impl Report {
 
     /// What is found about one VM is said to this.
     pub(crate) fn vm(&mut self, name: &str) -> Check<'_> {
-        Check { report: self, check: "vm", vm: Some(name.to_owned()), clean: true }
+        self.of_vm("vm", name)
+    }
+
+    /// What one check finds about one VM is said to this.
+    pub(crate) fn of_vm(&mut self, check: &'static str, name: &str) -> Check<'_> {
+        Check { report: self, check, vm: Some(name.to_owned()), clean: true }
     }
 
     pub(crate) fn has_bad(&self) -> bool {

@@ -356,7 +356,7 @@ fn compose(look: &Look, domain: &Domain) -> Result<Vec<String>> {
     let mut programs = Runner::new(Runs::of_vm(look.config, &domain.name, &domain.uuid), printed);
     gather(look.host, domain, &mut programs)?;
     let Runner { printed, warnings, .. } = programs;
-    let order = Order { new: Some((first_edition(), None)), ..Order::of(domain, printed) };
+    let order = Order { new: Some((first_edition(), None)), ..Order::of(domain, Vec::new(), printed) };
     match look.composers.compose(&order) {
         Ok(Answer::Impossible(why)) => bail!(why.message()),
         Err(Fault::Order(message) | Fault::Composer(message)) => bail!(message),

@@ -14,7 +14,7 @@ use crate::context::disc::facts::Facts;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
 use crate::context::domain::driver::Driver;
-use crate::context::domain::rules::{Fault, Look, Rewritten, Site, told};
+use crate::context::domain::rules::{Fault, Look, Moved, Rewritten, Site, To, told};
 use crate::host::config::Config;
 use crate::host::paths::Host;
 use crate::host::rules as of_host;
@@ -30,10 +30,11 @@ const RULES: Duration = Duration::from_secs(4);
 pub(super) enum Adapted {
     /// None fits, or there is none.
     AsItCame,
-    Rewritten {
-        xml: String,
-        /// What was changed, by which rules.
-        told: String,
+    Applied {
+        /// The VM's XML, if they changed it.
+        xml: Option<String>,
+        /// What they did, and what is to be done once the VM is here.
+        note: RulesNote,
     },
     /// No rule was applied, and the VM goes on as it came.
     Dropped(Error),
@@ -45,7 +46,7 @@ impl Adapted {
     pub(super) fn note(&self) -> Option<RulesNote> {
         match self {
             Adapted::AsItCame | Adapted::Refused(_) => None,
-            Adapted::Rewritten { told, .. } => Some(RulesNote { changed: told.clone(), ..RulesNote::default() }),
+            Adapted::Applied { note, .. } => Some(note.clone()),
             Adapted::Dropped(error) => Some(RulesNote { fault: format!("{error:#}"), ..RulesNote::default() }),
         }
     }
@@ -77,7 +78,7 @@ pub(super) fn adapt(host: &Host, config: &Config, reason: Reason, domain: &Domai
         let error = Error::msg(how).context("applying the rules of rewrite.d");
         if is_required { Adapted::Refused(error) } else { Adapted::Dropped(error) }
     });
-    if let Adapted::Rewritten { xml, .. } = &adapted {
+    if let Adapted::Applied { xml: Some(xml), .. } = &adapted {
         let _parent_gone = reply::so_far(to_parent, xml);
     }
     if is_required && !matches!(adapted, Adapted::Refused(_)) {
@@ -99,25 +100,40 @@ fn apply(
         Err(error) => return Adapted::Dropped(error),
     };
     let mut here = Here { host, config, domain, to_parent, out };
-    match of_host::apply(host, config, (domain, reason), &files, &mut here) {
+    match of_host::apply(host, config, (domain, reason, To::coming(reason)), &files, &mut here) {
         Err(Fault::Dropped(error)) => Adapted::Dropped(error),
         Err(Fault::Refused(error)) => Adapted::Refused(error),
         Ok(None) => Adapted::AsItCame,
-        Ok(Some(Rewritten { xml, changes })) => Adapted::Rewritten { xml, told: told(&changes) },
+        Ok(Some(Rewritten { xml, changes, moved })) => {
+            let macs = |which: fn(&Moved) -> bool| -> Vec<String> {
+                moved.iter().filter(|moved| which(moved)).map(|moved| moved.mac.clone()).collect()
+            };
+            let note = RulesNote {
+                changed: told(&changes),
+                new_networks: macs(|_| true),
+                links_due: macs(|moved| moved.by_link),
+                definition_due: changes.iter().any(|change| change.persist),
+                ..RulesNote::default()
+            };
+            Adapted::Applied { xml: Some(xml).filter(|_| !changes.is_empty()), note }
+        }
     }
 }
 
 // What the process of the rules writes: perhaps REQUIRED, and then one of the others with two texts.
 const REQUIRED: u8 = b'#';
 const AS_IT_CAME: u8 = b'0';
-const REWRITTEN: u8 = b'<';
+const APPLIED: u8 = b'<';
 const DROPPED: u8 = b'.';
 const REFUSED: u8 = b'R';
 
 fn encode(adapted: &Adapted) -> Vec<u8> {
     let (kind, one, other) = match adapted {
         Adapted::AsItCame => (AS_IT_CAME, String::new(), ""),
-        Adapted::Rewritten { xml, told } => (REWRITTEN, told.clone(), xml.as_str()),
+        // What cannot be read again is no reply.
+        Adapted::Applied { xml, note } => {
+            (APPLIED, serde_json::to_string(note).unwrap_or_default(), xml.as_deref().unwrap_or_default())
+        }
         Adapted::Dropped(error) => (DROPPED, format!("{error:#}"), ""),
         Adapted::Refused(error) => (REFUSED, format!("{error:#}"), ""),
     };
@@ -133,7 +149,10 @@ fn decode(said: &[u8]) -> Option<Adapted> {
     let (other, _) = text(rest)?;
     match *kind {
         AS_IT_CAME => Some(Adapted::AsItCame),
-        REWRITTEN => Some(Adapted::Rewritten { xml: other.to_owned(), told: one.to_owned() }),
+        APPLIED => {
+            let xml = Some(other.to_owned()).filter(|xml| !xml.is_empty());
+            Some(Adapted::Applied { xml, note: serde_json::from_str(one).ok()? })
+        }
         DROPPED => Some(Adapted::Dropped(Error::msg(one.to_owned()))),
         REFUSED => Some(Adapted::Refused(Error::msg(one.to_owned()))),
         _ => None,

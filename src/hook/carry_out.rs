@@ -19,7 +19,7 @@ use crate::host::disc::Layers;
 use crate::host::paths::Host;
 use crate::host::programs::{NotRunYet, Printed};
 use crate::host::vm::job::Job;
-use crate::host::vm::state::{About, RulesNote};
+use crate::host::vm::state::{About, RulesNote, State};
 use crate::host::vm::{Disc, Vm};
 
 pub(super) struct CarryOut<'a> {
@@ -113,7 +113,8 @@ impl CarryOut<'_> {
         let (before, after) = if late { (JobStep::Keep, job) } else { (job, JobStep::Keep) };
         self.job(vm, before)?;
         let mut programs = Printed::known(self.host, &self.domain.uuid)?;
-        let layers = Layers::none(self.host, self.config, self.domain, request).read(&mut programs);
+        let layers = Layers::none(self.host, self.config, self.domain, request);
+        let layers = layers.telling(self.new_networks(reason)?).read(&mut programs);
         let made = layers.and_then(|layers| layers.make(vm, place, reason));
         if made.as_ref().err().is_none_or(is_only_early) {
             self.job(vm, after)?;
@@ -152,7 +153,21 @@ impl CarryOut<'_> {
     }
 
     fn about(&self, reason: Reason) -> About<'_> {
-        About::coming(&self.domain.name, self.domain.machine.driver(), reason).with_rules(self.rules)
+        let about = About::coming(&self.domain.name, self.domain.machine.driver(), reason);
+        if self.is_on_its_way(reason) { about.with_rules_as_before() } else { about.with_rules(self.rules) }
+    }
+
+    /// Whether this is the second call for a VM that comes, so that all there is to know of rules has been written at the first.
+    fn is_on_its_way(&self, reason: Reason) -> bool {
+        self.operation == Operation::Prepare && reason != Reason::Start
+    }
+
+    /// The interfaces of which the disc tells that they are on another network.
+    fn new_networks(&self, reason: Reason) -> Result<Vec<String>> {
+        match self.is_on_its_way(reason) {
+            true => Ok(State::of(self.host, &self.domain.uuid)?.map(State::new_networks).unwrap_or_default()),
+            false => Ok(self.rules.map(|note| note.new_networks.clone()).unwrap_or_default()),
+        }
     }
 }
 

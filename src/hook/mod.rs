@@ -63,8 +63,8 @@ pub fn run(program: &OsStr, args: impl Iterator<Item = OsString>) -> ExitCode {
     let is_ours = xml.contains(NAMESPACE);
     let may_be_selected = || call.operation == Operation::Started && needles::may_select(&host, &call.domain, &xml);
     let may_have_rules = || {
-        let comes = driver == Driver::Qemu && adapt::occasion(call.operation).is_some();
-        comes && rules::may_be(&host, &call.domain, &xml)
+        let comes = adapt::occasion(call.operation).is_some() || call.operation == Operation::Started;
+        driver == Driver::Qemu && comes && rules::may_be(&host, &call.domain, &xml)
     };
     if !is_ours && !may_be_selected() && !may_have_rules() {
         return ExitCode::SUCCESS;

@@ -49,7 +49,7 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     let note = adapted.note();
     let (reply, taking_part) = match &adapted {
         Adapted::Refused(error) => (Reply::Refuse(format!("{error:#}")), None),
-        Adapted::Rewritten { xml, .. } => {
+        Adapted::Applied { xml: Some(xml), .. } => {
             let (reply, taking_part) = work.serve((xml, note.as_ref()), broken, &mut afterwards);
             (if reply == Reply::Nothing { Reply::Answer(xml.clone()) } else { reply }, taking_part)
         }
@@ -58,9 +58,7 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     let is_refused = matches!(reply, Reply::Refuse(_));
     let _parent_gone = out.write_all(&reply.encode());
     work.tell(&adapted, is_refused);
-    if !is_refused {
-        work.note(note, xml);
-    }
+    let rules_wait = !is_refused && work.note(note, xml);
     if let Some(line) = afterwards.news {
         log.info(line);
     }
@@ -73,7 +71,7 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     // Already here, because libvirt may refuse the VM after this call and never call us again: the helper then removes what
     // we have made for it.
     let waits = |uuid: Uuid| Job::of(host, &uuid).is_ok_and(|job| job.is_some());
-    if afterwards.helper && taking_part.is_some_and(waits) {
+    if rules_wait || (afterwards.helper && taking_part.is_some_and(waits)) {
         // `started` tries again, and tells the reason if it cannot be started then either.
         let _told_later = detach::start_helper(host);
     }
@@ -146,10 +144,10 @@ impl Work<'_> {
     fn tell(&mut self, adapted: &Adapted, is_refused: bool) {
         let HookCall { domain: name, operation } = self.call;
         match adapted {
-            Adapted::Rewritten { told, .. } if !is_refused => {
-                self.log.info(format_args!("{name}: {operation}: rewritten: {told}"));
+            Adapted::Applied { note, .. } if !is_refused => {
+                self.log.info(format_args!("{name}: {operation}: rewritten: {}", note.done()));
             }
-            Adapted::AsItCame | Adapted::Rewritten { .. } => {}
+            Adapted::AsItCame | Adapted::Applied { .. } => {}
             Adapted::Dropped(error) => {
                 self.log.error(format_args!("{name}: {operation}: no rule was applied: {error:#}; the VM goes on"));
             }
@@ -159,39 +157,59 @@ impl Work<'_> {
         }
     }
 
-    /// Writes down what the rules did, where what was done about the disc has not done so.
-    fn note(&mut self, note: Option<RulesNote>, xml: &str) {
+    /// Writes down what the rules did, where what was done about the disc has not done so. Whether a job waits for the VM that is
+    /// theirs alone.
+    fn note(&mut self, note: Option<RulesNote>, xml: &str) -> bool {
         let HookCall { domain: name, operation } = self.call;
-        let Some(reason) = adapt::occasion(*operation) else { return };
+        let Some(reason) = adapt::occasion(*operation) else { return false };
         // Of most VMs that come there is nothing to write down, and nothing to take back.
         if note.is_none() && xml.contains(NAMESPACE) {
-            return;
+            return false;
         }
         let noted = Domain::read(xml).and_then(|domain| {
-            let known = State::of(self.host, &domain.uuid)?.and_then(|state| state.rules);
-            match note {
-                Some(note) if domain.takes_part() && known.as_ref() == Some(&note) => Ok(()),
-                Some(note) => {
-                    let about = About::coming(&domain.name, domain.machine.driver(), reason);
-                    Vm::hold(self.host, &domain.uuid)?.rules_did(about, note, domain.takes_part())
+            let Domain { name, uuid, machine, .. } = &domain;
+            let known = State::of(self.host, uuid)?.and_then(|state| state.rules);
+            // What was due when it was saved here is due still.
+            let is_still_due = |known: &RulesNote| known.alone && reason == Reason::Restore && known.is_due();
+            let Some(note) = note.or_else(|| known.clone().filter(is_still_due)) else {
+                if known.is_some_and(|known| known.alone) {
+                    Vm::hold(self.host, uuid)?.forget()?;
                 }
-                None if known.is_some_and(|known| known.alone) => Vm::hold(self.host, &domain.uuid)?.forget(),
-                None => Ok(()),
+                return Ok(false);
+            };
+            let (is_due, is_noted) = (note.is_due(), domain.takes_part() && known.as_ref() == Some(&note));
+            if is_noted && !is_due {
+                return Ok(false);
             }
+            let vm = Vm::hold(self.host, uuid)?;
+            if !is_noted {
+                vm.rules_did(About::coming(name, machine.driver(), reason), note, domain.takes_part())?;
+            }
+            // That of its disc does for the rules as well.
+            if !is_due || Job::of(self.host, uuid)?.is_some_and(|job| !job.rules_alone) {
+                return Ok(false);
+            }
+            vm.note(&Job::new(uuid.clone(), name, machine.driver(), reason, false).for_rules_alone())?;
+            Ok(true)
         });
-        if let Err(error) = noted {
+        noted.unwrap_or_else(|error| {
             self.log.warning(format_args!("{name}: {operation}: noting what the rules did: {error:#}"));
-        }
+            false
+        })
     }
 }
 
-/// Has the helper let a VM take part that has no element of ours, if it starts here and a rule selects it.
+/// Has the helper let a VM take part that has no element of ours, if it starts here and a rule selects it; and do for it what
+/// rules of rewrite.d have left to do.
 fn select(to_do: &CarryOut, afterwards: &mut Afterwards) -> Result<Reply> {
     let CarryOut { host, config, operation, domain, .. } = *to_do;
-    match operation == Operation::Started && selected(host, config, domain)?.is_some() {
-        true => to_do.carry_out(started::selected(), None, afterwards),
-        false => Ok(Reply::Nothing),
+    if operation != Operation::Started {
+        return Ok(Reply::Nothing);
     }
+    if selected(host, config, domain)?.is_some() {
+        return to_do.carry_out(started::selected(), None, afterwards);
+    }
+    to_do.carry_out(started::reconnect(host, domain)?, None, afterwards)
 }
 
 /// Decides what to do about a VM that takes part, and does it.

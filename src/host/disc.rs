@@ -32,6 +32,8 @@ pub struct Layers<'a> {
     config: &'a Config,
     domain: &'a Domain<'a>,
     request: &'a Request,
+    /// The MACs of interfaces that are on another network since the VM came.
+    new_networks: Vec<String>,
     /// In their order.
     pub layers: Vec<Layer>,
 }
@@ -39,7 +41,12 @@ pub struct Layers<'a> {
 impl<'a> Layers<'a> {
     /// No layers at all: for a disc that has to be there and cannot be made.
     pub fn none(host: &'a Host, config: &'a Config, domain: &'a Domain, request: &'a Request) -> Layers<'a> {
-        Layers { host, config, domain, request, layers: Vec::new() }
+        Layers { host, config, domain, request, new_networks: Vec::new(), layers: Vec::new() }
+    }
+
+    /// The same for a VM that has these interfaces, by their MACs, on another network since it came.
+    pub(crate) fn telling(self, new_networks: Vec<String>) -> Layers<'a> {
+        Layers { new_networks, ..self }
     }
 
     /// Those of this host for the VM, with what `programs` give, and the VM's own. Fails when any part of it cannot be read
@@ -85,7 +92,8 @@ impl<'a> Layers<'a> {
         let Domain { name, uuid, .. } = self.domain;
         let host = identity::shown(self.host, self.config)?;
         let format = request.format.unwrap_or(self.config.format);
-        compose(&Occasion { name, uuid, host: host.as_deref(), edition, format })
+        let new_networks = self.new_networks.as_slice();
+        compose(&Occasion { name, uuid, host: host.as_deref(), edition, format, new_networks })
     }
 
     /// The image of them.

@@ -18,7 +18,7 @@ use crate::context::disc::facts::Facts;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
 use crate::context::domain::drive::Drive;
-use crate::context::domain::rules::{self, Fault, Look, Needs, Occasion, Rewritten, RuleFile, Site, Whom};
+use crate::context::domain::rules::{self, Fault, Look, Needs, Occasion, Rewritten, RuleFile, Site, To, Whom};
 
 const DIRECTORY: &str = "rewrite.d";
 
@@ -40,13 +40,21 @@ pub(crate) fn may_be(host: &Host, name: &str, xml: &str) -> bool {
 /// # Errors
 /// When any cannot be read, trusted or understood: with it and the line. No rule of any file counts then.
 pub(crate) fn read(host: &Host, domain: &Domain) -> Result<Vec<RuleFile>> {
+    read_for(host, domain, domain.takes_part())
+}
+
+/// The same, for a VM that takes part or not, whatever its XML says.
+///
+/// # Errors
+/// As of [`read`].
+pub(crate) fn read_for(host: &Host, domain: &Domain, takes_part: bool) -> Result<Vec<RuleFile>> {
     let mut dirs = layers::dirs(host, &domain.name, &domain.uuid, &mut Strict)?;
     dirs.reverse();
     let mut files = Vec::new();
     for dir in dirs {
         files.extend(read_in(host, &dir, &mut Strict).context("nothing in rewrite.d counts until this is mended")?);
     }
-    let concerns = |whom: Whom| whom == Whom::All || domain.takes_part();
+    let concerns = |whom: Whom| whom == Whom::All || takes_part;
     files.retain(|file| concerns(file.vms));
     Ok(files)
 }
@@ -72,14 +80,14 @@ pub(crate) fn read_in(host: &Host, dir: &Path, judge: &mut dyn Judge) -> Result<
     Ok(files)
 }
 
-/// Applies `files` to a VM that comes for `reason`.
+/// Applies `files` to a VM for `reason`.
 ///
 /// # Errors
 /// When a rule that fits cannot be applied: then none is.
 pub(crate) fn apply(
     host: &Host,
     config: &Config,
-    (domain, reason): (&Domain, Reason),
+    (domain, reason, to): (&Domain, Reason, To),
     files: &[RuleFile],
     site: &mut dyn Site,
 ) -> Result<Option<Rewritten>, Fault> {
@@ -88,7 +96,7 @@ pub(crate) fn apply(
     }
     let context_drives = context_drives(domain);
     let limits = config.limits.into();
-    let occasion = Occasion { reason, host: &host.name, context_drives: &context_drives, limits };
+    let occasion = Occasion { reason, to, host: &host.name, context_drives: &context_drives, limits };
     rules::rewrite(domain, &files.iter().collect::<Vec<_>>(), &occasion, site)
 }
 
@@ -101,7 +109,7 @@ fn read_file(host: &Host, path: &Path, judge: &mut dyn Judge) -> Result<RuleFile
 }
 
 /// The targets of the drives that hold the VM's context disc, or are to.
-fn context_drives(domain: &Domain) -> Vec<String> {
+pub(crate) fn context_drives(domain: &Domain) -> Vec<String> {
     let requested = domain.request().ok().flatten().and_then(|request| domain.drive(request).ok());
     let drives = requested.into_iter().chain(domain.drives_with_disc());
     drives.map(|Drive { target, .. }| target.clone()).collect()

@@ -110,6 +110,17 @@ impl Handle<'_> {
         self.libvirt.told(self.domain.get_xml_desc(flags))
     }
 
+    /// The persistent definition with its passwords, to be changed and given back: without them they would be lost. Not for any
+    /// log.
+    pub(crate) fn definition_with_secrets(&self) -> Result<String, Trouble> {
+        self.libvirt.told(self.domain.get_xml_desc(sys::VIR_DOMAIN_XML_INACTIVE | sys::VIR_DOMAIN_XML_SECURE))
+    }
+
+    /// Makes `xml` its persistent definition.
+    pub(crate) fn define(&self, xml: &str) -> Result<(), Trouble> {
+        self.libvirt.told(Domain::define_xml(&self.libvirt.connection, xml)).map(drop)
+    }
+
     /// Changes a device to what `xml` says; with `force`, the medium even of a locked drive.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Rules for the XML of VMs that come, as a person sees them.
 
-use super::node::{Node, Vm};
+use super::node::{Node, OFF, TRANSIENT, Vm};
 
 const RULES: &str = "etc/virt-recontext/rewrite.d/50-site.toml";
 
@@ -74,8 +74,13 @@ fn status_tells_what_rules_did_also_to_a_vm_that_takes_part_in_nothing_else() {
     }
     let (code, said) = node.say(&["status"]);
     assert_eq!(code, 0, "{said}");
-    let rules = "rules: interface 52:54:00:00:00:01: interface.bridge \"br-prod\" -> \"br0\" (rewrite.d/50-site.toml, line 2)\n";
-    assert!(said.contains("db: rules alone (migrate, disc -, ") && said.matches(rules).count() == 2, "{said}");
+    let rules =
+        "rules: interface 52:54:00:00:00:01: interface.bridge \"br-prod\" -> \"br0\" (rewrite.d/50-site.toml, line 2)";
+    let due = format!("{rules}; its definition is still to be changed like that\n");
+    assert!(said.contains("db: rules alone (migrate, disc -, ") && said.matches(&due).count() == 2, "{said}");
+    node.deliver();
+    let (_, said) = node.say(&["status"]);
+    assert_eq!(said.matches(&format!("{rules}\n")).count(), 2, "{said}");
     // What was not applied is bad, for as long as the VM is here.
     node.site.write(RULES, "vms = \"all\"\n[[rewrite]]\nchange = \"interface.bridge\"\nto = \"br1\"\n");
     node.hook(&db, "migrate");
@@ -164,4 +169,71 @@ fn doctor_names_rules_that_would_change_what_a_rule_gives() {
     assert!(lines.len() == 1 && lines[0].contains(wanted), "{lines:?}");
     node.site.write(RULES, &(map("br0") + "when = { domain = \"db-*\" }\n"));
     assert_eq!(again(), Vec::<String>::new());
+}
+
+#[test]
+fn what_cannot_be_done_about_a_definition_is_told_and_keeps_no_disc_from_its_vm() {
+    let (node, web) = node_with(&map("br0"));
+    node.hook(&web, "migrate");
+    assert_eq!(node.state(&web)["rules"]["definition_due"], true);
+    node.deliver();
+    assert!(node.state(&web)["rules"].get("definition_due").is_none());
+    assert_eq!(node.progress(&web).0, "delivered");
+    // What the running VM has stays, and this one has not really come.
+    assert!(!node.site.messages().concat().contains("definition"));
+    // Of what cannot be done the disc is none the wiser, and status and doctor tell.
+    node.hook(&web, "migrate");
+    node.site.write(RULES, "broken");
+    node.deliver();
+    assert_eq!(node.progress(&web).0, "delivered");
+    let (code, said) = node.say(&["status", "web"]);
+    let wanted = "its definition has not been changed like that: nothing in rewrite.d counts until this is mended: ";
+    assert!(code == 1 && said.contains(wanted) && said.contains("; then: virt-recontext rewrite web"), "{said}");
+    let (_, said) = node.say(&["doctor"]);
+    assert!(said.contains(&format!("warning: rewrite web: {wanted}")), "{said}");
+}
+
+#[test]
+fn rewrite_shows_or_changes_definitions_and_says_of_each_vm_how_that_came_out() {
+    let (node, web) = node_with(&map("br0"));
+    let (off, transient) = (
+        Vm { devices: BRIDGE, more: OFF, ..Vm::called("off") },
+        Vm { devices: BRIDGE, more: TRANSIENT, ..Vm::called("gone") },
+    );
+    let other = Vm { context: None, devices: BRIDGE, ..Vm::called("other") };
+    node.has(&[&web, &off, &transient, &other]);
+    let change =
+        "interface 52:54:00:00:00:01: interface.bridge \"br-prod\" -> \"br0\" (rewrite.d/50-site.toml, line 1)";
+    let (code, said) = node.say(&["rewrite", "web", "--dry-run"]);
+    assert_eq!(code, 0);
+    let shown = format!(
+        "# web: its definition would be changed\n# {}",
+        change.replace(" (rewrite.d/50-site.toml, line 1)", "")
+    );
+    assert!(said.contains("-      <source bridge='br-prod'/>\n+      <source bridge='br0'/>\n"), "{said}");
+    assert!(
+        said.starts_with("# web: its definition would be changed\n# rewrite.d/50-site.toml, line 1: "),
+        "{shown}: {said}"
+    );
+    assert!(!node.site.messages().concat().contains("rewrite:"));
+    let (code, said) = node.say(&["rewrite", "--all"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(["web", "off"].iter().all(|name| said.contains(&format!("{name}: {change}\n"))), "{said}");
+    assert!(
+        said.contains("virt-recontext: other: no rule would change its definition\n") && !said.contains("gone"),
+        "{said}"
+    );
+    let (code, said) = node.say(&["rewrite", "gone"]);
+    assert!(code == 1 && said.contains("it has no definition that outlives it"), "{said}");
+    // One at which it fails keeps no other from it.
+    node.site.write(
+        "etc/virt-recontext/domains/web/rewrite.d/x.toml",
+        "[[rewrite]]\nchange = \"interface.bridge\"\nto = \"none\"\n",
+    );
+    let (code, said) = node.say(&["rewrite", "web", "absent", "off"]);
+    assert!(
+        code == 1 && said.contains("web: domains/web/rewrite.d/x.toml, line 1: ") && said.contains("off: interface"),
+        "{said}"
+    );
+    assert!(said.contains("there is no VM \"absent\""), "{said}");
 }

@@ -5,8 +5,9 @@
 prints the directory of the kernel, with its modules for one purpose in a directory of that name.
 
 The kernel is Debian's, unpacked from its package; the initramfs holds guest.c and the modules for one kind of drive, so
-that a guest boots in seconds without KVM. Both are made once and kept in target/cache: the kernel until that directory
-is removed, the initramfs until guest.c or the modules change. Labs that start side by side make them once.
+that a guest boots in seconds without KVM, and for guests with a network busybox and guest_network. Both are made once
+and kept in target/cache: the kernel until that directory is removed, the initramfs until what is in it changes. Labs
+that start side by side make them once.
 """
 
 import fcntl
@@ -26,6 +27,8 @@ from .waiting import LabError
 
 CACHE = Path(__file__).resolve().parents[2] / "target" / "cache" / "guest"
 PROGRAM = Path(__file__).with_name("guest.c")
+NETWORK_SCRIPT = Path(__file__).with_name("guest_network")
+NETWORKED = "networked"
 
 # By the name under which each is kept: the package that depends on the newest kernel of its kind. That for machines in clouds
 # has no driver for much that a PC may have, such as AHCI and USB.
@@ -38,6 +41,8 @@ MODULES = {
     "ide": ["ata_piix", "sr_mod", "isofs"],
     "sata": ["ahci", "sr_mod", "isofs"],
     "scsi": ["virtio_pci", "virtio_scsi", "sr_mod", "isofs"],
+    # The same drive as "sata", and a network card.
+    NETWORKED: ["ahci", "sr_mod", "isofs", "virtio_pci", "virtio_net"],
     "plug": ["virtio_pci", "virtio_scsi", "sr_mod", "isofs"],
     # Drives of a manager's, and one that is plugged in beside them.
     "managed": ["ahci", "virtio_pci", "virtio_scsi", "sr_mod", "isofs"],
@@ -179,8 +184,18 @@ def _initramfs(kernel: Path, bus: str) -> Path:
     """The initramfs of guest.c for a bus."""
     def add_program(root: Path) -> None:
         tool("gcc", "-std=gnu17", "-Os", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-o", root / "init", PROGRAM)
+        if bus == NETWORKED:
+            add_busybox(root)
+            shutil.copy(NETWORK_SCRIPT, root / "network")
 
-    return initramfs(kernel, bus, PROGRAM.read_bytes(), add_program)
+    return initramfs(kernel, bus, PROGRAM.read_bytes() + NETWORK_SCRIPT.read_bytes(), add_program)
+
+
+def add_busybox(root: Path) -> None:
+    """Gives an initramfs a shell."""
+    (root / "bin").mkdir()
+    shutil.copy("/bin/busybox", root / "bin")
+    (root / "bin/sh").symlink_to("busybox")
 
 
 def initramfs(kernel: Path, purpose: str, recipe: bytes, add_init: Callable[[Path], None]) -> Path:

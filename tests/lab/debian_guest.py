@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from .boot_files import CACHE, BootFiles, cache_locked, initramfs, tool, unpacked_kernel
+from .boot_files import CACHE, BootFiles, add_busybox, cache_locked, initramfs, tool, unpacked_kernel
 from .debootstrap import debootstrap
 from .guest import Guest
 from .host import Host
@@ -165,10 +165,9 @@ def _devices(disk: Path) -> str:
 
 
 def _add_init(root: Path) -> None:
-    for directory in ("bin", "dev", "root"):
+    for directory in ("dev", "root"):
         (root / directory).mkdir()
-    shutil.copy("/bin/busybox", root / "bin")
-    (root / "bin/sh").symlink_to("busybox")
+    add_busybox(root)
     shutil.copy(INIT, root / "init")
     (root / "init").chmod(0o755)
 

@@ -22,6 +22,8 @@
  *     guest_poll=500    the kernel's polling interval for media events in milliseconds (systemd sets 2000)
  *     guest_label=LABEL not the first drive, but the one whose disc has this volume label, whenever there is one
  *
+ * Where guest_network is beside it, that runs as well.
+ *
  * Each look mounts and unmounts the disc. The last close of a block device drops its page cache, so a look really
  * reads the drive and cannot return what an earlier disc left in memory.
  */
@@ -227,6 +229,19 @@ static void read_disc(char *state)
     umount2("/disc", 0);
 }
 
+/* Keeps the text that was read for guest_network, whole whenever it looks. */
+static void keep(const char *state)
+{
+    const char *text = strstr(state, " text=");
+    int fd = text != NULL ? open("/text.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : -1;
+
+    if (fd >= 0) {
+        dprintf(fd, "%s\n", text + strlen(" text="));
+        close(fd);
+        rename("/text.new", "/text");
+    }
+}
+
 /* Reads, and tells what is new. A reading during which the VM moves may have begun on one host and ended on the other; so
  * what is new is only told when a second reading says the same. */
 static void look(void)
@@ -241,6 +256,8 @@ static void look(void)
             break;
         strcpy(state, again);
     }
+    if (strcmp(state, last) != 0)
+        keep(state);
     tell_if_new(last, state);
 }
 
@@ -351,6 +368,16 @@ static void settle(int events)
         ;
 }
 
+/* What the initramfs of guests with a network has beside this program, see guest_network. */
+static void start_network(void)
+{
+    if (access("/network", X_OK) == 0 && fork() == 0) {
+        execl("/network", "/network", NULL);
+        tell("cannot run /network: %s", strerror(errno));
+        _exit(1);
+    }
+}
+
 int main(void)
 {
     mkdir("/dev", 0755), mkdir("/proc", 0755), mkdir("/sys", 0755), mkdir("/disc", 0755);
@@ -369,6 +396,7 @@ int main(void)
     if (strcmp(from_environment("guest_drive", "yes"), "no") != 0)
         await_drive(), settle(events);
     tell("booted mode=%s", mode);
+    start_network();
 
     int text = -1, recontext = -1, hold = strcmp(mode, "hold") == 0, polls = strcmp(mode, "poll") == 0;
     if (hold) {

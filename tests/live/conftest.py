@@ -99,3 +99,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
 def pytest_sessionstart() -> None:
     if shutil.which("virsh") is None:
         pytest.exit("run tests/packages first", returncode=2)
+
+
+@pytest.fixture
+def hosts(site: Site, lab: Lab) -> Iterator[Site]:
+    """The site; rules and foreign hooks are gone after the test."""
+    yield site
+    for host in lab.hosts:
+        host.remove("/etc/libvirt/hooks/qemu.d")
+        host.run("rm", "-rf", "/var/lib/libvirt/site-a", "/var/lib/libvirt/site-b")

@@ -10,7 +10,7 @@ from live.site import Site
 PRELOADED = Path(__file__).with_name("kill_at_call.c")
 
 # Of libvirt's remote protocol.
-ANY, ATTACH_DEVICE, SET_METADATA = 0, 160, 264
+ANY, ATTACH_DEVICE, UPDATE_DEVICE, SET_METADATA = 0, 160, 174, 264
 
 OURS = ("device='cdrom'", "model='virtio-scsi'", "urn:virt-recontext:1")
 

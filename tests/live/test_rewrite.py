@@ -1,29 +1,17 @@
 """Hosts that call things differently: rules in rewrite.d adapt a VM that comes, which libvirt refuses without them."""
 
 import re
-from collections.abc import Iterator
-
-import pytest
 
 from lab import Lab
 from live.aftermath import let_a_minute_pass, wait_until_nothing_is_left
 from live.placed import PLACES, PlacedGuest, rules
-from live.site import CONFIG, Site
+from live.site import CONFIG
 
 RULES = f"{CONFIG}/rewrite.d/50-site.toml"
 NEXT_HOOK = "/etc/libvirt/hooks/qemu.d/90-next"
 # Both hosts have both bridges, and each uses them for what the other uses the other one for.
 SWAP = '[[rewrite]]\nchange = "interface.bridge"\nmap = { "left" = "right", "right" = "left" }\n'
 NO_OTHERS = '[[rewrite]]\nchange = "interface.bridge"\nrefuse = "{{ old }} is unknown here"\n'
-
-
-@pytest.fixture
-def hosts(site: Site, lab: Lab) -> Iterator[Site]:
-    """The site; rules and foreign hooks are gone after the test."""
-    yield site
-    for host in lab.hosts:
-        host.remove("/etc/libvirt/hooks/qemu.d")
-        host.run("rm", "-rf", "/var/lib/libvirt/site-a", "/var/lib/libvirt/site-b")
 
 
 def lasting(xml: str) -> str:

@@ -83,6 +83,8 @@ situations! {
     a_label_can_be_asked_for
     a_log_that_is_missing_stops_nothing
     a_mention_of_our_namespace_asks_for_nothing
+    a_network_of_the_same_name_may_be_a_new_one
+    a_new_network_is_on_the_disc_until_the_vm_next_starts
     a_number_grows_though_the_clock_was_set_back
     a_program_gives_the_hook_what_it_printed_last
     a_program_that_was_not_run_yet_leaves_the_drive_to_the_helper
@@ -188,6 +190,7 @@ situations! {
     what_a_vm_carries_is_on_its_disc
     what_editors_and_packages_leave_does_not_count
     what_is_no_domain_changes_nothing
+    what_rules_have_left_to_do_for_a_vm_that_takes_no_part_is_begun_when_it_has_started
     while_it_is_switched_off_no_call_does_anything
     while_it_is_switched_off_no_rule_counts
     without_any_metadata_nothing_happens_whatever_is_broken

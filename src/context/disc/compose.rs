@@ -140,7 +140,11 @@ mod tests {
     fn composed_as(format: Format, generation: u64, layers: Vec<Layer>) -> Result<Files> {
         let uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
         let edition = Edition { generation: Generation(generation), reason: Reason::Migrate };
-        compose(&layers, &Occasion { name: "vm", uuid: &uuid, host: Some("host-b"), edition, format }, LIMITS)
+        compose(
+            &layers,
+            &Occasion { name: "vm", uuid: &uuid, host: Some("host-b"), edition, format, new_networks: &[] },
+            LIMITS,
+        )
     }
 
     fn text(files: &Files, path: &str) -> String {

@@ -91,7 +91,8 @@ mod tests {
         ];
         let uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
         let edition = Edition { generation: Generation(1), reason: Reason::Refresh };
-        let occasion = Occasion { name: "web", uuid: &uuid, host: None, edition, format: Format::Files };
+        let occasion =
+            Occasion { name: "web", uuid: &uuid, host: None, edition, format: Format::Files, new_networks: &[] };
         let limits =
             Limits { bytes: 1_000, files: 10, disc_steps: 1_000, template_steps: 1_000, template_output: 1_000 };
         let disc = compose(&layers, &occasion, limits).unwrap();

@@ -74,6 +74,8 @@ pub struct Occasion<'a> {
     pub edition: Edition,
     /// What readers the disc is for.
     pub format: Format,
+    /// The MACs of its interfaces that are on another network since it came.
+    pub new_networks: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -86,10 +88,13 @@ struct Marker<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     host_id: Option<&'a str>,
     facts: &'a Facts,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    new_networks: &'a [String],
 }
 
 /// The bytes of `/recontext.json`: one line of JSON.
-pub(crate) fn marker(&Occasion { uuid, host, edition, .. }: &Occasion, facts: &Facts) -> Result<Vec<u8>> {
+pub(crate) fn marker(occasion: &Occasion, facts: &Facts) -> Result<Vec<u8>> {
+    let &Occasion { uuid, host, edition, new_networks, .. } = occasion;
     let marker = Marker {
         schema: 1,
         generation: edition.generation,
@@ -98,6 +103,7 @@ pub(crate) fn marker(&Occasion { uuid, host, edition, .. }: &Occasion, facts: &F
         domain_uuid: uuid,
         host_id: host,
         facts,
+        new_networks,
     };
     let mut bytes = serde_json::to_vec(&marker).context("writing /recontext.json")?;
     bytes.push(b'\n');

@@ -3,6 +3,8 @@
 pub mod disk_xml;
 pub mod drive;
 pub mod driver;
+#[cfg(feature = "libvirt")]
+pub(crate) mod link;
 pub mod new_drive;
 mod places;
 pub mod plug;

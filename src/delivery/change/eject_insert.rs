@@ -19,7 +19,7 @@ pub(super) fn change(
     if !drive.is_empty() {
         match handle.update_device(&with_medium(drive, None), Scope::Live, force) {
             Err(Trouble::Refused(_)) if handle.situation()? == Situation::Paused => {
-                return Err(Outcome::HeldPaused);
+                return Err(Outcome::held_still());
             }
             Err(Trouble::Refused(_)) if !force => return Err(Outcome::Held),
             ejected => ejected?,

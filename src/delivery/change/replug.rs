@@ -39,7 +39,7 @@ pub(crate) fn left_away(host: &Host, domain: &Domain, request: &Request) -> Resu
 pub(crate) fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str) -> Result<Option<String>, Outcome> {
     // Both need the guest's help.
     if handle.situation()? == Situation::Paused {
-        return Err(Outcome::HeldPaused);
+        return Err(Outcome::held_still());
     }
     let uuid = handle.uuid()?;
     let note = |target: Option<&str>| {

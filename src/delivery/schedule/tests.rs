@@ -128,7 +128,7 @@ fn the_grace_of_a_guest_that_stood_still_begins_when_it_runs() {
     let (mut schedule, uuid, begin) = with_job(Some(3 * S));
     try_once(&mut schedule, &uuid, begin, Outcome::Held);
     assert_eq!(schedule.due(begin + 2 * S), attempt("a", false));
-    schedule.ended(begin + 2 * S, &uuid, Outcome::HeldPaused);
+    schedule.ended(begin + 2 * S, &uuid, Outcome::held_still());
     assert_eq!(schedule.found(begin + 4 * S, &uuid, Presence::Paused), None);
     assert_eq!(schedule.due(begin + 4 * S), [], "nobody could answer");
     schedule.found(begin + 9 * S, &uuid, Presence::Running);

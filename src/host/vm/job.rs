@@ -40,6 +40,9 @@ pub struct Job {
     /// Whether it is an older one's that waits, and that somebody has asked for again: the guest is no newer for that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     again: bool,
+    /// Whether nothing is to be done about a disc, but only what rules have left to do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) rules_alone: bool,
     /// The driver that runs the VM; not written for QEMU's, as it was before there was another.
     #[serde(default, skip_serializing_if = "Driver::is_qemu")]
     pub(crate) driver: Driver,
@@ -60,10 +63,16 @@ impl Job {
             force,
             accept_loss: false,
             again: false,
+            rules_alone: false,
             driver,
             noted,
             id: format!("{noted}-{}", process::id()),
         }
+    }
+
+    /// The same, if nothing is to be done about a disc.
+    pub(crate) fn for_rules_alone(self) -> Job {
+        Job { rules_alone: true, ..self }
     }
 
     /// This one in the place of `waiting`: for what that was noted, and as urgent.

@@ -76,6 +76,49 @@ pub(crate) struct RulesNote {
     /// Whether the VM takes part in nothing else.
     #[serde(default)]
     pub alone: bool,
+    /// The MACs of its interfaces that are on another network since it came, which its disc tells until it next starts or comes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub new_networks: Vec<String>,
+    /// Those of them whose link is still to go down and up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links_due: Vec<String>,
+    /// Those whose link we have taken down, and not yet up again as far as is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links_down: Vec<String>,
+    /// Whether its definition is still to be changed as it was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub definition_due: bool,
+    /// What of this could not be done once it was here; empty if nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trouble: String,
+}
+
+impl RulesNote {
+    /// What they have done.
+    pub(crate) fn done(&self) -> String {
+        let moved = || format!("on a new network: {}", self.new_networks.join(", "));
+        let moved = (!self.new_networks.is_empty()).then(moved);
+        [Some(self.changed.clone()).filter(|changed| !changed.is_empty()), moved]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+
+    /// The same of a VM that was saved before all was done that is `known` to be due.
+    fn beside(self, known: RulesNote) -> RulesNote {
+        let RulesNote { mut new_networks, mut links_due, .. } = self;
+        new_networks.extend(known.new_networks);
+        links_due.extend(known.links_due);
+        let changed = if self.changed.is_empty() { known.changed } else { self.changed };
+        let (links_down, definition_due) = (known.links_down, self.definition_due || known.definition_due);
+        RulesNote { changed, new_networks, links_due, links_down, definition_due, ..self }
+    }
+
+    /// Whether there is something to do for rules once the VM is here.
+    pub(crate) fn is_due(&self) -> bool {
+        self.definition_due || !self.links_due.is_empty() || !self.links_down.is_empty()
+    }
 }
 
 /// Of whom and for what a step is told.
@@ -85,8 +128,16 @@ pub struct About<'a> {
     driver: Driver,
     reason: Reason,
     seen: Seen,
-    /// What rules did to the XML of a VM that comes.
-    rules: Option<&'a RulesNote>,
+    rules: Rules<'a>,
+}
+
+/// What is to be known of what rules did to a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rules<'a> {
+    /// What was known.
+    AsBefore,
+    /// This, or nothing.
+    Are(Option<&'a RulesNote>),
 }
 
 /// Where the name comes from, and what it means for what was known before.
@@ -102,21 +153,26 @@ enum Seen {
 
 impl<'a> About<'a> {
     pub fn coming(name: &'a str, driver: Driver, reason: Reason) -> About<'a> {
-        About { name, driver, reason, seen: Seen::Coming, rules: None }
+        About { name, driver, reason, seen: Seen::Coming, rules: Rules::Are(None) }
     }
 
     /// The same of a VM whose XML rules have changed, or were to.
     pub(crate) fn with_rules(self, rules: Option<&'a RulesNote>) -> About<'a> {
-        About { rules, ..self }
+        About { rules: Rules::Are(rules), ..self }
+    }
+
+    /// The same of a VM that is on its way, of which what rules did is written already.
+    pub(crate) fn with_rules_as_before(self) -> About<'a> {
+        About { rules: Rules::AsBefore, ..self }
     }
 
     pub(crate) fn running(name: &'a str, driver: Driver, reason: Reason) -> About<'a> {
-        About { name, driver, reason, seen: Seen::Running, rules: None }
+        About { name, driver, reason, seen: Seen::Running, rules: Rules::AsBefore }
     }
 
     /// A VM of which there is only a job.
     pub(super) fn unseen(name: &'a str, driver: Driver, reason: Reason) -> About<'a> {
-        About { name, driver, reason, seen: Seen::No, rules: None }
+        About { name, driver, reason, seen: Seen::No, rules: Rules::AsBefore }
     }
 }
 
@@ -153,6 +209,11 @@ impl State {
     /// The newest disc of a VM that has not ended here, if it lies at `path`.
     pub(crate) fn disc_at(&self, path: &Path) -> Option<(Edition, PathBuf)> {
         self.edition.zip(self.image.clone()).filter(|(_, image)| !self.left && image == path)
+    }
+
+    /// The interfaces of which the VM's disc tells that they are on another network.
+    pub(crate) fn new_networks(self) -> Vec<String> {
+        self.rules.map(|note| note.new_networks).unwrap_or_default()
     }
 
     /// Whether it is of a VM that rules have changed, or were to, and that has no disc.
@@ -204,7 +265,13 @@ impl State {
         if about.seen == Seen::Coming {
             self.detached = None;
             self.told_in = None;
-            self.rules = about.rules.cloned();
+        }
+        if let Rules::Are(rules) = about.rules {
+            let known = self.rules.take().filter(|known| about.reason == Reason::Restore && known.is_due());
+            self.rules = match (rules.cloned(), known) {
+                (rules, Some(known)) => Some(rules.unwrap_or_default().beside(known)),
+                (rules, None) => rules,
+            };
         }
         State { driver: about.driver, reason: about.reason, ..self }
     }

@@ -49,9 +49,11 @@ impl Vm<'_> {
 
     /// Rules have looked at the VM that comes, which `takes_part` beyond that or not. How far its disc has come is told already.
     pub(crate) fn rules_did(&self, about: About, mut note: RulesNote, takes_part: bool) -> Result<()> {
-        note.alone = !takes_part;
-        let known = State::of(self.host, self.uuid())?.filter(|_| takes_part);
-        let state = known.unwrap_or_else(|| {
+        // What it had when it last took part may be in a snapshot, and is cleared away by whoever knows its file.
+        let known = State::known(self.host, self.uuid())?;
+        let has_disc = known.as_ref().is_some_and(|state| state.image.is_some());
+        note.alone = !takes_part && !has_disc;
+        let state = known.filter(|state| has_disc || (takes_part && !state.left)).unwrap_or_else(|| {
             let new = State::new(self.uuid(), about);
             let state = match takes_part {
                 true => new.now(Progress::Waiting, "nothing has been done about its disc yet"),
@@ -60,6 +62,12 @@ impl Vm<'_> {
             State { since: clock::now().0, ..state }
         });
         record::write(&self.host.state_file(self.uuid()), &State { rules: Some(note), ..state })
+    }
+
+    /// What there is to know of what rules did, and have still to do, has changed.
+    pub(crate) fn rules_are(&self, rules: &RulesNote) -> Result<()> {
+        let Some(state) = State::known(self.host, self.uuid())? else { return Ok(()) };
+        record::write(&self.host.state_file(self.uuid()), &State { rules: Some(rules.clone()), ..state })
     }
 
     /// The disk `target` is taken out of the running VM, and is to be given back; or none is any more.

@@ -46,8 +46,6 @@ const HOWS: [(How, &str); 4] =
 
 const MODES: [&str; 4] = ["bridge", "vepa", "private", "passthrough"];
 
-const OVS_PORT: &str = "<virtualport type='openvswitch'/>";
-
 impl Attachment {
     /// That of an interface; `None` of one that is attached in another way, or to more VLANs than one.
     pub(super) fn read(interface: &Element) -> Option<Attachment> {
@@ -85,11 +83,11 @@ impl Attachment {
         [Some(kind), Some(source), virtualport.as_ref(), vlan.as_ref()].into_iter().flatten().cloned().collect()
     }
 
-    /// What makes it one to `value`.
+    /// What makes it one to `value`; a port of Open vSwitch that was none before is called `port`, if that is said.
     ///
     /// # Errors
     /// When that is no attachment.
-    pub(super) fn edits(&self, value: &str) -> Result<Vec<(Range<usize>, String)>> {
+    pub(super) fn edits(&self, value: &str, port: Option<&str>) -> Result<Vec<(Range<usize>, String)>> {
         let new = To::parse(value)?;
         let behind = self.source.end..self.source.end;
         let name = escape(new.name.as_str());
@@ -108,7 +106,7 @@ impl Attachment {
         let keeps_port = new.how == How::Ovs || (new.how == How::Network && self.to.how == How::Network);
         match &self.virtualport {
             Some(port) if !keeps_port => edits.push((port.clone(), String::new())),
-            None if new.how == How::Ovs => edits.push((behind.clone(), OVS_PORT.to_owned())),
+            None if new.how == How::Ovs => edits.push((behind.clone(), ovs_port(port))),
             _ => {}
         }
         let vlan = new.vlan.map(|id| format!("<vlan><tag id='{id}'/></vlan>"));
@@ -119,6 +117,11 @@ impl Attachment {
         }
         Ok(edits)
     }
+}
+
+fn ovs_port(name: Option<&str>) -> String {
+    let parameters = |name| format!("<virtualport type='openvswitch'><parameters interfaceid='{name}'/></virtualport>");
+    name.map_or_else(|| "<virtualport type='openvswitch'/>".to_owned(), |name| parameters(escape(name)))
 }
 
 /// The tag of a VLAN that is no trunk.

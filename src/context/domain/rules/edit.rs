@@ -17,11 +17,11 @@ pub(super) type Changed<'s> = (&'s Spot, Option<String>);
 /// One place of the XML and what comes there.
 pub(crate) type Edit = (Range<usize>, String);
 
-/// What changes a spot to `new`.
+/// What changes a spot to `new`; a port of Open vSwitch that this makes is called `port`, if that is said.
 ///
 /// # Errors
 /// When it cannot be that.
-pub(super) fn edits(spot: &Spot, new: Option<&str>) -> Result<Vec<Edit>> {
+pub(super) fn edits(spot: &Spot, new: Option<&str>, port: Option<&str>) -> Result<Vec<Edit>> {
     let cannot_go = || format!("{} cannot be taken out", spot.place.row().name);
     match (&spot.form, new) {
         (Form::Plain { at, .. }, Some(new)) => Ok(at.iter().map(|at| (at.clone(), escape(new).into_owned())).collect()),
@@ -29,7 +29,7 @@ pub(super) fn edits(spot: &Spot, new: Option<&str>) -> Result<Vec<Edit>> {
             ensure!(!removal.is_empty(), cannot_go());
             Ok(removal.iter().map(|at| (at.clone(), String::new())).collect())
         }
-        (Form::Attachment(attachment), Some(new)) => attachment.edits(new),
+        (Form::Attachment(attachment), Some(new)) => attachment.edits(new, port),
         (Form::Hosts(hosts), Some(new)) => hosts.edits(new),
         (Form::Attachment(_) | Form::Hosts(_), None) => bail!(cannot_go()),
     }
@@ -106,6 +106,29 @@ fn check(xml: &str, spots: &Spots, changes: &[Changed], edited: &str, after: &Sp
     ensure!(found.next().is_none(), "our own edit puts in more than the rules mean");
     ensure!(without(xml, cut)? == without(edited, cut_after)?, "our own edit changes more than the rules mean");
     Ok(())
+}
+
+/// Whether `after` is what libvirt makes of `meant` when it writes it: each spot has its value, and what lies between them is the
+/// same but for white space.
+///
+/// # Errors
+/// When one of them is no whole document.
+#[cfg(feature = "libvirt")]
+pub(crate) fn is_same(meant: &str, after: &str, context_drives: &[String]) -> Result<bool> {
+    let read = |xml: &str| {
+        let spots = Spots::read(xml, context_drives)?;
+        // What is a part of another counts with that: of a port without a name libvirt makes up one.
+        let is_part = |spot: &Spot| {
+            let whole = |other: &&Spot| other.device == spot.device && spot.place.is_part_of(other.place);
+            spots.spots.iter().any(|other| whole(&other))
+        };
+        let wholes: Vec<&Spot> = spots.spots.iter().filter(|spot| !is_part(spot)).collect();
+        let value = |spot: &&Spot| (spot.place, spots.label(spot).to_owned(), spot.value.clone());
+        let values: Vec<_> = wholes.iter().map(value).collect();
+        let between = without(xml, wholes.iter().flat_map(|spot| spot.form.ranges()).collect())?;
+        anyhow::Ok((values, between.split_whitespace().collect::<String>()))
+    };
+    Ok(read(meant)? == read(after)?)
 }
 
 /// The text without these ranges.

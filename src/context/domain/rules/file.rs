@@ -10,9 +10,10 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use anyhow::{Result, bail, ensure};
-use serde::de::Error;
+use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
@@ -30,6 +31,8 @@ pub(crate) struct RuleFile {
     pub vms: Whom,
     /// Whether a VM is refused for which one of these rules fits and cannot be applied.
     pub required: bool,
+    /// Whether what these rules change in a VM that comes is changed in its persistent definition too.
+    pub persist: bool,
     pub rules: Vec<Rule>,
 }
 
@@ -53,6 +56,19 @@ pub(crate) struct Rule {
     pub when: When,
     /// Whether what the new value names has to be on this host.
     pub must_exist: bool,
+    pub new_network: NewNetwork,
+}
+
+/// How a guest is told that an interface of its is on another network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum NewNetwork {
+    /// It is not on another one.
+    #[default]
+    No,
+    /// Its disc says so.
+    Disc,
+    /// The same, and the interface's link goes down and up.
+    Link,
 }
 
 /// What is done about a value.
@@ -86,6 +102,8 @@ struct FileText {
     vms: Whom,
     #[serde(default)]
     required: bool,
+    #[serde(default = "yes")]
+    persist: bool,
     #[serde(default)]
     rewrite: Vec<Spanned<RuleText>>,
 }
@@ -105,6 +123,8 @@ struct RuleText {
     when: WhenText,
     #[serde(default = "yes")]
     must_exist: bool,
+    #[serde(default)]
+    new_network: NewNetwork,
 }
 
 #[derive(Default, Deserialize)]
@@ -142,13 +162,35 @@ fn place<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Place, D::Error> 
     })
 }
 
+impl<'de> Deserialize<'de> for NewNetwork {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<NewNetwork, D::Error> {
+        struct Said;
+        impl Visitor<'_> for Said {
+            type Value = NewNetwork;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false or \"disc\"")
+            }
+
+            fn visit_bool<E: Error>(self, is_new: bool) -> Result<NewNetwork, E> {
+                Ok(if is_new { NewNetwork::Link } else { NewNetwork::No })
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<NewNetwork, E> {
+                if word == "disc" { Ok(NewNetwork::Disc) } else { Err(E::invalid_value(Unexpected::Str(word), &self)) }
+            }
+        }
+        deserializer.deserialize_any(Said)
+    }
+}
+
 impl RuleFile {
     /// Reads the file called `name`.
     ///
     /// # Errors
     /// When anything in it is not understood: a rule that is half read would do what nobody wants. With the line.
     pub(crate) fn parse(name: &str, text: &str) -> Result<RuleFile> {
-        let FileText { vms, required, rewrite } =
+        let FileText { vms, required, persist, rewrite } =
             toml::from_str(text).map_err(|fault| toml_fault::told(&fault, text))?;
         // Counted on from rule to rule: there may be many.
         let (mut counted, mut line) = (0, 1);
@@ -159,13 +201,17 @@ impl RuleFile {
             rule.into_inner().rule(line).map_err(|error| error.context(format!("line {line}")))
         };
         let rules = rewrite.into_iter().map(read).collect::<Result<_>>()?;
-        Ok(RuleFile { name: name.to_owned(), vms, required, rules })
+        Ok(RuleFile { name: name.to_owned(), vms, required, persist, rules })
     }
 }
 
 impl RuleText {
     fn rule(self, line: usize) -> Result<Rule> {
-        let RuleText { change: place, from, to, map, remove, refuse, when, must_exist } = self;
+        let RuleText { change: place, from, to, map, remove, refuse, when, must_exist, new_network } = self;
+        if new_network != NewNetwork::No {
+            ensure!(place.group() == "interface", "new_network is of an interface, and {} is not", place.row().name);
+            ensure!(refuse.is_none(), "a VM that is refused comes to no new network");
+        }
         let given = [to.is_some(), map.is_some(), remove, refuse.is_some()].into_iter().filter(|given| *given).count();
         ensure!(given == 1, "a rule has exactly one of map, to, remove = true and refuse");
         ensure!(
@@ -202,7 +248,7 @@ impl RuleText {
         };
         // A table of TOML has no order: what says most comes first.
         cases.sort_by_key(|(from, _)| (from.stars() > 0, usize::MAX - from.literal()));
-        Ok(Rule { line, place, cases, when: when.read(place)?, must_exist })
+        Ok(Rule { line, place, cases, when: when.read(place)?, must_exist, new_network })
     }
 }
 
@@ -293,6 +339,9 @@ mod tests {
             (rule("change = 'disk.file'\nto = '/x'\nwhen = { mac = '*' }"), "disk.file has no mac"),
             (rule("change = 'disk.file'\nto = '/x'\nwhen = { reason = 'start' }"), "line 4"),
             (rule("change = 'disk.file'\nto = '/x'\nregex = 'y'"), "line 4: unknown field `regex`"),
+            (rule("change = 'disk.file'\nto = '/x'\nnew_network = true"), "new_network is of an interface"),
+            (rule("change = 'interface.bridge'\nrefuse = 'x'\nnew_network = true"), "comes to no new network"),
+            (rule("change = 'interface.bridge'\nto = 'x'\nnew_network = 'link'"), "true, false or \"disc\""),
             ("vm = 'all'\n".to_owned(), "line 1: unknown field `vm`"),
             ("vms = 'some'\n".to_owned(), "line 1"),
             ("[[rewrite]\n".to_owned(), "line 1"),

@@ -32,7 +32,9 @@ use minijinja::{Value, context};
 
 use self::edit::Changed;
 pub(crate) use self::edit::Edit;
-use self::file::{Action, Rule};
+#[cfg(feature = "libvirt")]
+pub(crate) use self::edit::is_same;
+use self::file::{Action, NewNetwork, Rule};
 use self::pattern::Pattern;
 use self::place::Place;
 use self::spots::{Device, Spot, Spots};
@@ -46,11 +48,42 @@ use crate::context::disc::template::Templates;
 /// What the rules are applied for, and with.
 pub(crate) struct Occasion<'a> {
     pub reason: Reason,
+    pub to: To<'a>,
     /// This host's name.
     pub host: &'a str,
     /// The targets of drives that hold a context disc, which are nobody's but ours.
     pub context_drives: &'a [String],
     pub limits: Limits,
+}
+
+/// What they are applied to, which decides what stays as it is whatever a rule says.
+pub(crate) enum To<'a> {
+    /// A VM that comes with the names of another host.
+    Arriving,
+    /// A VM that is restored and may have been saved here: what rules give stays, but for a rule that names this occasion.
+    Restored,
+    /// The definition of a VM that is here, and that VM's XML if it runs.
+    #[cfg_attr(not(feature = "libvirt"), expect(dead_code, reason = "the hook is not shown it"))]
+    Definition { live: Option<&'a str>, cause: Cause },
+}
+
+/// Why a definition is changed.
+#[cfg_attr(not(feature = "libvirt"), expect(dead_code, reason = "the hook is not shown it"))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It has come with its VM: what the running VM has at the same spot stays.
+    Arrived,
+    /// Its VM was restored, and may have been defined here: what rules give stays as well.
+    Restored,
+    /// A person wants it: what rules give stays, unless the running VM has what the rule makes of it.
+    ByHand,
+}
+
+impl To<'_> {
+    /// A VM that comes for `reason`.
+    pub(crate) fn coming(reason: Reason) -> To<'static> {
+        if reason == Reason::Restore { To::Restored } else { To::Arriving }
+    }
 }
 
 /// What rules ask of this host.
@@ -86,13 +119,26 @@ pub(crate) struct Change {
     /// The file and line of the rule.
     pub rule: String,
     pub edits: Vec<Edit>,
+    /// Whether the persistent definition is to be changed in the same way.
+    pub persist: bool,
 }
 
 /// A domain's XML as the rules make it.
 #[derive(Debug)]
 pub(crate) struct Rewritten {
+    /// As it came, if there are no changes.
     pub xml: String,
     pub changes: Vec<Change>,
+    /// The interfaces that are on another network now, of which the guest is to be told.
+    pub moved: Vec<Moved>,
+}
+
+/// An interface on a new network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub mac: String,
+    /// Whether its link goes down and up.
+    pub by_link: bool,
 }
 
 impl fmt::Display for Change {
@@ -121,7 +167,7 @@ pub(crate) enum Fault {
     Refused(Error),
 }
 
-/// The domain's XML with the rules of `files`, which come in their order, applied; `None` where none changes anything.
+/// The domain's XML with the rules of `files`, which come in their order, applied; `None` where that comes to nothing.
 ///
 /// # Errors
 /// When one that fits cannot be applied: then none is.
@@ -134,7 +180,9 @@ pub(crate) fn rewrite(
     let of_any =
         |error| if files.iter().any(|file| file.required) { Fault::Refused(error) } else { Fault::Dropped(error) };
     let spots = Spots::read(domain.xml, occasion.context_drives).map_err(of_any)?;
-    let mut deciding = Deciding { domain, files, occasion, site, facts: None, budget: Budget::new(occasion.limits) };
+    let live = live_spots(occasion).map_err(of_any)?;
+    let budget = Budget::new(occasion.limits);
+    let mut deciding = Deciding { domain, files, occasion, live, site, facts: None, budget };
     let fitting = deciding.fitting(&spots);
     if fitting.is_empty() {
         return Ok(None);
@@ -150,6 +198,22 @@ pub(crate) fn rewrite(
     deciding.apply(&spots, &fitting).map_err(fault)
 }
 
+/// The spots of the VM that runs, of whose definition it is.
+fn live_spots(occasion: &Occasion) -> Result<Option<Spots>> {
+    let To::Definition { live: Some(live), .. } = occasion.to else { return Ok(None) };
+    Spots::read(live, occasion.context_drives).map(Some)
+}
+
+/// What becomes of a spot that a rule fits.
+enum Fate {
+    /// The rule does not count for it.
+    Stays,
+    /// It is right as it is.
+    Fits,
+    Becomes(String),
+    Goes,
+}
+
 /// A rule that fits a spot, and what the stars stand for there.
 struct Fit<'a> {
     spot: &'a Spot,
@@ -163,6 +227,8 @@ struct Deciding<'a, 's> {
     domain: &'a Domain<'a>,
     files: &'a [&'a RuleFile],
     occasion: &'a Occasion<'a>,
+    /// The spots of the VM that runs, if it is its definition that is changed.
+    live: Option<Spots>,
     site: &'s mut dyn Site,
     /// The facts, once a template has asked for them.
     facts: Option<Value>,
@@ -229,8 +295,12 @@ impl<'a> Deciding<'a, '_> {
 
     /// Why the VM is refused, if a rule says so.
     fn refusal(&mut self, spots: &Spots, fitting: &[Fit<'a>]) -> Result<Option<Error>> {
-        // A VM that was saved here must come back here, whatever it is on: one that a rule is to keep out at a restore, it names.
-        let counts = |rule: &Rule| self.occasion.reason != Reason::Restore || rule.when.reason.is_some();
+        let counts = |rule: &Rule| match self.occasion.to {
+            To::Arriving => true,
+            // A VM that was saved here must come back here, whatever it is on: one that a rule is to keep out then, it names.
+            To::Restored => rule.when.reason.is_some(),
+            To::Definition { .. } => false,
+        };
         let refusing = fitting.iter().find_map(|fit| match fit.action {
             Action::Refuse(why) if counts(fit.rule) => Some((fit, why)),
             _ => None,
@@ -244,38 +314,47 @@ impl<'a> Deciding<'a, '_> {
 
     fn apply(&mut self, spots: &Spots, fitting: &[Fit<'a>]) -> Result<Option<Rewritten>> {
         let mut changes: Vec<Changed> = Vec::new();
-        let (mut told, mut looks) = (Vec::new(), Vec::new());
+        let (mut told, mut looks, mut moved) = (Vec::new(), Vec::new(), Vec::new());
         for fit in fitting {
             let name = || format!("{}: {} {:?}", rule_name(fit), fit.rule.place.row().name, fit.spot.value);
-            let Some(new) = self.new_value(spots, fit).with_context(name)? else { continue };
+            let new = match self.fate(spots, fit).with_context(name)? {
+                Fate::Stays => continue,
+                Fate::Fits => {
+                    self.moves(spots, fit, &mut moved);
+                    continue;
+                }
+                Fate::Becomes(new) => Some(new),
+                Fate::Goes => None,
+            };
+            self.moves(spots, fit, &mut moved);
             if let Some(new) = new.as_deref() {
                 check(fit.rule.place, new).with_context(name)?;
                 looks.extend(look(fit, new).filter(|_| fit.rule.must_exist));
             }
             let device = spots.label(fit.spot).to_owned();
             let (place, old, rule) = (fit.rule.place.row().name, fit.spot.value.clone(), rule_name(fit));
-            let edits = edit::edits(fit.spot, new.as_deref()).with_context(name)?;
-            told.push(Change { place, device, old, new: new.clone(), rule, edits });
+            let edits = edit::edits(fit.spot, new.as_deref(), self.live_port(spots, fit.spot)).with_context(name)?;
+            told.push(Change { place, device, old, new: new.clone(), rule, edits, persist: fit.file.persist });
             changes.push((fit.spot, new));
         }
         if changes.is_empty() {
-            return Ok(None);
+            let xml = self.domain.xml.to_owned();
+            return Ok((!moved.is_empty()).then_some(Rewritten { xml, changes: told, moved }));
         }
         check_apart(spots, &changes)?;
         self.site.check(&looks)?;
         let edits = told.iter().flat_map(|change: &Change| change.edits.iter().cloned()).collect();
         let xml = edit::edited(self.domain.xml, spots, (&changes, edits), self.occasion.context_drives)?;
-        Ok(Some(Rewritten { xml, changes: told }))
+        Ok(Some(Rewritten { xml, changes: told, moved }))
     }
 
-    /// What the spot's value becomes, if that is another one; `Some(None)` takes it out.
-    fn new_value(&mut self, spots: &Spots, fit: &Fit<'a>) -> Result<Option<Option<String>>> {
+    fn fate(&mut self, spots: &Spots, fit: &Fit<'a>) -> Result<Fate> {
         if self.stays(spots, fit)? {
-            return Ok(None);
+            return Ok(Fate::Stays);
         }
         let new = match fit.action {
-            Action::Remove => return Ok(Some(None)),
-            Action::Refuse(_) => return Ok(None),
+            Action::Remove => return Ok(Fate::Goes),
+            Action::Refuse(_) => return Ok(Fate::Stays),
             Action::Stars(new) => new.fill(&fit.stars),
             Action::Template(source) => self.render(spots, fit, source)?,
         };
@@ -284,13 +363,52 @@ impl<'a> Deciding<'a, '_> {
             Place::DiskHosts => hosts::normal(&new)?,
             _ => new,
         };
-        Ok((new != fit.spot.value).then_some(Some(new)))
+        let by_hand = matches!(self.occasion.to, To::Definition { cause: Cause::ByHand, .. });
+        if by_hand && self.live_value(spots, fit.spot) != Some(&new) && self.is_result(spots, fit)? {
+            return Ok(Fate::Stays);
+        }
+        Ok(if new == fit.spot.value { Fate::Fits } else { Fate::Becomes(new) })
     }
 
-    /// Whether the spot is left as it is, whatever the rule says: at a restore, of what is this host's already.
+    /// Whether the spot is left as it is, whatever the rule says.
     fn stays(&mut self, spots: &Spots, fit: &Fit<'a>) -> Result<bool> {
-        let may_stay = self.occasion.reason == Reason::Restore && fit.rule.when.reason.is_none();
-        Ok(may_stay && self.is_result(spots, fit)?)
+        match self.occasion.to {
+            To::Arriving => Ok(false),
+            To::Restored => Ok(fit.rule.when.reason.is_none() && self.is_result(spots, fit)?),
+            To::Definition { .. } if !fit.file.persist => Ok(true),
+            To::Definition { cause: Cause::ByHand, .. } => Ok(false),
+            To::Definition { cause, .. } => Ok(self.live_value(spots, fit.spot) == Some(&fit.spot.value)
+                || (cause == Cause::Restored && self.is_result(spots, fit)?)),
+        }
+    }
+
+    /// What the running VM has at a spot of its definition.
+    fn live_value(&self, spots: &Spots, spot: &Spot) -> Option<&str> {
+        self.live.as_ref()?.like(spots, spot).map(|live| live.value.as_str())
+    }
+
+    /// The name by which Open vSwitch knows the running VM's port: of one that has none libvirt makes up another each time that
+    /// it reads a definition.
+    fn live_port(&self, spots: &Spots, spot: &Spot) -> Option<&str> {
+        let live = self.live.as_ref()?;
+        let of_device = |port: &&Spot| port.place == Place::InterfacePortid && live.label(port) == spots.label(spot);
+        live.spots.iter().find(of_device).map(|port| port.value.as_str())
+    }
+
+    /// Notes an interface of whose network the guest is to be told.
+    fn moves(&self, spots: &Spots, fit: &Fit, moved: &mut Vec<Moved>) {
+        let by_link = match fit.rule.new_network {
+            _ if matches!(self.occasion.to, To::Definition { .. }) => return,
+            NewNetwork::No => return,
+            NewNetwork::Disc => false,
+            NewNetwork::Link => true,
+        };
+        let Some(mac) = spots.devices.get(fit.spot.device).and_then(|device| device.mac.as_deref()) else { return };
+        let mac = mac.to_ascii_lowercase();
+        match moved.iter_mut().find(|moved| moved.mac == mac) {
+            Some(moved) => moved.by_link |= by_link,
+            None => moved.push(Moved { mac, by_link }),
+        }
     }
 
     /// Whether the spot's value is what the rules of this host give when a VM arrives: of one that was saved here it must not be

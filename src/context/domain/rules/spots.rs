@@ -1,5 +1,6 @@
 //! Where the places of the table are in a domain's XML: each spot with its value, and what has to be edited to change it.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use anyhow::{Context, Result};
@@ -65,13 +66,21 @@ impl Spots {
         self.devices.get(spot.device).map(|device| device.label.as_str()).unwrap_or_default()
     }
 
+    /// The spot here that is at the same place of the same device as `spot` of `others`.
+    pub(super) fn like(&self, others: &Spots, spot: &Spot) -> Option<&Spot> {
+        let label = others.label(spot);
+        let before = others.spots.iter().take_while(|other| !std::ptr::eq(*other, spot));
+        let number = before.filter(|other| other.place == spot.place && others.label(other) == label).count();
+        self.spots.iter().filter(|like| like.place == spot.place && self.label(like) == label).nth(number)
+    }
+
     /// Those in `xml`, but for disks whose target is one of `context`: what holds a context disc is nobody's but ours.
     ///
     /// # Errors
     /// When it is no whole document.
     pub(crate) fn read(xml: &str, context: &[String]) -> Result<Spots> {
         let root = xml::read(xml, wanted).context("reading the domain's XML for rules")?;
-        let mut reading = Reading { xml, context, spots: Spots::default() };
+        let mut reading = Reading { xml, context, labels: BTreeMap::new(), spots: Spots::default() };
         reading.domain(&root);
         Ok(reading.spots)
     }
@@ -92,6 +101,8 @@ fn wanted(around: &[Element], namespace: &str, name: &str) -> bool {
 struct Reading<'x> {
     xml: &'x str,
     context: &'x [String],
+    /// How many devices have each label.
+    labels: BTreeMap<String, usize>,
     spots: Spots,
 }
 
@@ -133,18 +144,21 @@ impl Reading<'_> {
 
     /// From now on, spots are of this part of the domain.
     fn part(&mut self, label: &str) {
-        self.spots.devices.push(Device { label: label.to_owned(), ..Device::default() });
+        self.begin(Device { label: label.to_owned(), ..Device::default() });
+    }
+
+    /// From now on, spots are of this device. No two have one label, though two interfaces may have one MAC.
+    fn begin(&mut self, device: Device) {
+        let number = self.labels.entry(device.label.clone()).and_modify(|number| *number += 1).or_insert(1);
+        let label = if *number == 1 { device.label } else { format!("{} ({number})", device.label) };
+        self.spots.devices.push(Device { label, ..device });
     }
 
     fn device(&mut self, label: String, element: &Element) {
         let value = |child: &str, attribute: &str| element.child(child)?.value(attribute).map(str::to_owned);
-        self.spots.devices.push(Device {
-            label,
-            mac: value("mac", "address"),
-            target: value("target", "dev"),
-            serial: element.child("serial").map(|serial| serial.text.clone()),
-            alias: value("alias", "name"),
-        });
+        let (mac, target, alias) = (value("mac", "address"), value("target", "dev"), value("alias", "name"));
+        let serial = element.child("serial").map(|serial| serial.text.clone());
+        self.begin(Device { label, mac, target, serial, alias });
     }
 
     fn push(&mut self, place: Place, value: &str, form: Form) {

@@ -41,13 +41,22 @@ fn devices(inner: &str) -> String {
 
 /// What comes of the rules, in their files, for a VM.
 fn outcome(xml: &str, reason: Reason, files: &[&str], site: &mut Told) -> Result<Option<Rewritten>, Fault> {
+    outcome_of(xml, (reason, To::coming(reason)), files, site)
+}
+
+fn outcome_of(
+    xml: &str,
+    (reason, to): (Reason, To),
+    files: &[&str],
+    site: &mut Told,
+) -> Result<Option<Rewritten>, Fault> {
     let domain = Domain::read(xml).unwrap();
     let files: Vec<RuleFile> = files.iter().map(|text| RuleFile::parse("rewrite.d/x.toml", text).unwrap()).collect();
     let files: Vec<&RuleFile> = files.iter().collect();
     let limits =
         Limits { bytes: 1 << 20, files: 10, disc_steps: 100_000, template_steps: 10_000, template_output: 10_000 };
     let drives: Vec<String> = domain.drives_with_disc().map(|drive| drive.target.clone()).collect();
-    rewrite(&domain, &files, &Occasion { reason, host: "host-b", context_drives: &drives, limits }, site)
+    rewrite(&domain, &files, &Occasion { reason, to, host: "host-b", context_drives: &drives, limits }, site)
 }
 
 fn at(reason: Reason, xml: &str, rules: &str) -> String {
@@ -680,4 +689,145 @@ fn what_is_said_of_a_restore_is_what_happens() {
         assert_eq!(told, then.into_iter().collect::<Vec<_>>(), "{rules}");
         assert_eq!(at(Reason::Restore, &bridge(value), &rules), bridge(comes), "{rules}");
     }
+}
+
+const MAC: &str = "52:54:00:00:00:01";
+
+fn interface(mac: &str, attachment: &str) -> String {
+    format!("<interface type='bridge'><mac address='{mac}'/>{attachment}</interface>")
+}
+
+fn on(bridge: &str) -> String {
+    devices(&interface(MAC, &format!("<source bridge='{bridge}'/>")))
+}
+
+/// The definition as the rules make it behind an arrival, beside the VM that runs.
+fn defined(definition: &str, live: &str, rules: &str) -> String {
+    defined_when(Cause::Arrived, definition, Some(live), rules)
+}
+
+fn defined_when(cause: Cause, definition: &str, live: Option<&str>, rules: &str) -> String {
+    let to = To::Definition { live, cause };
+    let done = outcome_of(definition, (Reason::Migrate, to), &[rules], &mut Told::default());
+    done.unwrap().map_or_else(|| definition.to_owned(), |rewritten| rewritten.xml)
+}
+
+#[test]
+fn a_definition_is_changed_as_the_vm_was_and_only_once() {
+    let swap = rule("interface.bridge", "map = { a = 'b', b = 'a' }");
+    assert_eq!(defined(&on("a"), &on("b"), &swap), on("b"));
+    // A helper that was killed behind its change begins again.
+    assert_eq!(defined(&on("b"), &on("b"), &swap), on("b"));
+    let plain = rule("interface.bridge", "map = { a = 'b' }");
+    // A device that only the definition has is changed as well.
+    assert_eq!(defined(&on("a"), &devices(""), &plain), on("b"));
+}
+
+#[test]
+fn of_two_devices_alike_each_is_compared_with_its_own() {
+    let of = |one: &str, other: &str| {
+        let hosts = format!("<host name='{one}'/><host name='{other}'/>");
+        devices(&format!(
+            "<disk type='network'><source protocol='rbd' name='p/i'>{hosts}</source><target dev='vda' bus='virtio'/></disk>"
+        ))
+    };
+    let swap = rule("disk.host", "map = { a = 'b', b = 'a' }");
+    assert_eq!(defined(&of("a", "b"), &of("b", "a"), &swap), of("b", "a"));
+    assert_eq!(defined(&of("b", "a"), &of("b", "a"), &swap), of("b", "a"));
+}
+
+#[test]
+fn files_that_are_for_what_runs_alone_leave_the_definition_and_hide_others_there() {
+    let alone = format!("persist = false\n{}", rule("interface.bridge", "map = { a = 'b' }"));
+    let later = rule("interface.bridge", "map = { a = 'c' }");
+    let to = || To::Definition { live: None, cause: Cause::Arrived };
+    let done = outcome_of(&on("a"), (Reason::Migrate, to()), &[&alone, &later], &mut Told::default()).unwrap();
+    assert!(done.is_none());
+    let refuse = rule("interface.bridge", "refuse = 'not here'");
+    assert!(outcome_of(&on("a"), (Reason::Migrate, to()), &[&refuse], &mut Told::default()).unwrap().is_none());
+    for (file, persist) in [(&alone, false), (&later, true)] {
+        let done = outcome(&on("a"), Reason::Migrate, &[file], &mut Told::default()).unwrap().unwrap();
+        assert_eq!(done.changes[0].persist, persist);
+    }
+}
+
+#[test]
+fn a_port_of_open_vswitch_has_one_name_in_both() {
+    let port = "<virtualport type='openvswitch'><parameters interfaceid='09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f'/></virtualport>";
+    let live = devices(&interface(MAC, &format!("<source bridge='br-int'/>{port}")));
+    let rules = rule("interface.attachment", "map = { 'bridge:a' = 'ovs:br-int' }");
+    assert_eq!(defined(&on("a"), &live, &rules), live);
+    assert_eq!(defined(&live, &live, &rules), live);
+}
+
+#[test]
+fn what_libvirt_writes_in_another_way_is_the_same() {
+    let meant = devices(&interface(MAC, "<source bridge='b'/><virtualport type='openvswitch'/><model type='virtio'/>"));
+    let port = "<virtualport type='openvswitch'>\n<parameters interfaceid='09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f'/></virtualport>";
+    let after = devices(&interface(MAC, &format!("\n<source bridge='b'/>\n{port}\n<model type='virtio'/>")));
+    assert!(is_same(&meant, &after, &[]).unwrap());
+    assert!(!is_same(&meant, &after.replace("'b'", "'c'"), &[]).unwrap());
+    assert!(!is_same(&meant, &after.replace("virtio", "e1000"), &[]).unwrap());
+}
+
+#[test]
+fn the_guest_is_told_of_each_network_that_is_another_one() {
+    let moved = |reason, xml: &str, rest: &str| -> Vec<(String, bool)> {
+        let rules = rule("interface.bridge", &format!("map = {{ a = 'b', same = 'same' }}\n{rest}"));
+        let done = outcome(xml, reason, &[&rules], &mut Told::default()).unwrap();
+        let moved = done.map(|done| done.moved).unwrap_or_default();
+        moved.into_iter().map(|Moved { mac, by_link }| (mac, by_link)).collect()
+    };
+    let yes = "new_network = true";
+    assert_eq!(moved(Reason::Migrate, &on("a"), yes), [(MAC.to_owned(), true)]);
+    assert_eq!(moved(Reason::Migrate, &on("a"), "new_network = 'disc'"), [(MAC.to_owned(), false)]);
+    assert_eq!(moved(Reason::Migrate, &on("a"), "new_network = false"), []);
+    // It may have the name that the other host's has.
+    assert_eq!(moved(Reason::Migrate, &on("same"), yes), [(MAC.to_owned(), true)]);
+    assert_eq!(moved(Reason::Migrate, &on("c"), yes), []);
+    // What was saved here is on no other network.
+    assert_eq!(moved(Reason::Restore, &on("b"), yes), []);
+    assert_eq!(moved(Reason::Restore, &on("a"), yes), [(MAC.to_owned(), true)]);
+    let done = outcome(
+        &on("same"),
+        Reason::Migrate,
+        &[&rule("interface.bridge", "to = 'same'\nnew_network = true")],
+        &mut Told::default(),
+    );
+    let done = done.unwrap().unwrap();
+    assert_eq!((done.xml.as_str(), done.changes.len()), (on("same").as_str(), 0));
+}
+
+#[test]
+fn by_hand_a_definition_is_changed_as_its_vm_was_or_if_it_is_not_this_hosts_already() {
+    let by_hand = |definition: &str, live: Option<&str>, map: &str| {
+        let live = live.map(on);
+        defined_when(Cause::ByHand, &on(definition), live.as_deref(), &rule("interface.bridge", map))
+    };
+    let (plain, swap) = ("map = { a = 'b' }", "map = { a = 'b', b = 'a' }");
+    for (definition, live, map, becomes) in [
+        ("a", None, plain, "b"),
+        ("a", Some("a"), plain, "b"),
+        ("b", Some("b"), plain, "b"),
+        // Who runs with the one that the rule gives was changed by it.
+        ("a", Some("b"), swap, "b"),
+        ("b", Some("b"), swap, "b"),
+        ("b", None, swap, "b"),
+    ] {
+        assert_eq!(by_hand(definition, live, map), on(becomes), "{definition} {live:?} {map}");
+    }
+}
+
+#[test]
+fn two_interfaces_of_one_mac_are_two() {
+    let two = |one: &str, other: &str| {
+        let of = |name: &str| interface(MAC, &format!("<source bridge='{name}'/>"));
+        devices(&format!("{}{}", of(one), of(other)))
+    };
+    let rules = [
+        rule("interface.attachment", "map = { 'bridge:a' = 'bridge:x' }"),
+        rule("interface.bridge", "map = { b = 'y' }"),
+    ];
+    assert_eq!(adapted(&two("a", "b"), &rules.concat()), two("x", "y"));
+    assert_eq!(adapted(&two("b", "a"), &rules.concat()), two("y", "x"));
 }

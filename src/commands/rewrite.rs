@@ -1,0 +1,88 @@
+//! `rewrite`: VMs' persistent definitions, changed by this host's rules as their XML is when they come.
+
+use std::io::{self, Write};
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use super::exit::{DONE, FAILED, worse};
+use super::{rewritten, vm};
+use crate::context::domain::driver::Driver;
+use crate::context::domain::rules::Cause;
+use crate::delivery::arrived::{Definition, Planned};
+use crate::host::config::Config;
+use crate::host::log::Log;
+use crate::host::paths::Host;
+use crate::libvirt::domain::Handle;
+
+/// Change VMs' definitions by this host's rules, as when they come.
+#[derive(Debug, Args)]
+pub(super) struct Rewrite {
+    /// Names or UUIDs.
+    #[arg(value_name = "VM", required_unless_present = "all")]
+    pub vms: Vec<String>,
+    /// All VMs that are defined here, running or not.
+    #[arg(long, conflicts_with = "vms")]
+    pub all: bool,
+    /// Show what would be changed, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+pub(super) fn rewrite(host: &Host, options: &Rewrite, out: &mut impl Write) -> Result<u8> {
+    let config = Config::load_exactly(host)?;
+    let xen = config.driver(host) == Driver::Xen;
+    ensure!(!xen, "Xen's driver gives no XML of a VM that comes, so no rule counts here");
+    let libvirt = vm::connect(host, &config)?;
+    let act = |handle: &Handle, out: &mut _| one(host, &config, handle, options, out);
+    if let [only] = options.vms.as_slice() {
+        return act(&libvirt.find(only)?, out).map(|()| DONE);
+    }
+    let mut code = DONE;
+    let mut tell = |name: &str, done: Result<()>| {
+        if let Err(error) = done {
+            let line = vm::on_one_line(&format!("{name}: {error:#}"));
+            let _nobody_reads = writeln!(io::stderr(), "virt-recontext: {line}");
+            code = worse(code, FAILED);
+        }
+    };
+    for name in &options.vms {
+        tell(name, libvirt.find(name).and_then(|handle| act(&handle, out)));
+    }
+    let all = if options.all { libvirt.all()? } else { Vec::new() };
+    for handle in all {
+        // One that has no definition, or has none any more, is no fault.
+        if handle.is_persistent().unwrap_or_default() {
+            let name = handle.name().unwrap_or_default();
+            tell(&name, act(&handle, out));
+        }
+    }
+    Ok(code)
+}
+
+fn one(host: &Host, config: &Config, handle: &Handle, options: &Rewrite, out: &mut impl Write) -> Result<()> {
+    let name = vm::on_one_line(&handle.name()?);
+    ensure!(handle.is_persistent()?, "it has no definition that outlives it; what runs has been changed when it came");
+    let live = vm::runs(handle)?.then(|| vm::current_xml(handle)).transpose()?;
+    let definition = Definition { host, config, handle, live: live.as_deref(), cause: Cause::ByHand };
+    if options.dry_run {
+        return match definition.plan()? {
+            None => nothing(&name),
+            Some(Planned { before, rewritten }) => {
+                writeln!(out, "# {name}: its definition would be changed")?;
+                rewritten::diff(&before, &rewritten.changes, out)
+            }
+        };
+    }
+    match definition.rewrite()? {
+        None => nothing(&name),
+        Some(told) => {
+            Log::open(host).info(format_args!("{name}: rewrite: its definition: {told}"));
+            Ok(writeln!(out, "{}", vm::on_one_line(&format!("{name}: {told}")))?)
+        }
+    }
+}
+
+fn nothing(name: &str) -> Result<()> {
+    Ok(writeln!(io::stderr(), "virt-recontext: {name}: no rule would change its definition")?)
+}

@@ -1,0 +1,178 @@
+//! What this host's rules have left to do for a VM that has come and is here: its definition, which never passed the hook, and
+//! the links of its interfaces on a new network. What cannot be done is told, and keeps no disc from its VM.
+
+mod definition;
+pub mod guard;
+mod links;
+
+pub(crate) use self::definition::{Definition, Planned};
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use anyhow::{Error, Result};
+
+use super::outcome::Outcome;
+use crate::context::disc::marker::Reason;
+use crate::context::domain::rules::Cause;
+use crate::host::config::Config;
+use crate::host::log::Log;
+use crate::host::paths::Host;
+use crate::host::vm::Vm;
+use crate::host::vm::job::Job;
+use crate::host::vm::state::{RulesNote, State};
+use crate::libvirt::domain::{Handle, Scope, Situation};
+use crate::libvirt::trouble::Trouble;
+
+/// A VM that is here and for which something is left to do.
+pub(super) struct Here<'a> {
+    host: &'a Host,
+    handle: &'a Handle<'a>,
+    job: &'a Job,
+    note: RulesNote,
+}
+
+impl<'a> Here<'a> {
+    /// The VM in this `situation`, if anything is left; links that are still down from the last time are up then.
+    ///
+    /// # Errors
+    /// What has to be waited for before anything is done about the VM.
+    pub(super) fn find(
+        host: &'a Host,
+        handle: &'a Handle,
+        job: &'a Job,
+        situation: Situation,
+    ) -> Result<Option<Here<'a>>, Outcome> {
+        let known = || Ok(State::known(host, &job.uuid)?.and_then(|state| state.rules));
+        let note = known().map_err(Outcome::hosts_fault)?.filter(RulesNote::is_due);
+        let Some(mut here) = note.map(|note| Here { host, handle, job, note }) else { return Ok(None) };
+        here.put_up()?;
+        // Nobody at a guest that stands still would see its link go down and up.
+        if situation == Situation::Paused && !here.note.links_due.is_empty() {
+            return Err(Outcome::StandsStill(
+                "the VM is paused; its disc is changed, and its links go down and up, when it runs again".to_owned(),
+            ));
+        }
+        Ok(Some(here))
+    }
+
+    /// Does what is left; behind the disc, which none of it is to hold up.
+    ///
+    /// # Errors
+    /// What has to be tried again.
+    pub(super) fn settle(mut self) -> Result<(), Outcome> {
+        let defined = self.define();
+        self.flap()?;
+        defined
+    }
+
+    /// Puts the links up that a helper which has ended meanwhile has taken down.
+    fn put_up(&mut self) -> Result<(), Outcome> {
+        if self.note.links_down.is_empty() {
+            return Ok(());
+        }
+        let were_down = links::put_up(self.handle, &self.note.links_down)?;
+        // Of one that has not been down yet the guest has seen nothing.
+        let seen = |mac: &String| were_down.contains(mac);
+        let links_due = self.note.links_due.iter().filter(|mac| !seen(mac)).cloned().collect();
+        self.now(RulesNote { links_down: Vec::new(), links_due, ..self.note.clone() })?;
+        if !were_down.is_empty() {
+            let line = format!("the link of {} is up again", were_down.join(", "));
+            self.log().info(format_args!("{}: {}: {line}", self.job.name, self.job.reason));
+        }
+        Ok(())
+    }
+
+    /// Changes the definition as the VM was changed.
+    fn define(&mut self) -> Result<(), Outcome> {
+        if !self.note.definition_due {
+            return Ok(());
+        }
+        let config = Config::load(self.host).map_err(Outcome::hosts_fault)?;
+        // A fault in what changes it must not keep the disc from the VM.
+        let defined = catch_unwind(AssertUnwindSafe(|| self.defined(&config)));
+        let done = defined.unwrap_or_else(|_| Err(Error::msg("a fault in virt-recontext; please report it")));
+        let trouble = match done {
+            Ok(changed) => {
+                if let Some(told) = changed {
+                    self.log().info(format_args!("{}: {}: its definition too: {told}", self.job.name, self.job.reason));
+                }
+                String::new()
+            }
+            Err(error) => match error.downcast::<Trouble>() {
+                Ok(trouble @ (Trouble::Gone | Trouble::Lost | Trouble::Busy(_))) => return Err(trouble.into()),
+                Ok(trouble) => trouble.to_string(),
+                Err(error) => format!("{error:#}"),
+            },
+        };
+        let definition = || {
+            let name = &self.job.name;
+            format!("its definition has not been changed like that: {trouble}; then: virt-recontext rewrite {name}")
+        };
+        let trouble = if trouble.is_empty() { trouble } else { definition() };
+        if !trouble.is_empty() {
+            self.log().error(format_args!("{}: {}: {trouble}", self.job.name, self.job.reason));
+        }
+        self.now(RulesNote { definition_due: false, trouble, ..self.note.clone() })
+    }
+
+    /// What was changed, if anything.
+    fn defined(&self, config: &Config) -> Result<Option<String>> {
+        if !self.handle.is_persistent()? {
+            return Ok(None);
+        }
+        let live = self.handle.xml(Scope::Live)?;
+        let cause = if self.job.reason == Reason::Restore { Cause::Restored } else { Cause::Arrived };
+        let definition = Definition { host: self.host, config, handle: self.handle, live: Some(&live), cause };
+        definition.rewrite()
+    }
+
+    /// Takes the links down and up of which that is due.
+    fn flap(&mut self) -> Result<(), Outcome> {
+        if self.note.links_due.is_empty() {
+            return Ok(());
+        }
+        let xml = self.handle.xml(Scope::Live)?;
+        let down = links::of_those(&xml, &self.note.links_due).map_err(Outcome::hopeless)?;
+        let mut trouble = self.note.trouble.clone();
+        if !down.is_empty() {
+            let guard = guard::Guard::begin().map_err(Outcome::hosts_fault)?;
+            let macs: Vec<String> = down.iter().map(|interface| interface.mac.clone()).collect();
+            let noted = self.now(RulesNote { links_down: macs.clone(), ..self.note.clone() });
+            let flapped = noted.and_then(|()| links::flap(self.handle, &down));
+            guard.end();
+            let told = macs.join(", ");
+            if let Err(why) = flapped? {
+                trouble = format!("the link of {told} has not been taken down for its new network: {why}");
+                self.log().error(format_args!("{}: {}: {trouble}", self.job.name, self.job.reason));
+            } else {
+                let line = format!("the link of {told} went down and up, for its new network");
+                self.log().info(format_args!("{}: {}: {line}", self.job.name, self.job.reason));
+            }
+        }
+        self.now(RulesNote { links_down: Vec::new(), links_due: Vec::new(), trouble, ..self.note.clone() })
+    }
+
+    /// Writes down what is to be known from now on; unless the VM has come anew meanwhile, which begins from the beginning.
+    fn now(&mut self, note: RulesNote) -> Result<(), Outcome> {
+        let written = || -> Result<bool> {
+            let vm = Vm::hold(self.host, &self.job.uuid)?;
+            let is_same =
+                State::known(self.host, &self.job.uuid)?.and_then(|state| state.rules).as_ref() == Some(&self.note);
+            if is_same {
+                vm.rules_are(&note)?;
+            } else {
+                vm.give_back()?;
+            }
+            Ok(is_same)
+        };
+        if !written().map_err(Outcome::hosts_fault)? {
+            return Err(Outcome::NotYet);
+        }
+        self.note = note;
+        Ok(())
+    }
+
+    fn log(&self) -> Log {
+        Log::open(self.host)
+    }
+}

@@ -1,0 +1,64 @@
+//! A process that stands by while a VM's link is down: should the helper be killed, it takes its place, and puts the link up.
+
+use std::io::{Read, Write, stdin};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::delivery;
+use crate::host::paths::Host;
+use crate::host::vm::lock::HelperLock;
+
+/// The verb by which the program is started as one.
+pub const VERB: &str = "guard";
+
+/// What tells it that it is not needed.
+const NOT_NEEDED: &[u8] = b".";
+
+/// So long the lock of a helper that was killed is waited for.
+const GIVEN_BACK: Duration = Duration::from_secs(2);
+
+/// Between two looks at it.
+const PAUSE: Duration = Duration::from_millis(5);
+
+pub(super) struct Guard(Child);
+
+impl Guard {
+    pub(super) fn begin() -> Result<Guard> {
+        // Under this name the program is found even if it has been replaced by a newer one.
+        let mut command = Command::new("/proc/self/exe");
+        command.arg(VERB).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let guard = command.process_group(0).spawn().context("starting a process that puts the VM's link up")?;
+        Ok(Guard(guard))
+    }
+
+    /// The link is up, or whoever has begun this sees to it.
+    pub(super) fn end(mut self) {
+        let told = self.0.stdin.take().is_some_and(|mut pipe| pipe.write_all(NOT_NEEDED).is_ok());
+        if !told {
+            let _ended_already = self.0.kill();
+        }
+        let _its_own_affair = self.0.wait();
+    }
+}
+
+/// Waits until the helper that has started this process says that it is not needed, or ends without a word.
+///
+/// # Errors
+/// As of [`delivery::deliver`].
+pub fn serve(host: &Host) -> Result<()> {
+    let mut said = Vec::new();
+    let _broken_off = stdin().lock().read_to_end(&mut said);
+    if said == NOT_NEEDED {
+        return Ok(());
+    }
+    // The kernel may close the killed one's end of the pipe before it gives back its lock.
+    let begin = Instant::now();
+    while HelperLock::try_now(host)?.is_none() && begin.elapsed() < GIVEN_BACK {
+        sleep(PAUSE);
+    }
+    delivery::deliver(host)
+}

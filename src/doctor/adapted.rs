@@ -1,0 +1,31 @@
+//! What this host's rules came to for the VMs that have come: were they applied, and is done what had to be done afterwards?
+
+use super::report::Report;
+use crate::host::paths::Host;
+use crate::host::vm::job::Job;
+use crate::host::vm::state::{RulesNote, State};
+use crate::libvirt::domain::Situation;
+use crate::libvirt::survey::Vm;
+
+pub(super) fn check(host: &Host, vms: &[Vm], report: &mut Report) {
+    for vm in vms.iter().filter(|vm| vm.situation != Situation::Gone) {
+        // What cannot be read is told of the VM itself.
+        let Some(note) = State::of(host, &vm.uuid).ok().flatten().and_then(|state| state.rules) else { continue };
+        let RulesNote { fault, trouble, links_down, .. } = &note;
+        let check = &mut report.of_vm("rewrite", &vm.name);
+        if !fault.is_empty() {
+            let again = format!("mend it, and see \"virt-recontext preview --rewrite {}\"", vm.word());
+            check.warning(format_args!("it runs as it came, since no rule was applied: {fault}"), again);
+        }
+        if !trouble.is_empty() {
+            check.warning(trouble, "mend it");
+        }
+        if note.is_due() && !Job::of(host, &vm.uuid).is_ok_and(|job| job.is_some()) {
+            let what = if links_down.is_empty() { "what rules have left to do" } else { "its link to be put up again" };
+            check.bad(
+                format_args!("nothing waits for {what}, as if its job had been removed"),
+                format_args!("virt-recontext refresh {}", vm.word()),
+            );
+        }
+    }
+}
