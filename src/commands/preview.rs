@@ -72,7 +72,7 @@ pub(super) fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> R
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: it would not get it as it is: {error:#}");
     }
     let edition = first_edition();
-    let files = layers.files(edition)?;
+    let files = layers.files(edition).map_err(|error| composer::hint(&printed, error))?;
     match &options.file {
         Some(path) => {
             let path: DiscPath = path.strip_prefix('/').unwrap_or(path).parse()?;

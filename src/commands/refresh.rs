@@ -95,13 +95,13 @@ pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> R
         false => options.vms.iter().map(|name| libvirt.find(name)).collect::<Result<_>>()?,
     };
     let mut all = Told { out, code };
-    let mut jobs = Vec::new();
+    let (mut jobs, mut nobody) = (Vec::new(), true);
     for handle in &handles {
         let name = handle.name().or_else(|_| handle.uuid().map(|uuid| uuid.to_string())).unwrap_or_default();
         match look_at(host, &config, handle, &name, options) {
+            Ok(Found::TakesNoPart) if options.all => continue,
             Ok(Found::Job(job)) => jobs.push(job),
             Ok(Found::Later(line)) => all.tell(&name, DONE, &line)?,
-            Ok(Found::TakesNoPart) if options.all => {}
             Ok(Found::TakesNoPart) => {
                 bail!("the VM {name} does not take part yet; run: virt-recontext enable {name}")
             }
@@ -110,9 +110,14 @@ pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> R
             Err(error) if options.all => all.tell(&name, FAILED, &format!("{error:#}"))?,
             Err(error) => return Err(error),
         }
+        nobody = false;
     }
     drop(handles);
     drop(libvirt);
+    // A timer that asks each few minutes is not to fill the journal with it.
+    if options.all && nobody && io::stderr().is_terminal() {
+        vm::tell_that_none_takes_part("no VM that is running here");
+    }
     deliver_and_watch(host, &config, jobs, all)
 }
 
@@ -227,10 +232,17 @@ pub(super) fn deliver_and_watch<W: Write>(
         let mut still = Vec::new();
         let total = left.len();
         for job in left {
-            let outcome = outcome(host, &job, Instant::now() >= end);
-            match outcome.unwrap_or_else(|error| Some((FAILED, format!("{error:#}")))) {
-                None => still.push(job),
-                Some((code, line)) => {
+            let outcome = outcome(host, &job, Instant::now() >= end).unwrap_or_else(|error| {
+                let line = format!("{error:#}");
+                Came::To(FAILED, line)
+            });
+            match outcome {
+                Came::NotYet => still.push(job),
+                Came::ToNothing => {
+                    progress.clear();
+                    all.tell(&job.name, DONE, nothing_left(host, config, &job))?;
+                }
+                Came::To(code, line) => {
                     progress.clear();
                     all.tell(&job.name, code, &line)?;
                 }
@@ -257,24 +269,51 @@ fn note(host: &Host, job: Job) -> Result<Job> {
     vm.note(&job).map(|()| job)
 }
 
-/// How a job came out, once it has; or what it waits for, if we will not watch any longer.
-fn outcome(host: &Host, job: &Job, time_is_up: bool) -> Result<Option<(u8, String)>> {
+/// What became of a job.
+enum Came {
+    /// To this, or it waits for this and will not be watched any longer.
+    To(u8, String),
+    /// Nothing is recorded of the VM any more.
+    ToNothing,
+    NotYet,
+}
+
+fn outcome(host: &Host, job: &Job, time_is_up: bool) -> Result<Came> {
     // One that somebody has asked for since does this one's work as well.
     let newest = Job::of(host, &job.uuid)?;
     let waits = newest.is_some();
     let noted = newest.as_ref().unwrap_or(job).noted;
-    let state = State::of(host, &job.uuid)?.filter(|state| !waits || state.since >= noted);
+    let state = match waits {
+        true => State::of(host, &job.uuid)?.filter(|state| state.since >= noted),
+        false => settled_state(host, job)?,
+    };
     Ok(match (waits, state) {
-        (false, Some(state)) if state.since < job.noted => Some((DONE, SAME.to_owned())),
-        (false, Some(state)) => Some((code(&state), state.message)),
-        (false, None) => Some((DONE, "is no longer running here".to_owned())),
-        (true, Some(state)) if state.progress == Progress::Failed => Some((FAILED, state.message)),
+        (false, Some(state)) if state.since < job.noted => Came::To(DONE, SAME.to_owned()),
+        (false, Some(state)) => Came::To(code(&state), state.message),
+        (false, None) => Came::ToNothing,
+        (true, Some(state)) if state.progress == Progress::Failed => Came::To(FAILED, state.message),
         (true, state) if time_is_up => {
             let message = state.map_or("the helper has not started on it yet".to_owned(), |state| state.message);
-            Some((WAITING, format!("waiting: {message}")))
+            Came::To(WAITING, format!("waiting: {message}"))
         }
-        (true, _) => None,
+        (true, _) => Came::NotYet,
     })
+}
+
+/// The VM's state, when whoever has taken its job away is done with the rest.
+fn settled_state(host: &Host, job: &Job) -> Result<Option<State>> {
+    let vm = Vm::hold(host, &job.uuid)?;
+    let state = State::of(host, &job.uuid)?;
+    vm.give_back().map(|()| state)
+}
+
+/// Why nothing is recorded of a VM any more for which there was a job.
+fn nothing_left(host: &Host, config: &Config, job: &Job) -> &'static str {
+    let runs = || vm::runs(&vm::connect(host, config)?.find(&job.uuid.to_string())?);
+    match runs() {
+        Ok(true) => "was disabled meanwhile, and takes part no more",
+        _ => "is no longer running here",
+    }
 }
 
 fn code(state: &State) -> u8 {

@@ -65,6 +65,9 @@ pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Res
             return nothing_known(vm, uuid.as_ref(), survey.as_ref().ok());
         }
     }
+    if standings.is_empty() && survey.is_ok() && !options.json {
+        vm::tell_that_none_takes_part("no VM of this host");
+    }
     if standings.iter().any(Standing::is_bad) {
         code = FAILED;
     }

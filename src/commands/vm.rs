@@ -36,6 +36,12 @@ pub(super) fn tell_unknown_keys(config: &Config) {
     }
 }
 
+/// Tells on stderr that this is all there is to say, since `which` takes part: scripts read stdout.
+pub(super) fn tell_that_none_takes_part(which: &str) {
+    let hint = "\"virt-recontext enable VM\" lets one take part";
+    let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: {which} takes part; {hint}");
+}
+
 pub(super) fn runs(vm: &Handle) -> Result<bool> {
     Ok(vm.situation()? != Situation::Gone)
 }

@@ -6,6 +6,7 @@
 //! does not answer ends with that disc, and another takes its place.
 
 mod apart;
+mod kept;
 mod order;
 mod pool;
 mod process;
@@ -15,6 +16,7 @@ mod serve;
 pub const VERB: &str = "compose";
 
 pub(crate) use self::apart::{Confined, apart};
+pub(crate) use self::kept::hint;
 pub(crate) use self::order::{Answer, Order, Why};
 pub(crate) use self::pool::Composers;
 pub(crate) use self::process::Fault;

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use nix::sys::prctl::set_dumpable;
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 
+use super::kept::hint;
 use super::order::{Answer, Order, Why, receive, send};
 use crate::context::domain::Domain;
 use crate::host::child::limit_memory;
@@ -64,7 +65,7 @@ fn compose(host: &Host, begin: u64, order: Order) -> Result<Answer, Why> {
     let layers = layers.read(&mut printed).map_err(of_host)?;
     // Where the VM brings nothing along, it has no part in what fails.
     let of_both = if request.facts.is_empty() && request.files.is_empty() { of_host } else { of_vm };
-    let image = |edition| layers.image(edition).map_err(of_both);
+    let image = |edition| layers.image(edition).map_err(|error| of_both(hint(&printed, error)));
     if let Some((edition, path)) = newest
         && image::holds(host, &path, &image(edition)?).map_err(of_host)?
     {

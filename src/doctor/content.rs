@@ -17,6 +17,25 @@ use crate::host::paths::Host;
 use crate::host::programs::{ProgramFacts, Whose};
 use crate::libvirt::survey::Vm;
 
+/// The UUID of no VM.
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+
+const WHERE_DATA_GO: &str = "put this host's data there; see virt-recontext(8), CONTENT";
+
+fn no_data(host: &Host) -> String {
+    format!("{} holds no files and no facts: guests get nothing of this host", host.config_dir().display())
+}
+
+/// What there is to say of a host that has no data for any VM. What cannot be read is told elsewhere.
+pub(super) fn lack(host: &Host, config: &Config) -> Option<String> {
+    let mut programs = NotRun::default();
+    let nobody = NOBODY.parse().ok()?;
+    let layers = layers::read(host, &config.limits, "", &nobody, &mut programs).ok()?;
+    let is_empty = layers.iter().all(|layer| layer.files.is_empty() && layer.facts.is_empty());
+    let has_none = is_empty && programs.seen.is_empty() && directories(&host.config_dir().join("domains")).is_empty();
+    has_none.then(|| format!("{}; {WHERE_DATA_GO}", no_data(host)))
+}
+
 pub(super) fn check_configuration(host: &Host, report: &mut Report) -> Option<Config> {
     let path = host.config_file();
     let check = &mut report.check("configuration");
@@ -48,7 +67,7 @@ pub(super) fn check_content(host: &Host, config: &Config, vms: Option<&[Vm]>, re
     let check = &mut report.check("content");
     let mut programs = NotRun::default();
     let mut told = Vec::new();
-    let Ok(nobody) = "00000000-0000-0000-0000-000000000000".parse() else { return told };
+    let Ok(nobody) = NOBODY.parse() else { return told };
     let dir = host.config_dir();
     let mut read = |name: &str, uuid: &Uuid| layers::read(host, &config.limits, name, uuid, &mut programs);
     let for_every_vm = match read("", &nobody) {
@@ -92,10 +111,7 @@ pub(super) fn check_content(host: &Host, config: &Config, vms: Option<&[Vm]>, re
     }
     // As where a file system is not mounted.
     if gives_nothing && programs.seen.is_empty() {
-        check.warning(
-            format_args!("{} holds no files and no facts: guests get nothing of this host", dir.display()),
-            "put this host's data there; see virt-recontext(8), CONTENT",
-        );
+        check.warning(no_data(host), WHERE_DATA_GO);
     }
     for program in &programs.seen {
         if let Some(mount) = Mount::noexec(program) {

@@ -74,6 +74,19 @@ impl Installed {
         Some(Installed { program: program(host, &path), path, standing, since })
     }
 
+    /// What there is to say of a host on which none of them is ours, or none that is called.
+    pub(super) fn lack(host: &Host, driver: Driver) -> Option<String> {
+        let is_at_work = |hook: &Installed| hook.is_ours() && hook.standing == Standing::Called;
+        let hook = host.hook(driver);
+        (!Installed::all(host, driver).iter().any(is_at_work)).then(|| {
+            format!(
+                "libvirt has no hook of ours at {}: when VMs start or arrive here they get no new disc; \"virt-recontext doctor\" \
+                 says more",
+                hook.display()
+            )
+        })
+    }
+
     /// Whether it is our hook, or calls it.
     pub(super) fn is_ours(&self) -> bool {
         matches!(self.program, Program::Hook(_) | Program::Script(_))

@@ -34,6 +34,11 @@ use crate::host::off;
 use crate::host::paths::Host;
 use crate::libvirt::survey::Survey;
 
+/// What this host lacks for VMs that take part to get anything of it: for whoever lets one.
+pub(crate) fn lacks(host: &Host, config: &Config) -> Vec<String> {
+    [Installed::lack(host, config.driver(host)), content::lack(host, config)].into_iter().flatten().collect()
+}
+
 pub(crate) fn examine(host: &Host) -> Report {
     let mut report = Report::default();
     if let Some(off) = off::told(host) {

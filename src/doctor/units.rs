@@ -14,6 +14,9 @@ const STARTERS: [(&str, &str); 2] = [
 /// Notices changes, for the first of the starters, which starts it.
 const NOTICES: &str = "virt-recontext-changed.path";
 
+/// Those that watch a store, each for a program in `facts.d/host`.
+const WATCHERS: &str = "virt-recontext-watch@*.service";
+
 const REFRESH: &str = "virt-recontext-refresh.service";
 
 pub(super) fn check(host: &Host, report: &mut Report) {
@@ -22,7 +25,7 @@ pub(super) fn check(host: &Host, report: &mut Report) {
     if !host.systemd_dir().is_dir() {
         return check.good(format_args!("systemd does not run this host; {by_hand}"));
     }
-    let mut at_work = Vec::new();
+    let mut at_work: Vec<String> = Vec::new();
     let mut missing = 0;
     for (unit, what) in STARTERS {
         match standing(unit) {
@@ -35,7 +38,7 @@ pub(super) fn check(host: &Host, report: &mut Report) {
             Some(Standing::Missing) => missing += 1,
             // Whoever masks a unit does not want it.
             Some(Standing::Masked) => {}
-            Some(Standing::AtWork) => at_work.push(unit),
+            Some(Standing::AtWork) => at_work.push(unit.to_owned()),
             Some(Standing::Failed) => failed(unit, what, check),
             Some(Standing::Idle { enabled: true }) => check.warning(
                 format_args!("{unit} is enabled, and not at work: {what} reach no running VM by themselves"),
@@ -51,7 +54,7 @@ pub(super) fn check(host: &Host, report: &mut Report) {
         return check.good(format_args!("none of ours is installed; {by_hand}"));
     }
     let [(starter, what), _] = STARTERS;
-    if at_work.contains(&starter) {
+    if at_work.iter().any(|unit| unit == starter) {
         match standing(NOTICES) {
             Some(Standing::AtWork) => {}
             Some(Standing::Failed) => failed(NOTICES, what, check),
@@ -61,6 +64,7 @@ pub(super) fn check(host: &Host, report: &mut Report) {
             ),
         }
     }
+    at_work.extend(watchers(check));
     let last = last_refresh(check);
     if check.is_clean() {
         let at_work = if at_work.is_empty() { "none, as all are masked".to_owned() } else { at_work.join(", ") };
@@ -93,6 +97,30 @@ fn failed(unit: &str, what: &str, check: &mut Check) {
         format_args!("{unit} has failed: {what} reach no running VM by themselves"),
         format_args!("systemctl reset-failed {unit} && systemctl start {unit}"),
     );
+}
+
+/// Tells of watchers that are not at work though they are to be; gives those that are.
+fn watchers(check: &mut Check) -> Vec<String> {
+    let properties = ["Id", "ActiveState", "SubState", "Result", "UnitFileState"];
+    let mut at_work = Vec::new();
+    for [unit, active, sub, result, file] in systemd::show_all(WATCHERS, properties).unwrap_or_default() {
+        let what = "changes in its store reach running VMs only when the next refresh does";
+        let why = format!("journalctl -u {unit} says why");
+        match (active.as_str(), sub.as_str()) {
+            ("failed", _) => check.warning(format_args!("{unit} has failed ({result}): {what}"), why),
+            // It is started again for ever.
+            ("activating", "auto-restart") if result != "success" => {
+                check.warning(format_args!("{unit} fails each time that it is started ({result}): {what}"), why);
+            }
+            ("active" | "activating" | "reloading", _) => at_work.push(unit),
+            _ if file.starts_with("enabled") => check.warning(
+                format_args!("{unit} is enabled, and not at work: {what}"),
+                format_args!("systemctl start {unit}; {why}"),
+            ),
+            _ => {}
+        }
+    }
+    at_work
 }
 
 /// Tells of a last refresh that failed; gives what there is to say of another.

@@ -127,10 +127,10 @@ impl Look<'_> {
         self.content(domain, failure.as_deref(), check);
         match coming {
             _ if !check.is_clean() => {}
-            Some(target) => check.good(format_args!(
-                "runs without the drive {target}, which its definition has; it gets its disc when it has been shut down and \
-                 started again"
-            )),
+            Some(target) => check.warning(
+                format_args!("it runs without the drive {target}, which its definition has: no disc reaches it"),
+                "shut it down and start it again; a restart from within does not do",
+            ),
             None => check.good(self.all_well(domain, &request)),
         }
         true

@@ -396,6 +396,8 @@ mod tests {
             ("on_error.continue = 1", "line 1", ""),
             ("on_error.refused = 1", "line 1", "refuse"),
             ("[limits]\ndisc_size.x = '1MiB'", "line 2", ""),
+            ("[select]\nname = 'a'", "line 1: [select] is no rule: each begins with [[select]]", "double brackets"),
+            ("select = 'a'", "line 1", "rules, each of which begins with [[select]]"),
         ] {
             let error = format!("{:#}", parse(text).unwrap_err());
             assert!(error.contains(line) && error.contains(allowed), "{text}: {error}");

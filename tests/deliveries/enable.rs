@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::node::{Node, OFF, TRANSIENT, Vm, disc};
+use super::node::{HOOK, Node, OFF, TRANSIENT, Vm, disc};
 use crate::site::{make_dir, wait_for};
 
 /// A VM without context, with this in its drive.
@@ -142,4 +142,22 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     let told = "web: would be done: takes part; the drive hdc holds the disc from its next start on\n";
     assert_eq!(said, (0, told.to_owned()));
     assert_eq!((node.site.messages(), node.all_of(&Vm::called("web"))), (vec![], vec![]));
+}
+
+#[test]
+fn what_the_host_lacks_is_told_behind_what_was_done() {
+    let node = Node::with(&[&Vm { more: OFF, ..stock(None) }]);
+    fs::remove_file(node.site.path(HOOK)).unwrap();
+    let (code, said) = enable(&node, &["--target", "hdc"]);
+    let told = "virt-recontext: libvirt has no hook of ours at ";
+    assert!(code == 0 && said.starts_with("web: takes part; ") && said.contains(told), "{code}: {said}");
+    assert!(!said.contains("holds no files"), "{said}");
+    let data = node.site.path("etc/virt-recontext");
+    for dir in ["context", "facts.d", "domains"] {
+        let _is_not_there = fs::remove_dir_all(data.join(dir));
+    }
+    let (code, said) = enable(&node, &["--target", "hdc"]);
+    let told =
+        format!("virt-recontext: {} holds no files and no facts: guests get nothing of this host; ", data.display());
+    assert!(code == 0 && said.contains(&told), "{code}: {said}");
 }

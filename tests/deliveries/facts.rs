@@ -135,3 +135,25 @@ fn what_a_program_does_not_print_any_more_is_kept_until_its_time_is_up_or_a_pers
     assert!(said.contains("what it does not print any more is let go, as --accept-loss asks: /probe"), "{said}");
     assert!(node.is_on_disc(&web, "probe=none none\n"));
 }
+
+#[test]
+fn a_kept_fact_that_stands_in_the_way_of_a_new_one_is_told_with_the_way_out() {
+    let web = Vm { attributes: "target='hdc' format='opennebula'", ..Vm::called("web") };
+    let node = Node::with(&[&web]);
+    node.program("facts.d/probe", "echo '{\"Place\": \"a\"}'");
+    node.serve(&web);
+    // Variables have no small letters.
+    node.program("facts.d/probe", "echo '{\"place\": \"b\"}'");
+    let clash = "the facts \"Place\" and \"place\" would both be the variable PLACE; \"Place\" is not printed any more, and kept \
+                 for facts_grace: \"virt-recontext refresh --all --accept-loss\" lets it go at once";
+    for command in [&["refresh", "web"][..], &["preview", "web"]] {
+        let (code, said) = node.say(command);
+        assert!(code == 1 && said.contains(clash), "{code}: {said}");
+    }
+    assert_eq!(node.say(&["refresh", "--all", "--accept-loss"]).0, 0);
+    assert!(node.is_on_disc(&web, "PLACE='b'\n"));
+    // Where both are printed nothing but another name helps.
+    node.program("facts.d/probe", "echo '{\"place\": \"b\", \"Place\": \"c\"}'");
+    let (_, said) = node.say(&["preview", "web"]);
+    assert!(said.contains("would both be the variable PLACE\n"), "{said}");
+}

@@ -9,7 +9,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use super::node::{Node, Vm, told};
-use crate::site::{finish, wait_for};
+use crate::site::{finish, make_dir, wait_for};
 
 const SHOWN: &str = "etc/virt-recontext/context/shown.j2";
 const KNOWN: &str = "run/libvirt/recontext/facts/host.json";
@@ -210,4 +210,20 @@ fn a_delivery_waits_for_what_it_needs_and_not_for_its_turn_behind_refreshes() {
     fs::rename(new, node.site.path(KNOWN)).unwrap();
     assert!(finish(helper).status.success());
     assert_eq!(node.progress(&web), told("delivered", "start"));
+}
+
+#[test]
+fn a_directory_where_their_facts_are_to_be_written_down_is_told_with_what_to_do() {
+    let vms = vms(1);
+    let node = node_of(&vms, "echo '{\"place\": \"a\"}'");
+    make_dir(&node.site.path(KNOWN));
+    let (code, said) = node.say(&["refresh", "--all"]);
+    println!("{said}");
+    let known = node.site.path(KNOWN);
+    let known = known.display();
+    let why = format!("writing {known}: a directory is in its place; remove it: rm -r {known}\n");
+    assert!(code == 1 && said.contains(&format!("virt-recontext: running host-wide programs: {why}")), "{said}");
+    fs::remove_dir(node.site.path(KNOWN)).unwrap();
+    assert_eq!(node.say(&["refresh", "--all"]).0, 0);
+    assert!(node.is_on_disc(&vms[0], "place=a\n"));
 }

@@ -37,7 +37,7 @@ fn a_disc_that_the_hook_left_is_unknown_to_status_and_goes_with_a_later_refresh(
     node.serve(&web);
     node.edit(&node.state_file(&web), |state| state["left"] = json!(true));
     node.has(&[]);
-    assert_eq!(node.say(&["status"]), (0, String::new()));
+    assert_eq!(node.say(&["status", "--json"]), (0, "[]\n".to_owned()));
     let refresh = || {
         assert_eq!(node.say(&["refresh", "--all"]), (0, String::new()));
         wait_for("the helper to end", || node.site.processes().is_empty());

@@ -13,6 +13,9 @@ use crate::site::{Site, make_dir, now, run, wait_for};
 /// How old a job or a state can be, in hundredths of a second.
 pub const SECOND: u64 = 100;
 
+/// Where libvirt looks for it.
+pub const HOOK: &str = "etc/libvirt/hooks/qemu";
+
 const RUN: &str = "run/libvirt/recontext";
 
 /// A VM of the node.
@@ -79,9 +82,11 @@ pub struct Node {
 }
 
 impl Node {
-    /// The usual host, which has these VMs.
+    /// The usual host, on which a hook is installed, and which has these VMs.
     pub fn with(vms: &[&Vm]) -> Node {
         let node = Node { site: Site::usual() };
+        let hook = "#!/bin/sh\nexec /usr/sbin/virt-recontext-hook \"$@\"\n";
+        node.site.install_program(hook, HOOK);
         node.configure("");
         node.has(vms);
         node

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -194,4 +195,20 @@ fn a_refresh_that_another_one_follows_waits_for_what_that_one_does() {
         assert!(code == 0 && said.starts_with("web: in the drive hdc"), "{code}: {said}");
     }
     assert!(node.is_on_disc(&web, "moved\n"));
+}
+
+#[test]
+fn a_vm_that_is_disabled_while_a_refresh_watches_is_not_said_to_have_ended() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    node.serve(&web);
+    // Nobody is to do the job before it is taken away.
+    let helper = node.lock("helper");
+    let watching = node.site.recontext(&["refresh", "web"]).stdout(Stdio::piped()).spawn().unwrap();
+    wait_for("the job", || node.job(&web).exists());
+    assert_eq!(node.say(&["disable", "web"]).0, 0);
+    let said = String::from_utf8(finish(watching).stdout).unwrap();
+    assert_eq!(said, "web: was disabled meanwhile, and takes part no more\n");
+    drop(helper);
+    wait_for("the helper to end", || node.site.processes().is_empty());
 }

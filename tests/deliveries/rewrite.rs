@@ -103,7 +103,8 @@ fn doctor_and_check_tell_what_is_wrong_with_rules() {
     );
     let (_, said) = node.say(&["doctor"]);
     for wanted in [
-        "good: rewrite: rewrite.d/50-site.toml: 4 rules for VMs that take part",
+        "good: rewrite: 4 rules in rewrite.d/50-site.toml, for VMs that take part\n",
+        "good: rewrite: libvirt has names that are the same on every host, and need no rule: a <network> for interface.bridge; ",
         "warning: rewrite: rewrite.d/50-site.toml, line 4: it gives \"br1\", and this host has no network interface br1 -> ",
         "warning: rewrite: rewrite.d/50-site.toml, line 10: it is never asked, since rewrite.d/50-site.toml, line 7, fits whatever",
     ] {
@@ -121,6 +122,53 @@ fn doctor_and_check_tell_what_is_wrong_with_rules() {
     assert!(said.contains("error: ") && said.contains("change = \"interface.mac\" is no place"), "{said}");
     node.site.write(RULES, &map("br9"));
     assert_eq!(node.say(&["check", dir.to_str().unwrap()]).0, 0);
+}
+
+#[test]
+fn doctor_tells_of_all_rules_in_one_line_and_which_are_for_all_vms() {
+    let (node, _) = node_with(&("vms = \"all\"\n".to_owned() + &map("br0")));
+    let said = || node.say(&["doctor"]).1;
+    let all = "vms = \"all\": for all that arrive or are restored, whether they take part or not";
+    let wanted = format!("good: rewrite: 1 rule in rewrite.d/50-site.toml, {all}\n");
+    assert!(said().contains(&wanted), "{}", said());
+    for number in 10..40 {
+        node.site.write(&format!("etc/virt-recontext/rewrite.d/{number}.toml"), &map("br0"));
+    }
+    node.site.write("etc/virt-recontext/domains/web/rewrite.d/10.toml", &map("br0"));
+    let wanted = "good: rewrite: 32 rules in 32 files, for VMs that take part, and with vms = \"all\" for all that arrive or are \
+                  restored: rewrite.d/50-site.toml\n";
+    let said = said();
+    assert!(said.contains(wanted), "{said}");
+    assert_eq!(said.matches(": rewrite: ").count(), 2, "{said}");
+}
+
+#[test]
+fn doctor_names_rules_that_would_change_what_a_rule_gives() {
+    let swap = "[[rewrite]]\nchange = \"interface.bridge\"\nmap = { \"br-prod\" = \"br0\", \"br*\" = \"br*-x\" }\n";
+    let (node, _) = node_with(swap);
+    let again = || {
+        let (_, said) = node.say(&["doctor"]);
+        said.lines().filter(|line| line.contains("it would change")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let wanted = "warning: rewrite: rewrite.d/50-site.toml, line 1: it would change \"br0\" (and 1 more like it), which it gives \
+                  itself; so a VM that is restored here with that keeps it -> if that is meant, when.reason = \"migrate\" says so; \
+                  if it is to stay at an arrival too, map it to itself first";
+    assert_eq!(again(), [wanted]);
+    // Both ways out.
+    node.site.write(RULES, &(swap.to_owned() + "when = { reason = \"migrate\" }\n"));
+    assert_eq!(again(), Vec::<String>::new());
+    node.site.write(RULES, &swap.replace("\"br*\" = \"br*-x\"", "\"br0\" = \"br0\", \"*\" = \"br0\""));
+    assert_eq!(again(), Vec::<String>::new());
+    // Those of one VM come before those for all.
+    let of_web =
+        "[[rewrite]]\nchange = \"interface.bridge\"\nfrom = \"br-web\"\nto = \"br-prod\"\nmust_exist = false\n";
+    node.site.write("etc/virt-recontext/domains/web/rewrite.d/10.toml", of_web);
+    node.site.write(RULES, &map("br0"));
+    let lines = again();
+    let wanted = "rewrite.d/50-site.toml, line 1: it would change \"br-prod\", which domains/web/rewrite.d/10.toml, line 1 gives;";
+    assert!(lines.len() == 1 && lines[0].contains(wanted), "{lines:?}");
+    node.site.write(RULES, &(map("br0") + "when = { domain = \"db-*\" }\n"));
+    assert_eq!(again(), Vec::<String>::new());
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::node::{Node, OFF, Vm};
+use crate::site::run;
 
 /// The exit code, and what is said of each VM.
 fn status(node: &Node, arguments: &[&str]) -> (i32, Vec<String>) {
@@ -130,4 +131,13 @@ fn a_vms_name_is_shown_on_one_line_and_does_nothing_to_a_terminal() {
         let (_, said) = node.say(words);
         assert!(said.lines().all(is_clean) && !said.contains('\r'), "{words:?}: {said:?}");
     }
+}
+
+#[test]
+fn where_no_vm_takes_part_that_is_told_beside_what_scripts_read() {
+    let node = Node::with(&[&Vm { context: None, ..Vm::called("web") }]);
+    let output = run(&mut node.site.recontext(&["status"]), b"");
+    let told = "virt-recontext: no VM of this host takes part; \"virt-recontext enable VM\" lets one take part\n";
+    assert_eq!((output.status.code(), &*output.stdout, &*output.stderr), (Some(0), &b""[..], told.as_bytes()));
+    assert_eq!(as_json(&node), (0, json!([])));
 }

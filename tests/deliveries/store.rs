@@ -53,12 +53,16 @@ impl Follower {
 
     /// The watcher, as systemd runs it.
     fn watch(&self) -> Watcher {
+        Watcher(self.watcher().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    fn watcher(&self) -> Command {
         let mut watch = Command::new(self.node.site.path(PROGRAM));
         watch.arg("watch");
         self.node.site.on_this_host(&mut watch, 0);
         let helper = self.node.site.path("usr/sbin");
         watch.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", helper.display()));
-        Watcher(watch.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+        watch
     }
 }
 
@@ -101,6 +105,19 @@ fn a_change_in_the_store_is_on_fifty_discs_within_five_seconds_and_five_changes_
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     assert_eq!(follower.etcd.queries(), before + 1);
     assert!(watcher.0.try_wait().unwrap().is_none(), "it watches no more");
+}
+
+#[test]
+fn a_watcher_ends_whose_refreshes_would_all_be_refused() {
+    let follower = Follower::with(&[]);
+    let conf = follower.node.site.path("etc/virt-recontext/etcd.conf");
+    let rest = fs::read_to_string(&conf).unwrap();
+    for wrong in ["settle=rubbish", "spread=", "spread=1"] {
+        fs::write(&conf, format!("{rest}{wrong}\n")).unwrap();
+        let output = run(&mut follower.watcher(), b"");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && said.contains("settle= and spread= are times such as 1s"), "{said}");
+    }
 }
 
 #[test]

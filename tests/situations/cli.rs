@@ -305,7 +305,7 @@ fn prepare_states(site: &Site) {
 #[test]
 fn status_shows_every_vm_by_name() {
     let site = site_without_vms();
-    assert_eq!(printed(&site, &["status"]), "");
+    assert_eq!(text(&say(&site, &["status"]).stdout), "");
     assert_eq!(printed(&site, &["status", "--json"]), "[]\n");
     prepare_states(&site);
     let web = "web: waiting (migrate, disc 179540670612, 2026-11-23T04:05:06.12Z): the guest has not let go\n";

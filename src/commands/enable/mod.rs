@@ -21,6 +21,7 @@ use crate::context::domain::request;
 use crate::context::domain::select::Number;
 use crate::context::iso9660::label::Label;
 use crate::delivery::change::plug::LEAST;
+use crate::doctor;
 use crate::host::config::Config;
 use crate::host::log::Log;
 use crate::host::medium;
@@ -63,7 +64,11 @@ pub(super) fn formats() -> impl TypedValueParser<Value = Format> {
 
 pub(super) fn enable(host: &Host, options: &Enable, out: &mut impl Write) -> Result<u8> {
     let config = Config::load_exactly(host)?;
-    options.vms.each(host, &config, |vm| one(host, &config, vm, options, out))
+    let code = options.vms.each(host, &config, |vm| one(host, &config, vm, options, out))?;
+    for lack in doctor::lacks(host, &config) {
+        let _nobody_reads = writeln!(io::stderr(), "virt-recontext: {}", vm::on_one_line(&lack));
+    }
+    Ok(code)
 }
 
 /// Lets the VM take part. Everything is checked before the first change; running it again changes nothing.

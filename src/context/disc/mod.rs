@@ -16,3 +16,6 @@ pub mod path;
 pub(crate) mod template;
 pub(crate) mod undefined;
 mod whole_numbers;
+
+#[cfg(feature = "libvirt")]
+pub(crate) use self::formats::flat::Clash;

@@ -15,7 +15,8 @@ use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
-use serde::de::Error;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use wildmatch::WildMatch;
 
@@ -124,7 +125,7 @@ pub struct Rules(Vec<Rule>);
 
 impl<'de> Deserialize<'de> for Rules {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rules, D::Error> {
-        let rules = Vec::<Rule>::deserialize(deserializer)?;
+        let rules = deserializer.deserialize_any(List)?;
         match rules.iter().position(|rule| rule.name.is_none() && rule.title.is_none() && rule.element.is_none()) {
             Some(empty) => {
                 let empty = Number(empty);
@@ -133,6 +134,25 @@ impl<'de> Deserialize<'de> for Rules {
             }
             None => Ok(Rules(rules)),
         }
+    }
+}
+
+/// Reads a list of rules. The parser has no word for who wrote single brackets.
+struct List;
+
+impl<'de> Visitor<'de> for List {
+    type Value = Vec<Rule>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("rules, each of which begins with [[select]]")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, rules: A) -> Result<Vec<Rule>, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(rules))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Vec<Rule>, A::Error> {
+        Err(A::Error::custom("[select] is no rule: each begins with [[select]], in double brackets"))
     }
 }
 
@@ -331,7 +351,8 @@ mod tests {
             ("[[select]]\nname = 'a'\nlabel = 'a b'", "\"a b\""),
             ("[[select]]\nname = 1", "string"),
             ("[[select]]\nelement = { name = 'a' }", "namespace"),
-            ("select = 'x'", "sequence"),
+            ("select = 'x'", "each of which begins with [[select]]"),
+            ("[select]\nname = 'a'", "[select] is no rule: each begins with [[select]]"),
         ] {
             let error = rules(text).err().unwrap().to_string();
             assert!(error.contains(why), "{text}: {error}");

@@ -7,7 +7,7 @@
 use std::fs::DirEntry;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Serialize};
 
@@ -49,8 +49,10 @@ pub(super) fn is_newer(path: &Path) -> bool {
 /// Puts a record at `path`, in a directory that is made if it is missing.
 pub(in crate::host) fn write(path: &Path, record: &impl Serialize) -> Result<()> {
     file::make_dir(path.parent().unwrap_or(Path::new("/")), 0o700)?;
-    let text = serde_json::to_string(&Written { version: VERSION, record })
-        .with_context(|| format!("writing {}", path.display()))?;
+    let shown = path.display();
+    ensure!(!path.is_dir(), "writing {shown}: a directory is in its place; remove it: rm -r {shown}");
+    let text =
+        serde_json::to_string(&Written { version: VERSION, record }).with_context(|| format!("writing {shown}"))?;
     file::replace_text(path, &text)
 }
 

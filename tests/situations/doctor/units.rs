@@ -86,3 +86,34 @@ fn a_unit_that_is_not_at_work_is_told() {
     let found = patient.examine_under_systemd(&[]);
     assert_finds(&found, "units", "warning", &format!("systemctl does not tell of {PATH}"), "");
 }
+
+#[test]
+fn a_watcher_that_does_not_watch_is_told() {
+    let patient = Patient::new();
+    let watch = "virt-recontext-watch@etcd.service";
+    let with = |states: &[&str]| {
+        let keys = ["Id", "ActiveState", "SubState", "Result", "UnitFileState"];
+        let unit = |values: &&str| -> String {
+            keys.iter().zip(values.split(' ')).map(|(key, value)| format!("{key}={value}\\n")).collect()
+        };
+        let units: Vec<String> = states.iter().map(unit).collect();
+        let asked = format!("show --property={} virt-recontext-watch@*.service", keys.join(","));
+        patient.examine_under_systemd(&[&[(asked, units.join("\\n"))][..], &answers(GOOD)].concat())
+    };
+    let good = format!("at work: {PATH}, {TIMER}, {watch}; the last refresh ended well at 20");
+    let other = "virt-recontext-watch@dns.service inactive dead success disabled";
+    let at_work = format!("{watch} active running success enabled");
+    assert_finds(&with(&[other, &at_work]), "units", "good", &good, "");
+    for (state, told, remedy) in [
+        ("failed failed exit-code enabled", "has failed (exit-code): changes in its store", "journalctl -u "),
+        (
+            "activating auto-restart exit-code enabled",
+            "fails each time that it is started (exit-code): ",
+            "journalctl -u ",
+        ),
+        ("inactive dead success enabled", "is enabled, and not at work: ", "systemctl start "),
+    ] {
+        let found = with(&[&at_work.replace("etcd", "a"), &format!("{watch} {state}")]);
+        assert_finds(&found, "units", "warning", &format!("{watch} {told}"), &format!("{remedy}{watch}"));
+    }
+}

@@ -1,5 +1,7 @@
 //! Facts for formats that know no tables: one name and one text for each.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use crate::context::disc::facts::Facts;
@@ -13,6 +15,23 @@ pub(crate) fn flat(facts: &Facts) -> Vec<(String, String)> {
     }
     all
 }
+
+/// Two facts come out with the same name in a format that writes names in another way.
+#[derive(Debug)]
+pub(crate) struct Clash {
+    pub facts: [String; 2],
+    /// What both would be.
+    pub name: String,
+}
+
+impl fmt::Display for Clash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Clash { facts: [one, other], name } = self;
+        write!(f, "the facts {one:?} and {other:?} would both be the variable {name}")
+    }
+}
+
+impl std::error::Error for Clash {}
 
 /// An empty table is a value: `{}`. So no fact goes missing.
 fn collect(name: String, value: &Value, all: &mut Vec<(String, String)>) {

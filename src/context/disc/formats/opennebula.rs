@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine};
 
-use super::flat;
+use super::flat::{self, Clash};
 use crate::context::disc::facts::Facts;
 use crate::context::disc::files::Files;
 
@@ -56,7 +56,7 @@ fn variables(facts: &Facts) -> Result<BTreeMap<String, String>> {
         let name = variable(&fact)?;
         ensure!(!value.contains('\0'), "the fact {fact:?} has a NUL in it, which no shell variable can hold");
         if let Some(other) = names.insert(name.clone(), fact.clone()) {
-            bail!("the facts {other:?} and {fact:?} would both be the variable {name}");
+            bail!(Clash { facts: [other, fact], name });
         }
         variables.insert(name, value);
     }

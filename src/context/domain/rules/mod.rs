@@ -17,6 +17,8 @@ mod tests;
 mod value;
 
 pub(crate) use self::file::{RuleFile, Whom};
+#[cfg(feature = "libvirt")]
+pub(crate) use self::lint::{Again, Of, Then, changed_again, hides, of, own_names};
 pub(crate) use self::place::Needs;
 pub(super) use self::spots::wanted;
 

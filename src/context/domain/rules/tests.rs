@@ -668,6 +668,35 @@ fn a_thousand_interfaces_meet_a_thousand_rules() {
     assert_eq!(adapted(&all("a"), &rules), all("b"));
 }
 
+#[cfg(feature = "libvirt")]
+#[test]
+fn what_is_said_of_a_restore_is_what_happens() {
+    let bridge = |name: &str| devices(&format!("<interface type='bridge'><source bridge='{name}'/></interface>"));
+    let (migrate, restore) = ("when = { reason = 'migrate' }", "when = { reason = 'restore' }");
+    for (one, other, value, then, comes) in [
+        ("from = 'a'\nto = 'b'".to_owned(), "from = 'b'\nto = 'c'".to_owned(), "b", Some(Then::Stays), "b"),
+        ("from = 'a'\nto = 'b'".to_owned(), "to = 'c'".to_owned(), "b", Some(Then::Stays), "b"),
+        (
+            "from = 'br*'\nto = 'br*-x'".to_owned(),
+            "from = 'y'\nto = 'z'".to_owned(),
+            "br1-x",
+            Some(Then::Stays),
+            "br1-x",
+        ),
+        (format!("from = 'a'\nto = 'b'\n{migrate}"), "to = 'c'".to_owned(), "b", Some(Then::Stays), "b"),
+        (format!("from = 'a'\nto = 'b'\n{restore}"), "to = 'c'".to_owned(), "b", Some(Then::Changes), "c"),
+        ("from = 'a'\nto = 'b'".to_owned(), format!("to = 'c'\n{restore}"), "b", Some(Then::Changes), "c"),
+        ("from = 'a'\nto = 'b'".to_owned(), format!("to = 'c'\n{migrate}"), "b", None, "b"),
+        ("from = 'a'\nto = 'b'".to_owned(), "from = 'c'\nto = 'd'".to_owned(), "b", None, "b"),
+    ] {
+        let rules = rule("interface.bridge", &one) + &rule("interface.bridge", &other);
+        let file = RuleFile::parse("x", &rules).unwrap();
+        let told: Vec<Then> = changed_again(&of(&[&file])).iter().map(|again| again.then).collect();
+        assert_eq!(told, then.into_iter().collect::<Vec<_>>(), "{rules}");
+        assert_eq!(at(Reason::Restore, &bridge(value), &rules), bridge(comes), "{rules}");
+    }
+}
+
 const MAC: &str = "52:54:00:00:00:01";
 
 fn interface(mac: &str, attachment: &str) -> String {
