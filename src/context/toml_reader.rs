@@ -62,13 +62,15 @@ impl Value<'_> {
 impl<'de> Deserializer<'de> for Value<'de> {
     type Error = Fault;
 
-    /// A text, a number, yes or no.
+    /// Whatever it is, but for what no key of ours takes.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match self.0 {
             DeValue::Boolean(yes) => visitor.visit_bool(*yes),
             DeValue::String(text) => visitor.visit_str(text),
             DeValue::Integer(number) => visitor.visit_i64(whole(number).ok_or_else(|| Fault::too_large(number))?),
-            _ => Err(self.is_not(&visitor)),
+            DeValue::Array(values) => visitor.visit_seq(Elements(values)),
+            DeValue::Table(table) => visitor.visit_map(Entries::of(table)),
+            DeValue::Float(_) | DeValue::Datetime(_) => Err(self.is_not(&visitor)),
         }
     }
 

@@ -141,7 +141,8 @@ impl Work<'_> {
         let HookCall { domain: name, operation } = self.call;
         match adapted {
             Adapted::Applied { note, .. } if !is_refused => {
-                self.log.info(format_args!("{name}: {operation}: rewritten: {}", note.done()));
+                let what = if note.changed.is_empty() { "rules" } else { "rewritten" };
+                self.log.info(format_args!("{name}: {operation}: {what}: {}", note.done()));
             }
             Adapted::AsItCame | Adapted::Applied { .. } => {}
             Adapted::Dropped(error) => {

@@ -313,7 +313,7 @@ impl<'a> Deciding<'a, '_> {
         Ok(None)
     }
 
-    fn apply(&mut self, spots: &Spots, fitting: &[Fit<'a>]) -> Result<Option<Rewritten>> {
+    fn apply(&mut self, spots: &'a Spots, fitting: &[Fit<'a>]) -> Result<Option<Rewritten>> {
         let mut changes: Vec<Changed> = Vec::new();
         let (mut told, mut looks, mut moved) = (Vec::new(), Vec::new(), Vec::new());
         for fit in fitting {
@@ -349,7 +349,7 @@ impl<'a> Deciding<'a, '_> {
         Ok(Some(Rewritten { xml, changes: told, moved }))
     }
 
-    fn fate(&mut self, spots: &Spots, fit: &Fit<'a>) -> Result<Fate> {
+    fn fate(&mut self, spots: &'a Spots, fit: &Fit<'a>) -> Result<Fate> {
         if self.stays(spots, fit)? {
             return Ok(Fate::Stays);
         }
@@ -372,7 +372,7 @@ impl<'a> Deciding<'a, '_> {
     }
 
     /// Whether the spot is left as it is, whatever the rule says.
-    fn stays(&mut self, spots: &Spots, fit: &Fit<'a>) -> Result<bool> {
+    fn stays(&mut self, spots: &'a Spots, fit: &Fit<'a>) -> Result<bool> {
         match self.occasion.to {
             To::Arriving => Ok(false),
             To::Restored => Ok(fit.rule.when.reason.is_none() && self.is_result(spots, fit)?),
@@ -412,17 +412,30 @@ impl<'a> Deciding<'a, '_> {
         }
     }
 
-    /// Whether the spot's value is what the rules of this host give when a VM arrives: of one that was saved here it must not be
-    /// changed again, or back. Where that cannot be known it is taken for one.
-    fn is_result(&mut self, spots: &Spots, fit: &Fit<'a>) -> Result<bool> {
-        let Some(device) = spots.devices.get(fit.spot.device) else { return Ok(true) };
+    /// Whether the spot's value, or that of what it is a part of or made of, is what the rules of this host give when a VM arrives:
+    /// of one that was saved here it must not be changed again, or back. Where that cannot be known it is taken for one.
+    fn is_result(&mut self, spots: &'a Spots, fit: &Fit<'a>) -> Result<bool> {
+        let spot = fit.spot;
+        let with_it = |other: &&Spot| other.place.is_part_of(spot.place) || spot.place.is_part_of(other.place);
+        let others = spots.spots.iter().filter(|other| other.device == spot.device).filter(with_it);
+        for spot in [spot].into_iter().chain(others) {
+            if self.is_given(spots, spot)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the rules of this host give this value at this very place.
+    fn is_given(&mut self, spots: &'a Spots, spot: &'a Spot) -> Result<bool> {
+        let Some(device) = spots.devices.get(spot.device) else { return Ok(true) };
         for (file, rule) in self.rules() {
-            if rule.place != fit.spot.place || !self.is_when(rule, device, Reason::Migrate) {
+            if rule.place != spot.place || !self.is_when(rule, device, Reason::Migrate) {
                 continue;
             }
             for (number, (from, action)) in rule.cases.iter().enumerate() {
                 let is_result = match action {
-                    Action::Stars(new) => new.fit(&fit.spot.value).is_some_and(|stars| {
+                    Action::Stars(new) => new.fit(&spot.value).is_some_and(|stars| {
                         // Some old value gives it, unless an earlier rule or case is the one for that.
                         let old = (stars.len() == from.stars()).then(|| from.fill(&stars));
                         old.is_none_or(|old| {
@@ -433,8 +446,8 @@ impl<'a> Deciding<'a, '_> {
                     // What it made of another value it would make of this one as well.
                     Action::Template(source) if mentions(source, "old") || mentions(source, "star") => true,
                     Action::Template(source) => {
-                        let other = Fit { spot: fit.spot, file, rule, action, stars: Vec::new() };
-                        self.render(spots, &other, source)? == fit.spot.value
+                        let other = Fit { spot, file, rule, action, stars: Vec::new() };
+                        self.render(spots, &other, source)? == spot.value
                     }
                     Action::Remove | Action::Refuse(_) => false,
                 };

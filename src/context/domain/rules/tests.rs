@@ -837,3 +837,13 @@ fn two_interfaces_of_one_mac_are_two() {
     assert_eq!(adapted(&two("a", "b"), &rules.concat()), two("x", "y"));
     assert_eq!(adapted(&two("b", "a"), &rules.concat()), two("y", "x"));
 }
+
+#[test]
+fn at_a_restore_what_a_whole_was_given_stays_in_its_parts_and_the_other_way_round() {
+    let whole = rule("interface.attachment", "map = { 'bridge:a' = 'bridge:b' }");
+    let part = rule("interface.bridge", "map = { b = 'c' }");
+    let other_whole = rule("interface.attachment", "map = { 'bridge:c' = 'bridge:d' }");
+    assert_eq!(at(Reason::Restore, &on("b"), &[whole.as_str(), &part].concat()), on("b"));
+    assert_eq!(at(Reason::Restore, &on("c"), &[part.as_str(), &other_whole].concat()), on("c"));
+    assert_eq!(at(Reason::Restore, &on("b"), &part), on("c"));
+}
