@@ -87,9 +87,10 @@ struct Marker<'a> {
     domain_uuid: &'a Uuid,
     #[serde(skip_serializing_if = "Option::is_none")]
     host_id: Option<&'a str>,
-    facts: &'a Facts,
+    /// Before the facts, which can say anything: a shell in a guest finds it without a reader of JSON.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     new_networks: &'a [String],
+    facts: &'a Facts,
 }
 
 /// The bytes of `/recontext.json`: one line of JSON.
@@ -102,8 +103,8 @@ pub(crate) fn marker(occasion: &Occasion, facts: &Facts) -> Result<Vec<u8>> {
         built_at: edition.generation.moment(),
         domain_uuid: uuid,
         host_id: host,
-        facts,
         new_networks,
+        facts,
     };
     let mut bytes = serde_json::to_vec(&marker).context("writing /recontext.json")?;
     bytes.push(b'\n');
@@ -121,5 +122,21 @@ mod tests {
         assert_eq!(Generation::next(Some(first), Moment(700)), Generation(700));
         assert_eq!(Generation::next(Some(first), Moment(500)), Generation(501));
         assert_eq!(Generation::next(Some(first), Moment(3)), Generation(501));
+    }
+
+    #[test]
+    fn new_networks_stand_before_the_facts_and_only_where_there_are_any() {
+        let uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
+        let edition = Edition { generation: Generation(1), reason: Reason::Migrate };
+        let told = |new_networks| {
+            let occasion =
+                Occasion { name: "vm", uuid: &uuid, host: None, edition, format: Format::Files, new_networks };
+            String::from_utf8(marker(&occasion, &Facts::new()).unwrap()).unwrap()
+        };
+        let macs = ["52:54:00:aa:bb:cc".to_owned()];
+        let list = "\"new_networks\":[\"52:54:00:aa:bb:cc\"],";
+        let with = told(&macs);
+        assert!(with.ends_with(&format!("{list}\"facts\":{{}}}}\n")), "{with}");
+        assert_eq!(told(&[]), with.replace(list, ""));
     }
 }
