@@ -46,6 +46,7 @@ RECIPE_FILES = {
     "autofs/recontext.autofs": "etc/auto.master.d/recontext.autofs",
     "autofs/auto.recontext": "etc/auto.recontext",
     "fstab/fstab": "etc/fstab",
+    "new-networks/30-new-networks": "etc/recontext.d/30-new-networks",
     "services/follow": "usr/local/lib/recontext/follow",
     "services/40-resolved": "etc/recontext.d/40-resolved",
     "services/50-apt": "etc/recontext.d/50-apt",
