@@ -1,12 +1,13 @@
 //! The edit itself: the bytes of the spots that are changed, and nothing else. What comes of it is read again by itself before
 //! anyone sees it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use anyhow::{Context, Result, bail, ensure};
 use quick_xml::escape::escape;
 
+use super::apart::check_images_apart;
 use super::place::Place;
 use super::spots::{Form, Spot, Spots};
 use crate::context::domain::rewrite::apply;
@@ -50,26 +51,6 @@ pub(super) fn edited(
     check(xml, spots, changes, &edited, &after)?;
     check_images_apart(spots, &after)?;
     Ok(edited)
-}
-
-/// Two disks must not come to share a volume or an image of a storage server.
-fn check_images_apart(before: &Spots, after: &Spots) -> Result<()> {
-    let mut taken = BTreeMap::new();
-    for (old, new) in images(before).into_iter().zip(images(after)) {
-        let shared = taken.insert(new.clone(), old.clone()).filter(|other| *other != old);
-        ensure!(shared.is_none(), "two disks would both become {}", new.join(" "));
-    }
-    Ok(())
-}
-
-/// What each disk of a pool or a storage server is: the pool and the volume, or the name and the servers.
-fn images(spots: &Spots) -> Vec<Vec<&str>> {
-    let mut images: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
-    let is_part = |place| matches!(place, Place::DiskPool | Place::DiskVolume | Place::DiskName | Place::DiskHost);
-    for spot in spots.spots.iter().filter(|spot| is_part(spot.place)) {
-        images.entry(spot.device).or_default().push(&spot.value);
-    }
-    images.into_values().collect()
 }
 
 /// Compares what there was with what is read of the edit.
