@@ -14,6 +14,7 @@ use crate::host::config::Config;
 use crate::host::log::Log;
 use crate::host::paths::Host;
 use crate::libvirt::domain::Handle;
+use crate::libvirt::trouble::Trouble;
 
 /// Change VMs' definitions by this host's rules, as when they come.
 #[derive(Debug, Args)]
@@ -51,10 +52,12 @@ pub(super) fn rewrite(host: &Host, options: &Rewrite, out: &mut impl Write) -> R
     }
     let all = if options.all { libvirt.all()? } else { Vec::new() };
     for handle in all {
-        // One that has no definition, or has none any more, is no fault.
-        if handle.is_persistent().unwrap_or_default() {
-            let name = handle.name().unwrap_or_default();
-            tell(&name, act(&handle, out));
+        let name = handle.name().unwrap_or_default();
+        match handle.is_persistent() {
+            Ok(true) => tell(&name, act(&handle, out)),
+            // One that has no definition, or has none any more, is no fault.
+            Ok(false) | Err(Trouble::Gone) => {}
+            Err(trouble) => tell(&name, Err(trouble.into())),
         }
     }
     Ok(code)
@@ -62,7 +65,10 @@ pub(super) fn rewrite(host: &Host, options: &Rewrite, out: &mut impl Write) -> R
 
 fn one(host: &Host, config: &Config, handle: &Handle, options: &Rewrite, out: &mut impl Write) -> Result<()> {
     let name = vm::on_one_line(&handle.name()?);
-    ensure!(handle.is_persistent()?, "it has no definition that outlives it; what runs has been changed when it came");
+    ensure!(
+        handle.is_persistent()?,
+        "{name} has no definition that outlives it; what runs has been changed when it came"
+    );
     let live = vm::runs(handle)?.then(|| vm::current_xml(handle)).transpose()?;
     let definition = Definition { host, config, handle, live: live.as_deref(), cause: Cause::ByHand };
     if options.dry_run {

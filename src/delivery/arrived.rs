@@ -6,6 +6,7 @@ pub mod guard;
 mod links;
 
 pub(crate) use self::definition::{Definition, Planned};
+use self::guard::Guard;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -18,6 +19,7 @@ use crate::host::config::Config;
 use crate::host::log::Log;
 use crate::host::paths::Host;
 use crate::host::vm::Vm;
+use crate::host::vm::image::Identity;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::{RulesNote, State};
 use crate::libvirt::domain::{Handle, Scope, Situation};
@@ -32,54 +34,44 @@ pub(super) struct Here<'a> {
 }
 
 impl<'a> Here<'a> {
-    /// The VM in this `situation`, if anything is left; links that are still down from the last time are up then.
+    /// The VM, if anything is left.
     ///
     /// # Errors
-    /// What has to be waited for before anything is done about the VM.
-    pub(super) fn find(
-        host: &'a Host,
-        handle: &'a Handle,
-        job: &'a Job,
-        situation: Situation,
-    ) -> Result<Option<Here<'a>>, Outcome> {
-        let known = || Ok(State::known(host, &job.uuid)?.and_then(|state| state.rules));
-        let note = known().map_err(Outcome::hosts_fault)?.filter(RulesNote::is_due);
-        let Some(mut here) = note.map(|note| Here { host, handle, job, note }) else { return Ok(None) };
-        here.put_up()?;
-        // Nobody at a guest that stands still would see its link go down and up.
-        if situation == Situation::Paused && !here.note.links_due.is_empty() {
-            return Err(Outcome::StandsStill(
-                "the VM is paused; its disc is changed, and its links go down and up, when it runs again".to_owned(),
-            ));
-        }
-        Ok(Some(here))
-    }
-
-    /// Does what is left; behind the disc, which none of it is to hold up.
-    ///
-    /// # Errors
-    /// What has to be tried again.
-    pub(super) fn settle(mut self) -> Result<(), Outcome> {
-        let defined = self.define();
-        self.flap()?;
-        defined
+    /// When what is known of it cannot be read.
+    pub(super) fn find(host: &'a Host, handle: &'a Handle, job: &'a Job) -> Result<Option<Here<'a>>> {
+        let known = State::known(host, &job.uuid)?.and_then(|state| state.rules).filter(RulesNote::is_due);
+        Ok(known.map(|note| Here { host, handle, job, note }))
     }
 
     /// Puts the links up that a helper which has ended meanwhile has taken down.
-    fn put_up(&mut self) -> Result<(), Outcome> {
+    ///
+    /// # Errors
+    /// What has to be tried again.
+    pub(super) fn put_up(&mut self) -> Result<(), Outcome> {
         if self.note.links_down.is_empty() {
             return Ok(());
         }
         let were_down = links::put_up(self.handle, &self.note.links_down)?;
-        // Of one that has not been down yet the guest has seen nothing.
-        let seen = |mac: &String| were_down.contains(mac);
-        let links_due = self.note.links_due.iter().filter(|mac| !seen(mac)).cloned().collect();
-        self.now(RulesNote { links_down: Vec::new(), links_due, ..self.note.clone() })?;
+        self.now(self.note.clone().with_links_up(&were_down))?;
         if !were_down.is_empty() {
             let line = format!("the link of {} is up again", were_down.join(", "));
             self.log().info(format_args!("{}: {}: {line}", self.job.name, self.job.reason));
         }
         Ok(())
+    }
+
+    /// Does what is left for a VM in this `situation`; behind the disc, which none of it is to hold up.
+    ///
+    /// # Errors
+    /// What has to be tried again.
+    pub(super) fn settle(&mut self, situation: Situation) -> Result<(), Outcome> {
+        let defined = self.define();
+        // Nobody at a guest that stands still would see its link go down and up.
+        if situation == Situation::Paused && !self.note.links_due.is_empty() {
+            return Err(Outcome::StandsStill("its links go down and up when it runs again".to_owned()));
+        }
+        self.flap()?;
+        defined
     }
 
     /// Changes the definition as the VM was changed.
@@ -117,7 +109,9 @@ impl<'a> Here<'a> {
 
     /// What was changed, if anything.
     fn defined(&self, config: &Config) -> Result<Option<String>> {
-        if !self.handle.is_persistent()? {
+        let before = self.note.defined_before;
+        let is_as_before = before.is_some() && before == Identity::of_definition(self.host, &self.handle.name()?);
+        if is_as_before || !self.handle.is_persistent()? {
             return Ok(None);
         }
         let live = self.handle.xml(Scope::Live)?;
@@ -135,18 +129,19 @@ impl<'a> Here<'a> {
         let down = links::of_those(&xml, &self.note.links_due).map_err(Outcome::hopeless)?;
         let mut trouble = self.note.trouble.clone();
         if !down.is_empty() {
-            let guard = guard::Guard::begin().map_err(Outcome::hosts_fault)?;
+            let guard = Guard::begin().map_err(Outcome::hosts_fault)?;
             let macs: Vec<String> = down.iter().map(|interface| interface.mac.clone()).collect();
-            let noted = self.now(RulesNote { links_down: macs.clone(), ..self.note.clone() });
-            let flapped = noted.and_then(|()| links::flap(self.handle, &down));
+            // Who stands by goes on if this does not come to its end.
+            self.now(RulesNote { links_down: macs, ..self.note.clone() })?;
+            let (seen, fault) = links::flap(self.handle, &down)?;
             guard.end();
-            let told = macs.join(", ");
-            if let Err(why) = flapped? {
-                trouble = format!("the link of {told} has not been taken down for its new network: {why}");
-                self.log().error(format_args!("{}: {}: {trouble}", self.job.name, self.job.reason));
-            } else {
-                let line = format!("the link of {told} went down and up, for its new network");
+            if !seen.is_empty() {
+                let line = format!("the link of {} went down and up, for its new network", seen.join(", "));
                 self.log().info(format_args!("{}: {}: {line}", self.job.name, self.job.reason));
+            }
+            if let Some(fault) = fault {
+                trouble = fault;
+                self.log().error(format_args!("{}: {}: {trouble}", self.job.name, self.job.reason));
             }
         }
         self.now(RulesNote { links_down: Vec::new(), links_due: Vec::new(), trouble, ..self.note.clone() })

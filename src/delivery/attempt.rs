@@ -53,10 +53,15 @@ impl Attempts<'_> {
         if !job.is_arrival() && handle.is_worked_on() {
             return Ok(Outcome::Busy("libvirt has a job on it, such as a migration or a save".to_owned()));
         }
-        let here = Here::find(self.host, &handle, job, situation)?;
+        let mut here = Here::find(self.host, &handle, job).map_err(Outcome::hosts_fault)?;
+        let up = here.as_mut().map_or(Ok(()), Here::put_up);
         let outcome = if job.rules_alone { Ok(Outcome::Unchanged) } else { self.bring_disc(due, &handle, phases) };
-        here.map_or(Ok(()), Here::settle)?;
-        outcome
+        match up.and_then(|()| here.as_mut().map_or(Ok(()), |here| here.settle(situation))) {
+            Err(failed @ (Outcome::Gone | Outcome::Lost | Outcome::NotYet)) => Err(failed),
+            Err(failed) if job.rules_alone => Err(failed),
+            // The disc is none the wiser; the rules get a job of their own.
+            _ => outcome,
+        }
     }
 
     /// The newest disc for a VM that is here, if it takes part.

@@ -52,7 +52,7 @@ impl Ledger<'_> {
             Action::Done(job, line) => self.done(&job, &line),
             Action::AtNextStart(job, line) => self.at_next_start(&job, &line),
             // The state stays as well, so that it tells of the disc that is in the drive.
-            Action::Unchanged(job) => of_newest(self.host, &job, |vm| vm.drop_job()),
+            Action::Unchanged(job) => of_newest(self.host, &job, |vm| over(&vm, &job)),
             Action::Waits(job, line) => self.note(&job, |vm| vm.waits(job.about(), None, &line)),
             Action::Held { job, first } => {
                 let line = held_line(&job.name, grace);
@@ -98,7 +98,7 @@ impl Ledger<'_> {
     fn end(&self, job: &Job, step: impl FnOnce(&Vm) -> Result<()>) -> Result<()> {
         of_newest(self.host, job, |vm| {
             step(&vm).context(NOTING)?;
-            vm.drop_job()
+            over(&vm, job)
         })
     }
 
@@ -137,8 +137,15 @@ impl Ledger<'_> {
                  domif-setlink {name} {down} up"
             ));
         }
-        let image = known.and_then(|state| state.image);
-        if image.is_some_and(|image| saved::names(libvirt, &job.uuid, &image)) {
+        if known.as_ref().and_then(|state| state.rules.as_ref()).is_some_and(|note| note.definition_due)
+            && libvirt.domain(&job.uuid).is_ok_and(|domain| domain.is_persistent().unwrap_or_default())
+        {
+            let name = &job.name;
+            self.log.warning(format_args!(
+                "{name}: has ended before its definition could be changed as it was when it came: virt-recontext rewrite {name}"
+            ));
+        }
+        if known.is_some_and(|state| saved::wants(libvirt, &state)) {
             return of_newest(self.host, job, |vm| vm.leave());
         }
         of_newest(self.host, job, |vm| {
@@ -147,6 +154,15 @@ impl Ledger<'_> {
             vm.forget()
         })
     }
+}
+
+/// Takes the job of a disc out of the spool; another one takes its place if rules have something left to do.
+fn over(vm: &Vm, job: &Job) -> Result<()> {
+    let is_due = || vm.rules().map(|rules| rules.is_some_and(|rules| rules.is_due()));
+    if job.rules_alone || !is_due()? {
+        return vm.drop_job();
+    }
+    vm.note(&Job::new(job.uuid.clone(), &job.name, job.driver, job.reason, false).for_rules_alone())
 }
 
 /// Does something with the VM of a job, unless a newer job has come: what that one has written is not overwritten.

@@ -63,8 +63,9 @@ pub fn run(program: &OsStr, args: impl Iterator<Item = OsString>) -> ExitCode {
     let is_ours = xml.contains(NAMESPACE);
     let may_be_selected = || call.operation == Operation::Started && needles::may_select(&host, &call.domain, &xml);
     let may_have_rules = || {
-        let comes = adapt::occasion(call.operation).is_some() || call.operation == Operation::Started;
-        driver == Driver::Qemu && comes && rules::may_be(&host, &call.domain, &xml)
+        let is_here = matches!(call.operation, Operation::Started | Operation::Reconnect);
+        let may_have = adapt::occasion(call.operation).is_some() || is_here;
+        driver == Driver::Qemu && may_have && rules::may_be(&host, &call.domain, &xml)
     };
     if !is_ours && !may_be_selected() && !may_have_rules() {
         return ExitCode::SUCCESS;

@@ -23,6 +23,7 @@ use crate::host::paths::Host;
 use crate::host::rules;
 use crate::host::select::selected;
 use crate::host::vm::Vm;
+use crate::host::vm::image::Identity;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::{About, RulesNote, State};
 
@@ -91,7 +92,14 @@ impl Work<'_> {
         if !rules::may_be(self.host, &self.call.domain, xml) {
             return Adapted::AsItCame;
         }
-        adapt::adapt(self.host, self.config, reason, xml, out)
+        let adapted = adapt::adapt(self.host, self.config, reason, xml, out);
+        match adapted {
+            Adapted::Applied { xml, note } if note.definition_due => {
+                let defined_before = Identity::of_definition(self.host, &self.call.domain);
+                Adapted::Applied { xml, note: RulesNote { defined_before, ..note } }
+            }
+            adapted => adapted,
+        }
     }
 
     /// Does what there is to do about the VM's disc; gives the VM if it takes part.
@@ -165,7 +173,7 @@ impl Work<'_> {
         }
         let noted = Domain::read(xml).and_then(|domain| {
             let Domain { name, uuid, machine, .. } = &domain;
-            let known = State::of(self.host, uuid)?.and_then(|state| state.rules);
+            let known = State::known(self.host, uuid)?.and_then(|state| state.rules);
             // What was due when it was saved here is due still.
             let is_still_due = |known: &RulesNote| known.alone && reason == Reason::Restore && known.is_due();
             let Some(note) = note.or_else(|| known.clone().filter(is_still_due)) else {
@@ -200,10 +208,11 @@ impl Work<'_> {
 /// rules of rewrite.d have left to do.
 fn select(to_do: &CarryOut, afterwards: &mut Afterwards) -> Result<Reply> {
     let CarryOut { host, config, operation, domain, .. } = *to_do;
-    if operation != Operation::Started {
-        return Ok(Reply::Nothing);
+    match operation {
+        Operation::Started | Operation::Reconnect => {}
+        _ => return Ok(Reply::Nothing),
     }
-    if selected(host, config, domain)?.is_some() {
+    if operation == Operation::Started && selected(host, config, domain)?.is_some() {
         return to_do.carry_out(started::selected(), None, afterwards);
     }
     to_do.carry_out(started::reconnect(host, domain)?, None, afterwards)

@@ -167,6 +167,11 @@ impl Host {
         self.root.join("dev/log")
     }
 
+    /// The file in which libvirt keeps the definition of the VM of QEMU called `name`.
+    pub(crate) fn definition(&self, name: &str) -> PathBuf {
+        self.root.join("etc/libvirt/qemu").join(format!("{name}.xml"))
+    }
+
     pub(crate) fn hooks_dir(&self) -> PathBuf {
         self.root.join("etc/libvirt/hooks")
     }

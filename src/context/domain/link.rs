@@ -10,8 +10,6 @@ use super::xml::{self, Element};
 pub(crate) struct Interface {
     /// In lower case.
     pub mac: String,
-    /// Its element, byte for byte.
-    pub as_it_is: String,
     pub is_down: bool,
     /// Its element with its link down.
     pub down: String,
@@ -39,7 +37,7 @@ pub(crate) fn interfaces(xml: &str, macs: &[String]) -> Result<Vec<Interface>> {
 }
 
 fn interface(xml: &str, element: &Element, mac: String) -> Result<Interface> {
-    let as_it_is = xml.get(element.span.clone()).context("an interface lies outside of the XML")?.to_owned();
+    let as_it_is = xml.get(element.span.clone()).context("an interface lies outside of the XML")?;
     let is_down = element.child("link").and_then(|link| link.value("state")) == Some("down");
     let begin = element.span.start;
     let with = |state: &str| {
@@ -47,10 +45,10 @@ fn interface(xml: &str, element: &Element, mac: String) -> Result<Interface> {
             Some(link) => (link.span.clone(), format!("<link state='{state}'/>")),
             None => (element.inner.end..element.inner.end, format!("<link state='{state}'/>")),
         };
-        let ((at, new), text) = (edit, as_it_is.as_str());
-        apply(text, vec![(at.start - begin..at.end - begin, new)])
+        let (at, new) = edit;
+        apply(as_it_is, vec![(at.start - begin..at.end - begin, new)])
     };
-    Ok(Interface { down: with("down")?, up: with("up")?, mac, as_it_is, is_down })
+    Ok(Interface { down: with("down")?, up: with("up")?, mac, is_down })
 }
 
 #[cfg(test)]
@@ -69,7 +67,6 @@ mod tests {
         let macs = [1, 2, 3].map(|last| format!("52:54:00:aa:00:0{last}"));
         let found = interfaces(&xml, &macs).unwrap();
         assert_eq!(found.iter().map(|one| one.mac.as_str()).collect::<Vec<_>>(), macs);
-        assert_eq!(found.iter().map(|one| one.as_it_is.as_str()).collect::<Vec<_>>(), [plain, up, down]);
         assert_eq!(found.iter().map(|one| one.is_down).collect::<Vec<_>>(), [false, false, true]);
         assert_eq!(found[0].down, plain.replace("</interface>", "<link state='down'/></interface>"));
         assert_eq!(found[1].down, up.replace("'up'", "'down'"));

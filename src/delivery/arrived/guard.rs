@@ -8,9 +8,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::links;
+use crate::context::uuid::Uuid;
 use crate::delivery;
+use crate::host::config::Config;
+use crate::host::log::Log;
 use crate::host::paths::Host;
+use crate::host::vm::Vm;
 use crate::host::vm::lock::HelperLock;
+use crate::host::vm::state::{RulesNote, State};
+use crate::libvirt::connection::Libvirt;
 
 /// The verb by which the program is started as one.
 pub const VERB: &str = "guard";
@@ -23,6 +30,10 @@ const GIVEN_BACK: Duration = Duration::from_secs(2);
 
 /// Between two looks at it.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// So long a daemon is tried to be reached that was killed as well, and is started anew; and how often.
+const RESTART: Duration = Duration::from_secs(120);
+const RESTARTED: Duration = Duration::from_millis(200);
 
 pub(super) struct Guard(Child);
 
@@ -45,6 +56,36 @@ impl Guard {
     }
 }
 
+/// Puts up all links of VMs here that helpers have taken down, first of all and without a look at the configuration, which may be
+/// broken. What is left to do besides, the helper does that this process becomes then.
+fn put_up(host: &Host) -> Result<()> {
+    let down = |state: State| Some((state.uuid, state.rules.filter(|rules| !rules.links_down.is_empty())?));
+    let down: Vec<(Uuid, RulesNote)> = State::all_known(host)?.into_iter().filter_map(down).collect();
+    let config = Config::assumed(host);
+    let uri = config.uri_of(config.driver(host));
+    let begin = Instant::now();
+    let libvirt = loop {
+        match Libvirt::connect(uri, || ()) {
+            Err(_) if begin.elapsed() < RESTART => sleep(RESTARTED),
+            connected => break connected?,
+        }
+    };
+    for (uuid, rules) in down {
+        let Ok(handle) = libvirt.domain(&uuid) else { continue };
+        match links::put_up(&handle, &rules.links_down) {
+            Ok(were_down) => {
+                Log::open(host).info(format_args!("{uuid}: the link of {} is up again", were_down.join(", ")));
+                let vm = Vm::hold(host, &uuid)?;
+                if vm.rules()?.as_ref() == Some(&rules) {
+                    vm.rules_are(&rules.with_links_up(&were_down))?;
+                }
+            }
+            Err(outcome) => Log::open(host).error(format_args!("{uuid}: {outcome:?}")),
+        }
+    }
+    Ok(())
+}
+
 /// Waits until the helper that has started this process says that it is not needed, or ends without a word.
 ///
 /// # Errors
@@ -54,6 +95,10 @@ pub fn serve(host: &Host) -> Result<()> {
     let _broken_off = stdin().lock().read_to_end(&mut said);
     if said == NOT_NEEDED {
         return Ok(());
+    }
+    let mut log = Log::open(host);
+    if let Err(error) = put_up(host) {
+        log.error(format_args!("delivering: putting links up again: {error:#}"));
     }
     // The kernel may close the killed one's end of the pipe before it gives back its lock.
     let begin = Instant::now();

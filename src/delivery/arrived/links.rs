@@ -19,41 +19,51 @@ pub(super) fn of_those(xml: &str, macs: &[String]) -> Result<Vec<Interface>> {
     Ok(interfaces(xml, macs)?.into_iter().filter(|interface| !interface.is_down).collect())
 }
 
-/// Takes the links down and up again. The second result says why one could not be taken down; all are up then, too.
+/// Takes the links down and up again. Gives the MACs of those whose guest has seen it, and what there is to say if there are others.
 ///
 /// # Errors
-/// When one could not be put up again.
-pub(super) fn flap(handle: &Handle, interfaces: &[Interface]) -> Result<Result<(), String>, Outcome> {
-    let down = interfaces.iter().try_for_each(|interface| handle.update_device(&interface.down, Scope::Live, false));
-    if down.is_ok() {
+/// When one is not up again, or that is not known.
+pub(super) fn flap(handle: &Handle, interfaces: &[Interface]) -> Result<(Vec<String>, Option<String>), Outcome> {
+    let (mut down, mut fault, mut broken_off) = (Vec::new(), None, None);
+    for interface in interfaces {
+        match handle.update_device(&interface.down, Scope::Live, false) {
+            Ok(()) => down.push(interface.mac.clone()),
+            Err(Trouble::Refused(why) | Trouble::Other(why)) => {
+                let mac = &interface.mac;
+                fault = Some(format!("the link of {mac} cannot be taken down for its new network: {why}"));
+            }
+            Err(trouble) => {
+                broken_off = Some(trouble);
+                break;
+            }
+        }
+    }
+    if !down.is_empty() {
         sleep(DOWN);
     }
-    let up = each(interfaces, |interface| handle.update_device(&interface.as_it_is, Scope::Live, false));
-    up.map_err(not_up)?;
-    match down {
-        Err(trouble @ (Trouble::Gone | Trouble::Lost | Trouble::Busy(_))) => Err(trouble.into()),
-        down => Ok(down.map_err(|trouble| trouble.to_string())),
-    }
+    put_up(handle, &down)?;
+    broken_off.map_or(Ok((down, fault)), |trouble| Err(trouble.into()))
 }
 
-/// Puts the links with these MACs up, of those that are down, and gives the MACs of these.
+/// Puts the links with these MACs up, of those that are down, and gives the MACs of these. What else somebody has changed of
+/// the interfaces meanwhile stays.
 pub(super) fn put_up(handle: &Handle, macs: &[String]) -> Result<Vec<String>, Outcome> {
-    let xml = handle.xml(Scope::Live)?;
-    let down: Vec<Interface> = interfaces(&xml, macs).map_err(Outcome::hopeless)?;
-    let down: Vec<Interface> = down.into_iter().filter(|interface| interface.is_down).collect();
-    each(&down, |interface| handle.update_device(&interface.up, Scope::Live, false)).map_err(not_up)?;
-    Ok(down.into_iter().map(|interface| interface.mac).collect())
-}
-
-/// Acts on each, also behind one at which it fails; gives the first failure.
-fn each(interfaces: &[Interface], act: impl Fn(&Interface) -> Result<(), Trouble>) -> Result<(), Trouble> {
-    interfaces.iter().map(act).fold(Ok(()), Result::and)
-}
-
-fn not_up(trouble: Trouble) -> Outcome {
-    match trouble {
-        Trouble::Refused(why) | Trouble::Other(why) => Outcome::Failed(format!("putting its link up again: {why}")),
-        Trouble::Busy(why) => Outcome::Busy(format!("its link is to be put up again, and {why}")),
-        trouble => trouble.into(),
+    if macs.is_empty() {
+        return Ok(Vec::new());
     }
+    let down = || -> Result<Vec<Interface>, Outcome> {
+        let xml = handle.xml(Scope::Live)?;
+        let all = interfaces(&xml, macs).map_err(Outcome::hopeless)?;
+        Ok(all.into_iter().filter(|interface| interface.is_down).collect())
+    };
+    let were_down = down()?;
+    let up = |interface: &Interface| handle.update_device(&interface.up, Scope::Live, false);
+    if let Err(trouble) = were_down.iter().map(up).fold(Ok(()), Result::and) {
+        return Err(match trouble {
+            Trouble::Refused(why) | Trouble::Other(why) => Outcome::Failed(format!("putting its link up again: {why}")),
+            Trouble::Busy(why) => Outcome::Busy(format!("its link is to be put up again, and {why}")),
+            trouble => trouble.into(),
+        });
+    }
+    Ok(were_down.into_iter().map(|interface| interface.mac).collect())
 }

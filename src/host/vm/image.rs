@@ -44,6 +44,11 @@ impl From<&fs::Metadata> for Identity {
 }
 
 impl Identity {
+    /// The file of the definition of the VM of QEMU called `name`, as it is now; `None` if there is none.
+    pub(crate) fn of_definition(host: &Host, name: &str) -> Option<Identity> {
+        host.definition(name).metadata().ok().as_ref().map(Identity::from)
+    }
+
     /// Whether this is the file that is found as `there`.
     fn is(self, there: Identity) -> bool {
         self == Identity { written: self.written.and(there.written), ..there }

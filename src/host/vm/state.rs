@@ -88,6 +88,9 @@ pub(crate) struct RulesNote {
     /// Whether its definition is still to be changed as it was.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub definition_due: bool,
+    /// The definition that was here before it came, which is none that it has brought along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defined_before: Option<Identity>,
     /// What of this could not be done once it was here; empty if nothing.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trouble: String,
@@ -107,12 +110,21 @@ impl RulesNote {
 
     /// The same of a VM that was saved before all was done that is `known` to be due.
     fn beside(self, known: RulesNote) -> RulesNote {
-        let RulesNote { mut new_networks, mut links_due, .. } = self;
-        new_networks.extend(known.new_networks);
-        links_due.extend(known.links_due);
+        let (mut new_networks, mut links_due) = (self.new_networks.clone(), self.links_due.clone());
+        let is_new = |macs: &[String], mac: &String| !macs.contains(mac);
+        new_networks.extend(known.new_networks.into_iter().filter(|mac| is_new(&self.new_networks, mac)));
+        links_due.extend(known.links_due.into_iter().filter(|mac| is_new(&self.links_due, mac)));
         let changed = if self.changed.is_empty() { known.changed } else { self.changed };
         let (links_down, definition_due) = (known.links_down, self.definition_due || known.definition_due);
-        RulesNote { changed, new_networks, links_due, links_down, definition_due, ..self }
+        let defined_before = if known.definition_due { known.defined_before } else { self.defined_before };
+        RulesNote { changed, new_networks, links_due, links_down, definition_due, defined_before, ..self }
+    }
+
+    /// The same when no link is down any more, and `were_down` is what of them was. Of one that has not been down yet the guest has
+    /// seen nothing.
+    pub(crate) fn with_links_up(mut self, were_down: &[String]) -> RulesNote {
+        self.links_due.retain(|mac| !were_down.contains(mac));
+        RulesNote { links_down: Vec::new(), ..self }
     }
 
     /// Whether there is something to do for rules once the VM is here.

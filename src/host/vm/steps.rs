@@ -64,7 +64,12 @@ impl Vm<'_> {
         record::write(&self.host.state_file(self.uuid()), &State { rules: Some(note), ..state })
     }
 
-    /// What there is to know of what rules did, and have still to do, has changed.
+    /// What is known of what rules did, and have still to do.
+    pub(crate) fn rules(&self) -> Result<Option<RulesNote>> {
+        Ok(State::known(self.host, self.uuid())?.and_then(|state| state.rules))
+    }
+
+    /// That has changed.
     pub(crate) fn rules_are(&self, rules: &RulesNote) -> Result<()> {
         let Some(state) = State::known(self.host, self.uuid())? else { return Ok(()) };
         record::write(&self.host.state_file(self.uuid()), &State { rules: Some(rules.clone()), ..state })

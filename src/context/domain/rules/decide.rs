@@ -212,8 +212,12 @@ impl<'a, 's> Deciding<'a, 's> {
             To::Restored => Ok(fit.rule.when.reason.is_none() && self.is_result(spots, fit)?),
             To::Definition { .. } if !fit.file.persist => Ok(true),
             To::Definition { cause: Cause::ByHand, .. } => Ok(false),
-            To::Definition { cause, .. } => Ok(self.live_value(spots, fit.spot) == Some(&fit.spot.value)
-                || (cause == Cause::Restored && self.is_result(spots, fit)?)),
+            // Of what the running VM has not it cannot be known whether it has been changed already.
+            To::Definition { cause, .. } => match self.live_value(spots, fit.spot) {
+                Some(live) if live == fit.spot.value => Ok(true),
+                Some(_) if cause == Cause::Arrived => Ok(false),
+                _ => self.is_result(spots, fit),
+            },
         }
     }
 

@@ -89,8 +89,8 @@ fn check(xml: &str, spots: &Spots, changes: &[Changed], edited: &str, after: &Sp
     Ok(())
 }
 
-/// Whether `after` is what libvirt makes of `meant` when it writes it: each spot has its value, and what lies between them is the
-/// same but for white space.
+/// Whether `after` is what libvirt makes of `meant` when it writes it: the same spots, and what lies between them is the same but for
+/// white space. It may write a value in another way: `0,1` as `0-1`.
 ///
 /// # Errors
 /// When one of them is no whole document.
@@ -104,10 +104,10 @@ pub(crate) fn is_same(meant: &str, after: &str, context_drives: &[String]) -> Re
             spots.spots.iter().any(|other| whole(&other))
         };
         let wholes: Vec<&Spot> = spots.spots.iter().filter(|spot| !is_part(spot)).collect();
-        let value = |spot: &&Spot| (spot.place, spots.label(spot).to_owned(), spot.value.clone());
-        let values: Vec<_> = wholes.iter().map(value).collect();
+        let place = |spot: &&Spot| (spot.place, spots.label(spot).to_owned());
+        let places: Vec<_> = wholes.iter().map(place).collect();
         let between = without(xml, wholes.iter().flat_map(|spot| spot.form.ranges()).collect())?;
-        anyhow::Ok((values, between.split_whitespace().collect::<String>()))
+        anyhow::Ok((places, between.split_whitespace().collect::<String>()))
     };
     Ok(read(meant)? == read(after)?)
 }
