@@ -2,17 +2,20 @@
 
 use std::io::{self, Write};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use super::exit::{DONE, FAILED, worse};
+use super::exit::{DONE, FAILED, WAITING, worse};
 use super::{rewritten, vm};
 use crate::context::domain::driver::Driver;
 use crate::context::domain::rules::Cause;
 use crate::delivery::arrived::{Definition, Planned};
 use crate::host::config::Config;
 use crate::host::log::Log;
+use crate::host::off;
 use crate::host::paths::Host;
+use crate::host::vm::Vm;
+use crate::host::vm::state::RulesNote;
 use crate::libvirt::domain::Handle;
 use crate::libvirt::trouble::Trouble;
 
@@ -32,6 +35,10 @@ pub(super) struct Rewrite {
 
 pub(super) fn rewrite(host: &Host, options: &Rewrite, out: &mut impl Write) -> Result<u8> {
     let config = Config::load_exactly(host)?;
+    if let Some(off) = off::told(host).filter(|_| !options.dry_run) {
+        writeln!(out, "virt-recontext: {off}; no rule counts before that")?;
+        return Ok(WAITING);
+    }
     let xen = config.driver(host) == Driver::Xen;
     ensure!(!xen, "Xen's driver gives no XML of a VM that comes, so no rule counts here");
     let libvirt = vm::connect(host, &config)?;
@@ -42,7 +49,8 @@ pub(super) fn rewrite(host: &Host, options: &Rewrite, out: &mut impl Write) -> R
     let mut code = DONE;
     let mut tell = |name: &str, done: Result<()>| {
         if let Err(error) = done {
-            let line = vm::on_one_line(&format!("{name}: {error:#}"));
+            let line = vm::on_one_line(&format!("{error:#}"));
+            let line = if line.contains(name) { line } else { format!("{name}: {line}") };
             let _nobody_reads = writeln!(io::stderr(), "virt-recontext: {line}");
             code = worse(code, FAILED);
         }
@@ -80,7 +88,16 @@ fn one(host: &Host, config: &Config, handle: &Handle, options: &Rewrite, out: &m
             }
         };
     }
-    match definition.rewrite()? {
+    let rewritten = definition.rewrite().with_context(|| name.clone())?;
+    let vm = Vm::hold(host, &handle.uuid()?)?;
+    match vm.rules()? {
+        Some(rules) if !rules.definition_trouble.is_empty() => {
+            vm.rules_are(&RulesNote { definition_trouble: String::new(), ..rules })?;
+        }
+        Some(_) => {}
+        None => vm.give_back()?,
+    }
+    match rewritten {
         None => nothing(&name),
         Some(told) => {
             Log::open(host).info(format_args!("{name}: rewrite: its definition: {told}"));

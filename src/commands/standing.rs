@@ -85,8 +85,9 @@ impl Standing {
     pub(super) fn recorded(state: State, job_waiting: bool) -> Standing {
         let alone = state.is_of_rules_alone();
         let rules = state.rules.unwrap_or_default();
-        let rules_failed = !(rules.fault.is_empty() && rules.trouble.is_empty());
-        let rules = told(&rules);
+        let rules_failed =
+            [&rules.fault, &rules.definition_trouble, &rules.links_trouble].iter().any(|text| !text.is_empty());
+        let rules = told(&rules, &state.name);
         Standing {
             name: state.name,
             uuid: state.uuid,
@@ -190,8 +191,8 @@ impl Standing {
 }
 
 /// What rules did to the VM, and have still to do.
-fn told(rules: &RulesNote) -> String {
-    let RulesNote { fault, trouble, links_due, links_down, definition_due, .. } = rules;
+fn told(rules: &RulesNote, name: &str) -> String {
+    let RulesNote { fault, definition_trouble, links_trouble, links_due, links_down, definition_due, .. } = rules;
     let due =
         |macs: &[String], line: &str| (!macs.is_empty()).then(|| format!("the link of {} {line}", macs.join(", ")));
     let lines = [
@@ -200,7 +201,9 @@ fn told(rules: &RulesNote) -> String {
         definition_due.then(|| "its definition is still to be changed like that".to_owned()),
         due(links_due, "is still to go down and up").filter(|_| links_down.is_empty()),
         due(links_down, "is down, and is still to go up again"),
-        Some(trouble.clone()),
+        (!definition_trouble.is_empty())
+            .then(|| format!("{definition_trouble}; once that is mended: virt-recontext rewrite {name}")),
+        Some(links_trouble.clone()),
     ];
     lines.into_iter().flatten().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }

@@ -96,15 +96,16 @@ impl<'a> Here<'a> {
                 Err(error) => format!("{error:#}"),
             },
         };
-        let definition = || {
-            let name = &self.job.name;
-            format!("its definition has not been changed like that: {trouble}; then: virt-recontext rewrite {name}")
+        let definition_trouble = if trouble.is_empty() {
+            trouble
+        } else {
+            let trouble = format!("its definition has not been changed like that: {trouble}");
+            let Job { name, reason, .. } = self.job;
+            self.log()
+                .error(format_args!("{name}: {reason}: {trouble}; once that is mended: virt-recontext rewrite {name}"));
+            trouble
         };
-        let trouble = if trouble.is_empty() { trouble } else { definition() };
-        if !trouble.is_empty() {
-            self.log().error(format_args!("{}: {}: {trouble}", self.job.name, self.job.reason));
-        }
-        self.now(RulesNote { definition_due: false, trouble, ..self.note.clone() })
+        self.now(RulesNote { definition_due: false, definition_trouble, ..self.note.clone() })
     }
 
     /// What was changed, if anything.
@@ -127,7 +128,7 @@ impl<'a> Here<'a> {
         }
         let xml = self.handle.xml(Scope::Live)?;
         let down = links::of_those(&xml, &self.note.links_due).map_err(Outcome::hopeless)?;
-        let mut trouble = self.note.trouble.clone();
+        let mut links_trouble = String::new();
         if !down.is_empty() {
             let guard = Guard::begin().map_err(Outcome::hosts_fault)?;
             let macs: Vec<String> = down.iter().map(|interface| interface.mac.clone()).collect();
@@ -140,11 +141,11 @@ impl<'a> Here<'a> {
                 self.log().info(format_args!("{}: {}: {line}", self.job.name, self.job.reason));
             }
             if let Some(fault) = fault {
-                trouble = fault;
-                self.log().error(format_args!("{}: {}: {trouble}", self.job.name, self.job.reason));
+                links_trouble = fault;
+                self.log().error(format_args!("{}: {}: {links_trouble}", self.job.name, self.job.reason));
             }
         }
-        self.now(RulesNote { links_down: Vec::new(), links_due: Vec::new(), trouble, ..self.note.clone() })
+        self.now(RulesNote { links_down: Vec::new(), links_due: Vec::new(), links_trouble, ..self.note.clone() })
     }
 
     /// Writes down what is to be known from now on; unless the VM has come anew meanwhile, which begins from the beginning.

@@ -129,14 +129,6 @@ impl Ledger<'_> {
     /// The VM does not run here and will not come: nothing is left to do here.
     fn gone(&mut self, job: &Job, libvirt: &Libvirt) -> Result<()> {
         let known = State::known(self.host, &job.uuid)?;
-        let down = known.as_ref().and_then(|state| state.rules.as_ref()).map(|note| note.links_down.join(", "));
-        if let Some(down) = down.filter(|down| !down.is_empty()) {
-            let name = &job.name;
-            self.log.warning(format_args!(
-                "{name}: has left while its link {down} was down for a moment; if it still is, where the VM is now: virsh \
-                 domif-setlink {name} {down} up"
-            ));
-        }
         if known.as_ref().and_then(|state| state.rules.as_ref()).is_some_and(|note| note.definition_due)
             && libvirt.domain(&job.uuid).is_ok_and(|domain| domain.is_persistent().unwrap_or_default())
         {
@@ -145,7 +137,8 @@ impl Ledger<'_> {
                 "{name}: has ended before its definition could be changed as it was when it came: virt-recontext rewrite {name}"
             ));
         }
-        if known.is_some_and(|state| saved::wants(libvirt, &state)) {
+        let image = known.and_then(|state| state.image);
+        if image.is_some_and(|image| saved::names(libvirt, &job.uuid, &image)) {
             return of_newest(self.host, job, |vm| vm.leave());
         }
         of_newest(self.host, job, |vm| {

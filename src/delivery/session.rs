@@ -200,7 +200,7 @@ impl<'l, 'h> Coordinator<'l, 'h> {
             // Xen's driver takes none for running that is just being restored, and that may take its time.
             let situation = libvirt.domain(&state.uuid).and_then(|domain| domain.situation());
             let is_gone = matches!(situation, Ok(Situation::Gone) | Err(Trouble::Gone));
-            let wanted = || saved::wants(libvirt, state);
+            let wanted = || state.image.as_deref().is_some_and(|image| saved::names(libvirt, &state.uuid, image));
             is_gone.then(|| if wanted() { Absent::Wanted } else { Absent::Gone })
         };
         let Ledger { host, log, .. } = &mut *self.ledger;

@@ -27,7 +27,7 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::geteuid;
 
 use crate::context::domain::driver::Driver;
-use crate::context::domain::request::NAMESPACE;
+use crate::context::domain::request::OUR_NAMESPACES;
 use crate::host::log::Log;
 use crate::host::off;
 use crate::host::paths::Host;
@@ -60,7 +60,7 @@ pub fn run(program: &OsStr, args: impl Iterator<Item = OsString>) -> ExitCode {
     let Some(xml) = stdin::read(end) else { return ExitCode::SUCCESS };
     let host = Host::real();
     // Not by memchr: it asks the processor what it can, and in a VM each of those questions costs microseconds.
-    let is_ours = xml.contains(NAMESPACE);
+    let is_ours = xml.contains(OUR_NAMESPACES);
     let may_be_selected = || call.operation == Operation::Started && needles::may_select(&host, &call.domain, &xml);
     let may_have_rules = || {
         let is_here = matches!(call.operation, Operation::Started | Operation::Reconnect);

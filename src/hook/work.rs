@@ -14,6 +14,8 @@ use super::supervise::MEMORY;
 use super::{arrive, detach, fallback, gone, prepare, started};
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
+use crate::context::domain::driver::Driver;
+use crate::context::domain::link_mark::{LINKS, marked};
 use crate::context::domain::request::NAMESPACE;
 use crate::context::uuid::Uuid;
 use crate::host::child::limit_memory;
@@ -60,6 +62,7 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     let _parent_gone = out.write_all(&reply.encode());
     work.tell(&adapted, is_refused);
     let rules_wait = !is_refused && work.note(note, xml);
+    let links_wait = !is_refused && work.links(xml);
     if let Some(line) = afterwards.news {
         log.info(line);
     }
@@ -72,7 +75,7 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     // Already here, because libvirt may refuse the VM after this call and never call us again: the helper then removes what
     // we have made for it.
     let waits = |uuid: Uuid| Job::of(host, &uuid).is_ok_and(|job| job.is_some());
-    if rules_wait || (afterwards.helper && taking_part.is_some_and(waits)) {
+    if rules_wait || links_wait || (afterwards.helper && taking_part.is_some_and(waits)) {
         // `started` tries again, and tells the reason if it cannot be started then either.
         let _told_later = detach::start_helper(host);
     }
@@ -160,6 +163,44 @@ impl Work<'_> {
                 self.log.error(format_args!("{name}: {operation}: {error:#}; refused, as rewrite.d wants"));
             }
         }
+    }
+
+    /// Writes down that links of a VM that goes on here are to be put up, which a helper had taken down for a moment just when it
+    /// was migrated, saved or shot. Whether a job waits for it that is theirs alone.
+    fn links(&mut self, xml: &str) -> bool {
+        let HookCall { domain: name, operation } = self.call;
+        let reason = match operation {
+            Operation::Started => Reason::Restore,
+            _ => match adapt::occasion(*operation) {
+                Some(reason) => reason,
+                None => return false,
+            },
+        };
+        if !xml.contains(LINKS) {
+            return false;
+        }
+        let noted = marked(xml).and_then(|macs| {
+            let domain = Domain::read(xml)?;
+            let Domain { name, uuid, machine, .. } = &domain;
+            if macs.is_empty() || machine.driver() != Driver::Qemu {
+                return Ok(false);
+            }
+            let vm = Vm::hold(self.host, uuid)?;
+            let known = vm.rules()?;
+            let links_down = macs.clone();
+            if known.as_ref().is_none_or(|known| known.links_down != macs) {
+                let note = RulesNote { links_down, ..known.unwrap_or_default() };
+                vm.rules_did(About::coming(name, machine.driver(), reason), note, domain.takes_part())?;
+            }
+            if Job::of(self.host, uuid)?.is_none() {
+                vm.note(&Job::new(uuid.clone(), name, machine.driver(), reason, false).for_rules_alone())?;
+            }
+            Ok(true)
+        });
+        noted.unwrap_or_else(|error| {
+            self.log.warning(format_args!("{name}: {operation}: noting that its link is to be put up: {error:#}"));
+            false
+        })
     }
 
     /// Writes down what the rules did, where what was done about the disc has not done so. Whether a job waits for the VM that is

@@ -11,11 +11,13 @@ use super::connection::Libvirt;
 use super::raw;
 use super::trouble::Trouble;
 use crate::context::domain::driver::Driver;
+use crate::context::domain::link_mark::{LINKS, mark};
 use crate::context::domain::request::NAMESPACE;
 use crate::context::uuid::Uuid;
 
-/// The prefix under which our metadata element is stored.
+/// The prefixes under which our metadata elements are stored.
 const METADATA_KEY: &str = "recontext";
+const LINKS_KEY: &str = "recontext-links";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Situation {
@@ -168,6 +170,14 @@ impl Handle<'_> {
         let flags = scopes.iter().fold(0, |flags, scope| flags | scope.flag());
         let kind = sys::VIR_DOMAIN_METADATA_ELEMENT as i32;
         self.libvirt.told(self.domain.set_metadata(kind, xml, Some(METADATA_KEY), Some(NAMESPACE), flags)).map(drop)
+    }
+
+    /// Marks the running VM as one whose links with these MACs are down for a moment, or takes that away.
+    pub(crate) fn mark_links(&self, macs: Option<&[String]>) -> Result<(), Trouble> {
+        let (kind, mark) = (sys::VIR_DOMAIN_METADATA_ELEMENT as i32, macs.map(mark));
+        let live = sys::VIR_DOMAIN_AFFECT_LIVE;
+        let marked = self.domain.set_metadata(kind, mark.as_deref(), Some(LINKS_KEY), Some(LINKS), live);
+        self.libvirt.told(marked).map(drop)
     }
 
     /// Whether a snapshot or the saved state of it on this host names `path`, so that libvirt may look for that file.

@@ -5,6 +5,7 @@ pub mod drive;
 pub mod driver;
 #[cfg(feature = "libvirt")]
 pub(crate) mod link;
+pub(crate) mod link_mark;
 pub mod new_drive;
 mod places;
 pub mod plug;

@@ -25,6 +25,9 @@ use crate::context::iso9660::label::Label;
 /// The namespace of the metadata element: who has it opts in, nobody else.
 pub const NAMESPACE: &str = "urn:virt-recontext:1";
 
+/// What each of our namespaces begins with.
+pub(crate) const OUR_NAMESPACES: &str = "urn:virt-recontext:";
+
 /// Most facts that a VM carries.
 const MAX_FACTS: usize = 1000;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::context::domain::link::{Interface, interfaces};
+use crate::context::domain::link_mark::LINKS;
 use crate::delivery::outcome::Outcome;
 use crate::libvirt::domain::{Handle, Scope};
 use crate::libvirt::trouble::Trouble;
@@ -21,10 +22,21 @@ pub(super) fn of_those(xml: &str, macs: &[String]) -> Result<Vec<Interface>> {
 
 /// Takes the links down and up again. Gives the MACs of those whose guest has seen it, and what there is to say if there are others.
 ///
+/// The VM is marked meanwhile, so that it is known wherever it goes on should it be migrated, saved or shot just then.
+///
 /// # Errors
 /// When one is not up again, or that is not known.
 pub(super) fn flap(handle: &Handle, interfaces: &[Interface]) -> Result<(Vec<String>, Option<String>), Outcome> {
     let (mut down, mut fault, mut broken_off) = (Vec::new(), None, None);
+    let macs: Vec<String> = interfaces.iter().map(|interface| interface.mac.clone()).collect();
+    match handle.mark_links(Some(&macs)) {
+        Ok(()) => {}
+        Err(Trouble::Refused(why) | Trouble::Other(why)) => {
+            let macs = macs.join(", ");
+            return Ok((down, Some(format!("the link of {macs} is not taken down for its new network: {why}"))));
+        }
+        Err(trouble) => return Err(trouble.into()),
+    }
     for interface in interfaces {
         match handle.update_device(&interface.down, Scope::Live, false) {
             Ok(()) => down.push(interface.mac.clone()),
@@ -48,15 +60,9 @@ pub(super) fn flap(handle: &Handle, interfaces: &[Interface]) -> Result<(Vec<Str
 /// Puts the links with these MACs up, of those that are down, and gives the MACs of these. What else somebody has changed of
 /// the interfaces meanwhile stays.
 pub(super) fn put_up(handle: &Handle, macs: &[String]) -> Result<Vec<String>, Outcome> {
-    if macs.is_empty() {
-        return Ok(Vec::new());
-    }
-    let down = || -> Result<Vec<Interface>, Outcome> {
-        let xml = handle.xml(Scope::Live)?;
-        let all = interfaces(&xml, macs).map_err(Outcome::hopeless)?;
-        Ok(all.into_iter().filter(|interface| interface.is_down).collect())
-    };
-    let were_down = down()?;
+    let xml = handle.xml(Scope::Live)?;
+    let all = interfaces(&xml, macs).map_err(Outcome::hopeless)?;
+    let were_down: Vec<Interface> = all.into_iter().filter(|interface| interface.is_down).collect();
     let up = |interface: &Interface| handle.update_device(&interface.up, Scope::Live, false);
     if let Err(trouble) = were_down.iter().map(up).fold(Ok(()), Result::and) {
         return Err(match trouble {
@@ -64,6 +70,10 @@ pub(super) fn put_up(handle: &Handle, macs: &[String]) -> Result<Vec<String>, Ou
             Trouble::Busy(why) => Outcome::Busy(format!("its link is to be put up again, and {why}")),
             trouble => trouble.into(),
         });
+    }
+    if xml.contains(LINKS) {
+        // A mark that stays has somebody look, and find the links up.
+        let _stays = handle.mark_links(None);
     }
     Ok(were_down.into_iter().map(|interface| interface.mac).collect())
 }

@@ -65,10 +65,7 @@ impl Vm<'_> {
     pub(crate) fn leave(self) -> Result<()> {
         self.drop_job()?;
         let state = State::known(self.host, self.uuid())?;
-        let has_disc = |state: &State| state.image.as_deref().is_some_and(|image| image::exists(self.host, image));
-        // One that was saved while its link was down comes back with that.
-        let has_link_down = |state: &State| state.rules.as_ref().is_some_and(|rules| !rules.links_down.is_empty());
-        match state.filter(|state| has_disc(state) || has_link_down(state)) {
+        match state.filter(|state| state.image.as_deref().is_some_and(|image| image::exists(self.host, image))) {
             Some(state) => self.is_left(state),
             None => self.forget(),
         }

@@ -91,9 +91,12 @@ pub(crate) struct RulesNote {
     /// The definition that was here before it came, which is none that it has brought along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defined_before: Option<Identity>,
-    /// What of this could not be done once it was here; empty if nothing.
+    /// Why its definition could not be changed as it was; empty if it was, or nobody has tried.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub trouble: String,
+    pub definition_trouble: String,
+    /// The same of links that were to go down and up.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub links_trouble: String,
 }
 
 impl RulesNote {

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
-use super::edit::Changed;
 use super::place::Place;
-use super::spots::Spots;
+use super::spots::{Changed, Spots};
 use crate::context::domain::is_image_name;
 
 /// Two disks, logs or sockets must not come to share a file, nor one of them a context disc's.

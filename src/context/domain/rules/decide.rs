@@ -5,11 +5,11 @@ use minijinja::value::Serde;
 use minijinja::{Value, context};
 
 use super::apart::check_apart;
-use super::edit::{self, Changed};
+use super::edit;
 use super::file::{Action, NewNetwork, Rule};
 use super::pattern::Pattern;
 use super::place::Place;
-use super::spots::{Device, Spot, Spots};
+use super::spots::{Changed, Device, Spot, Spots};
 use super::{Cause, Change, Look, Moved, Occasion, Rewritten, RuleFile, Site, To, attachment, check, hosts, look_for};
 use crate::context::disc::budget::Budget;
 use crate::context::disc::marker::Reason;
@@ -141,7 +141,7 @@ impl<'a, 's> Deciding<'a, 's> {
             _ => None,
         });
         if let Some((fit, why)) = refusing {
-            let why = self.render(spots, fit, why)?;
+            let why = self.render(spots, fit, why).with_context(|| rule_name(fit))?;
             return Ok(Some(Error::msg(why).context(rule_name(fit))));
         }
         Ok(None)
@@ -282,7 +282,9 @@ impl<'a, 's> Deciding<'a, 's> {
                         })
                     }),
                     // What it made of another value it would make of this one as well.
-                    Action::Template(source) if mentions(source, "old") || mentions(source, "star") => true,
+                    Action::Template(source) if mentions(source, "old") || mentions(source, "star") => {
+                        may_give(source, &spot.value)
+                    }
                     Action::Template(source) => {
                         let other = Fit { spot, file, rule, action, stars: Vec::new() };
                         self.render(spots, &other, source)? == spot.value
@@ -321,6 +323,22 @@ impl<'a, 's> Deciding<'a, 's> {
         let rendered = Templates::new(values)?.render("in it", source.as_bytes(), &mut self.budget)?;
         Ok(String::from_utf8(rendered)?)
     }
+}
+
+/// Whether a template may give this value: what stands around its expressions is in it.
+fn may_give(template: &str, value: &str) -> bool {
+    if template.contains("{%") || template.contains("{#") {
+        return true;
+    }
+    let (mut pattern, mut rest) = (String::new(), template);
+    while let Some((before, (_, behind))) =
+        rest.split_once("{{").and_then(|(before, inside)| Some((before, inside.split_once("}}")?)))
+    {
+        pattern.extend([before, "*"]);
+        rest = behind;
+    }
+    pattern.push_str(rest);
+    Pattern::new(&pattern).fit(value).is_some()
 }
 
 /// Whether a template has this word in it, and not just its letters in a longer one.

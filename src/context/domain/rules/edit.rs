@@ -9,11 +9,8 @@ use quick_xml::escape::escape;
 
 use super::apart::check_images_apart;
 use super::place::Place;
-use super::spots::{Form, Spot, Spots};
+use super::spots::{Changed, Form, Spot, Spots};
 use crate::context::domain::rewrite::apply;
-
-/// A spot and its new value; none takes it out.
-pub(super) type Changed<'s> = (&'s Spot, Option<String>);
 
 /// One place of the XML and what comes there.
 pub(crate) type Edit = (Range<usize>, String);
@@ -89,6 +86,10 @@ fn check(xml: &str, spots: &Spots, changes: &[Changed], edited: &str, after: &Sp
     Ok(())
 }
 
+/// What libvirt leaves away when there is nothing in it any more.
+#[cfg(feature = "libvirt")]
+const EMPTY: [&str; 4] = ["<cputune></cputune>", "<cputune/>", "<numatune></numatune>", "<numatune/>"];
+
 /// Whether `after` is what libvirt makes of `meant` when it writes it: the same spots, and what lies between them is the same but for
 /// white space. It may write a value in another way: `0,1` as `0-1`.
 ///
@@ -107,7 +108,8 @@ pub(crate) fn is_same(meant: &str, after: &str, context_drives: &[String]) -> Re
         let place = |spot: &&Spot| (spot.place, spots.label(spot).to_owned());
         let places: Vec<_> = wholes.iter().map(place).collect();
         let between = without(xml, wholes.iter().flat_map(|spot| spot.form.ranges()).collect())?;
-        anyhow::Ok((places, between.split_whitespace().collect::<String>()))
+        let between: String = between.split_whitespace().collect();
+        anyhow::Ok((places, EMPTY.iter().fold(between, |text, empty| text.replace(empty, ""))))
     };
     Ok(read(meant)? == read(after)?)
 }

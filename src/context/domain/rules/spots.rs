@@ -31,6 +31,9 @@ pub(crate) struct Spot {
     pub form: Form,
 }
 
+/// A spot and its new value; none takes it out.
+pub(super) type Changed<'s> = (&'s Spot, Option<String>);
+
 /// How a spot stands in the XML.
 #[derive(Debug)]
 pub(crate) enum Form {

@@ -775,6 +775,8 @@ fn what_libvirt_writes_in_another_way_is_the_same() {
     let set = |set: &str| domain(&format!("<vcpu cpuset='{set}'>2</vcpu>"));
     assert!(is_same(&set("0,1"), &set("0-1"), &[]).unwrap());
     assert!(!is_same(&set("0,1"), &domain("<vcpu>2</vcpu>"), &[]).unwrap());
+    let pinned = domain("\n<cputune>\n</cputune>\n<vcpu>2</vcpu>");
+    assert!(is_same(&pinned, &domain("<vcpu>2</vcpu>"), &[]).unwrap());
     assert!(!is_same(&meant, &after.replace("virtio", "e1000"), &[]).unwrap());
 }
 
