@@ -28,9 +28,10 @@ pub(super) fn show(host: &Host, config: &Config, domain: &Domain, out: &mut impl
             Err(error.context("it would come as it is, since not all rules that fit can be applied"))
         }
         Ok(None) => {
-            let line = match files.is_empty() {
-                true => "no rule of this host is for it",
-                false => "no rule would change anything",
+            let line = match (files.is_empty(), domain.takes_part()) {
+                (true, false) => "it takes no part, and no rule of this host is for such VMs too (vms = \"all\")",
+                (true, true) => "no rule of this host is for it",
+                (false, _) => "no rule would change anything",
             };
             Ok(writeln!(io::stderr(), "virt-recontext: {}: {line}", vm::on_one_line(&domain.name))?)
         }

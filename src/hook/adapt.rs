@@ -35,7 +35,7 @@ pub(super) enum Adapted {
         /// The VM's XML, if they changed it.
         xml: Option<String>,
         /// What they did, and what is to be done once the VM is here.
-        note: RulesNote,
+        note: Box<RulesNote>,
     },
     /// No rule was applied, and the VM goes on as it came.
     Dropped(Error),
@@ -47,7 +47,7 @@ impl Adapted {
     pub(super) fn note(&self) -> Option<RulesNote> {
         match self {
             Adapted::AsItCame | Adapted::Refused(_) => None,
-            Adapted::Applied { note, .. } => Some(note.clone()),
+            Adapted::Applied { note, .. } => Some(RulesNote::clone(note)),
             Adapted::Dropped(error) => Some(RulesNote { fault: format!("{error:#}"), ..RulesNote::default() }),
         }
     }
@@ -115,7 +115,7 @@ fn apply(
                 definition_due: changes.iter().any(|change| change.persist),
                 ..RulesNote::default()
             };
-            Adapted::Applied { xml: Some(xml).filter(|_| !changes.is_empty()), note }
+            Adapted::Applied { xml: Some(xml).filter(|_| !changes.is_empty()), note: Box::new(note) }
         }
     }
 }

@@ -99,7 +99,7 @@ impl Work<'_> {
         match adapted {
             Adapted::Applied { xml, note } if note.definition_due => {
                 let defined_before = Identity::of_definition(self.host, &self.call.domain);
-                Adapted::Applied { xml, note: RulesNote { defined_before, ..note } }
+                Adapted::Applied { xml, note: Box::new(RulesNote { defined_before, ..*note }) }
             }
             adapted => adapted,
         }
@@ -166,7 +166,7 @@ impl Work<'_> {
     }
 
     /// Writes down that links of a VM that goes on here are to be put up, which a helper had taken down for a moment just when it
-    /// was migrated, saved or shot. Whether a job waits for it that is theirs alone.
+    /// was migrated, saved or its snapshot taken. Whether a job waits for it that is theirs alone.
     fn links(&mut self, xml: &str) -> bool {
         let HookCall { domain: name, operation } = self.call;
         let reason = match operation {
@@ -192,10 +192,12 @@ impl Work<'_> {
                 let note = RulesNote { links_down, ..known.unwrap_or_default() };
                 vm.rules_did(About::coming(name, machine.driver(), reason), note, domain.takes_part())?;
             }
-            if Job::of(self.host, uuid)?.is_none() {
+            // If it waits already, what there is to do at `started` is done.
+            let waits = Job::of(self.host, uuid)?.is_some();
+            if !waits {
                 vm.note(&Job::new(uuid.clone(), name, machine.driver(), reason, false).for_rules_alone())?;
             }
-            Ok(true)
+            Ok(!waits || *operation != Operation::Started)
         });
         noted.unwrap_or_else(|error| {
             self.log.warning(format_args!("{name}: {operation}: noting that its link is to be put up: {error:#}"));

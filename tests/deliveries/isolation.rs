@@ -58,6 +58,8 @@ fn a_vm_that_carries_more_than_a_disc_holds_keeps_no_other_from_its_disc() {
     ];
     let good = Vm::called("good");
     let node = Node::with(&bad.iter().map(|(vm, _)| vm).chain([&good]).collect::<Vec<_>>());
+    // As many as there may be take a program that is built for tests as long as a disc may take.
+    node.configure("[limits]\ndisc_steps = 4000000\n");
     assert_costs_only(&node, &bad, &good);
 }
 

@@ -45,7 +45,14 @@ fn preview_shows_the_lines_that_rules_would_change_and_changes_nothing() {
     node.site.write(RULES, &map("br0").replace("br-prod", "other"));
     assert_eq!(preview(), (0, "virt-recontext: web: no rule would change anything\n".to_owned()));
     std::fs::write(&xml, text.replace("urn:virt-recontext:1", "urn:other")).unwrap();
-    assert_eq!(preview(), (0, "virt-recontext: web: no rule of this host is for it\n".to_owned()));
+    assert_eq!(
+        preview(),
+        (
+            0,
+            "virt-recontext: web: it takes no part, and no rule of this host is for such VMs too (vms = \"all\")\n"
+                .to_owned()
+        )
+    );
 }
 
 #[test]
@@ -188,7 +195,10 @@ fn what_cannot_be_done_about_a_definition_is_told_and_keeps_no_disc_from_its_vm(
     assert_eq!(node.progress(&web).0, "delivered");
     let (code, said) = node.say(&["status", "web"]);
     let wanted = "its definition has not been changed like that: nothing in rewrite.d counts until this is mended: ";
-    assert!(code == 1 && said.contains(wanted) && said.contains("; then: virt-recontext rewrite web"), "{said}");
+    assert!(
+        code == 1 && said.contains(wanted) && said.contains("; once that is mended: virt-recontext rewrite web"),
+        "{said}"
+    );
     let (_, said) = node.say(&["doctor"]);
     assert!(said.contains(&format!("warning: rewrite web: {wanted}")), "{said}");
 }
@@ -224,7 +234,7 @@ fn rewrite_shows_or_changes_definitions_and_says_of_each_vm_how_that_came_out() 
         "{said}"
     );
     let (code, said) = node.say(&["rewrite", "gone"]);
-    assert!(code == 1 && said.contains("it has no definition that outlives it"), "{said}");
+    assert!(code == 1 && said.contains("gone has no definition that outlives it"), "{said}");
     // One at which it fails keeps no other from it.
     node.site.write(
         "etc/virt-recontext/domains/web/rewrite.d/x.toml",

@@ -100,6 +100,7 @@ situations! {
     a_usb_drive_is_refused
     a_vm_cannot_forge_the_marker
     a_vm_that_a_rule_selects_is_left_to_the_helper_when_it_starts
+    a_vm_that_left_while_its_link_was_down_gets_it_up_here
     a_vm_that_no_rule_selects_is_left_alone
     a_vm_without_a_cdrom_goes_on
     a_vms_own_element_wins_over_every_rule

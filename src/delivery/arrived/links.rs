@@ -22,7 +22,7 @@ pub(super) fn of_those(xml: &str, macs: &[String]) -> Result<Vec<Interface>> {
 
 /// Takes the links down and up again. Gives the MACs of those whose guest has seen it, and what there is to say if there are others.
 ///
-/// The VM is marked meanwhile, so that it is known wherever it goes on should it be migrated, saved or shot just then.
+/// The VM is marked meanwhile, so that it is known wherever it goes on should it be migrated or saved just then, or its snapshot taken.
 ///
 /// # Errors
 /// When one is not up again, or that is not known.
