@@ -89,7 +89,7 @@ fn put_up(host: &Host) -> Result<()> {
 /// Waits until the helper that has started this process says that it is not needed, or ends without a word.
 ///
 /// # Errors
-/// As of [`delivery::deliver`].
+/// When the spool cannot be read or libvirt cannot be reached.
 pub fn serve(host: &Host) -> Result<()> {
     let mut said = Vec::new();
     let _broken_off = stdin().lock().read_to_end(&mut said);
