@@ -1,4 +1,9 @@
-"""cloud-init in a real distribution, with our discs in the format nocloud: see packaging/guest/cloud-init."""
+"""cloud-init in a real distribution, with our discs in the format nocloud: see packaging/guest/cloud-init.
+
+On demand, for an emulated guest takes minutes over it: what cloud-init makes of the discs, tests/formats asks its own code.
+
+    python3 -m pytest tests/live/cloud_init_on_demand.py
+"""
 
 import pytest
 
