@@ -8,6 +8,8 @@ pub mod iso9660;
 pub mod disc;
 // A domain's XML, what it asks for, and the edit that puts a disc into its drive.
 pub mod domain;
+// Who signs a disc, and the signature.
+pub mod signature;
 
 pub(crate) mod byte_order_mark;
 pub mod moment;

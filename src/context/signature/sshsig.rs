@@ -1,0 +1,109 @@
+//! The form of a signature (PROTOCOL.sshsig): what is signed for a message, and the file that holds it.
+
+use anyhow::{Context, Result, ensure};
+use sha2::{Digest, Sha256};
+
+use super::wire::{self, Reader};
+use super::{NAMESPACE, armor};
+
+const MAGIC: &[u8] = b"SSHSIG";
+const VERSION: u32 = 1;
+const LABEL: &str = "SSH SIGNATURE";
+/// What we hash a message with; a program that signs for us may take sha512.
+const HASH: &[u8] = b"sha256";
+
+/// What a key signs for `message`.
+pub(super) fn signed_data(message: &[u8]) -> Vec<u8> {
+    let hash = Sha256::digest(message);
+    [MAGIC, &wire::strings(&[NAMESPACE.as_bytes(), b"", HASH, &hash])].concat()
+}
+
+/// The file, of the blobs of a public key and of its signature over [`signed_data`].
+pub(super) fn armored(public: &[u8], signature: &[u8]) -> String {
+    let fields = wire::strings(&[public, NAMESPACE.as_bytes(), b"", HASH, signature]);
+    armor::write(&[MAGIC, &VERSION.to_be_bytes(), &fields].concat(), LABEL)
+}
+
+/// The blob of the public key in a signature of ours: by whom it says it is. Whether that is true is not checked.
+///
+/// # Errors
+/// When it is not the form of a signature, or is one for another purpose.
+pub fn signed_by(armored: &str) -> Result<Vec<u8>> {
+    let blob = armor::read(armored, LABEL).context("reading a signature")?;
+    let fields = fields(&blob).context("a signature is damaged: a length or a mark in it does not fit")?;
+    ensure!(fields.version == VERSION, "a signature is of version {}; only {VERSION} is known", fields.version);
+    let namespace = fields.namespace.escape_ascii();
+    ensure!(fields.namespace == NAMESPACE.as_bytes(), "a signature is for \"{namespace}\", not for \"{NAMESPACE}\"");
+    let hash = fields.hash.escape_ascii();
+    ensure!([HASH, b"sha512"].contains(&fields.hash), "a signature is over \"{hash}\", not over sha256 or sha512");
+    Ok(fields.public.to_vec())
+}
+
+struct Fields<'b> {
+    version: u32,
+    public: &'b [u8],
+    namespace: &'b [u8],
+    hash: &'b [u8],
+}
+
+/// Of another version nothing more than that is known.
+fn fields(blob: &[u8]) -> Option<Fields<'_>> {
+    let mut reader = Reader(blob.strip_prefix(MAGIC)?);
+    let version = reader.u32()?;
+    if version != VERSION {
+        return Some(Fields { version, public: b"", namespace: b"", hash: b"" });
+    }
+    let public = reader.string()?;
+    let namespace = reader.string()?;
+    let _reserved = reader.string()?;
+    let hash = reader.string()?;
+    let mut signature = Reader(reader.string()?);
+    reader.end()?;
+    // The type of each; a security key's signature goes on after its bytes.
+    let (_, _, _) = (Reader(public).string()?, signature.string()?, signature.string()?);
+    Some(Fields { version, public, namespace, hash })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PUBLIC: &[u8] = b"\0\0\0\x01k!";
+    const SIGNATURE: &[u8] = b"\0\0\0\x01k\0\0\0\x01s\x01\0\0\0\x05";
+
+    fn made(version: u32, namespace: &[u8], hash: &[u8], after: &[u8]) -> String {
+        let fields = wire::strings(&[PUBLIC, namespace, b"", hash, SIGNATURE]);
+        armor::write(&[MAGIC, &version.to_be_bytes(), &fields, after].concat(), LABEL)
+    }
+
+    #[test]
+    fn a_signature_names_its_key() {
+        assert_eq!(signed_by(&armored(PUBLIC, SIGNATURE)).unwrap(), PUBLIC);
+        assert_eq!(signed_by(&made(1, NAMESPACE.as_bytes(), b"sha512", b"")).unwrap(), PUBLIC);
+    }
+
+    #[test]
+    fn what_is_no_signature_of_ours_is_told() {
+        let ours = NAMESPACE.as_bytes();
+        for (text, told) in [
+            (String::new(), "reading a signature: it does not begin with -----BEGIN SSH SIGNATURE-----"),
+            (made(2, ours, HASH, b""), "a signature is of version 2; only 1 is known"),
+            (made(1, b"gi\nt", HASH, b""), "a signature is for \"gi\\nt\", not for \"virt-recontext\""),
+            (made(1, ours, b"md5", b""), "a signature is over \"md5\", not over sha256 or sha512"),
+            (made(1, ours, HASH, b"x"), "a signature is damaged: a length or a mark in it does not fit"),
+            (armored(b"", SIGNATURE), "a signature is damaged: a length or a mark in it does not fit"),
+            (armored(PUBLIC, b""), "a signature is damaged: a length or a mark in it does not fit"),
+        ] {
+            assert_eq!(format!("{:#}", signed_by(&text).unwrap_err()), told);
+        }
+    }
+
+    #[test]
+    fn a_signature_of_which_a_byte_is_missing_is_none() {
+        let whole = armor::read(&armored(PUBLIC, SIGNATURE), LABEL).unwrap();
+        // A security key's signature ends with five bytes that are not looked at.
+        for length in 0..whole.len() {
+            assert!(signed_by(&armor::write(&whole[..length], LABEL)).is_err(), "{length}");
+        }
+    }
+}
