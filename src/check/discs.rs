@@ -78,7 +78,7 @@ impl Look<'_> {
         let domain = Domain::read(&xml)?;
         let plain = Request::default();
         let mut programs = ForVm::new(self.about, sample, self.confined);
-        let layers = Layers::none(&candidate.host, config, &domain, &plain);
+        let layers = Layers::none(&candidate.host, config, &domain, &plain).unsigned();
         let mut owners = Owners::of(candidate);
         let read = layers.read_judged(&mut programs, &mut owners);
         let mut found = owners.faults.found;

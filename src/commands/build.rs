@@ -17,6 +17,7 @@ use crate::host::disc::first_edition;
 use crate::host::file;
 use crate::host::paths::Host;
 use crate::host::select;
+use crate::host::signing::command;
 use crate::host::vm::image;
 
 /// Write the disc of a domain's XML to a file.
@@ -36,7 +37,7 @@ pub(super) fn build(host: &Host, options: &Build) -> Result<u8> {
     let domain = Domain::read(&xml)?;
     let request = select::request(host, &config, &domain)?;
     let (layers, _) = layers(host, &config, &domain, &request)?;
-    let image = layers.image(first_edition())?;
+    let image = layers.image(first_edition(), &mut |sums| command::ask(host, &config, sums).map(Some))?;
     let output = &options.output;
     match fs::symlink_metadata(output) {
         _ if output == Path::new("-") => match write_whole(&image, &mut stdout().lock()) {

@@ -22,6 +22,7 @@ use crate::host::programs::Printed;
 use crate::host::programs::run::{Runner, Runs};
 use crate::host::results::Results;
 use crate::host::select::{self, Selected, selected};
+use crate::host::signing::{Signing, command};
 use crate::host::vm::results;
 use crate::host::vm::state::State;
 
@@ -72,7 +73,8 @@ pub(super) fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> R
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: it would not get it as it is: {error:#}");
     }
     let edition = first_edition();
-    let files = layers.files(edition).map_err(|error| composer::hint(&printed, error))?;
+    let mut ask = |sums: &[u8]| command::ask(host, &config, sums).map(Some);
+    let files = layers.files(edition, &mut ask).map_err(|error| composer::hint(&printed, error))?;
     match &options.file {
         Some(path) => {
             let path: DiscPath = path.strip_prefix('/').unwrap_or(path).parse()?;
@@ -81,10 +83,16 @@ pub(super) fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> R
         None if options.explain => {
             out.write_all(explain(&layers.layers, &files)?.as_bytes())?;
             explain_programs(&printed, out)?;
+            if let Some(signing) = Signing::of(host, &config)? {
+                writeln!(out, "\nThe disc is {}", signing.told())?;
+            }
         }
         None => {
-            layers.image(edition)?;
+            layers.image_of(&files, &request, edition)?;
             list(&files, out)?;
+            if let Some(signing) = Signing::of(host, &config)? {
+                let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: it is {}", signing.told());
+            }
         }
     }
     Ok(DONE)

@@ -17,7 +17,7 @@ pub const VERB: &str = "compose";
 
 pub(crate) use self::apart::{Confined, apart};
 pub(crate) use self::kept::hint;
-pub(crate) use self::order::{Answer, Order, Why};
+pub(crate) use self::order::{Answer, Order, Signed, Why};
 pub(crate) use self::pool::Composers;
 pub(crate) use self::process::Fault;
 pub(crate) use self::serve::limit_own_memory;

@@ -9,9 +9,17 @@ use serde::{Deserialize, Serialize};
 use crate::context::disc::marker::Edition;
 use crate::context::domain::Domain;
 use crate::host::programs::Printed;
+use crate::host::vm::state::Newest;
 
 /// Largest order or answer, in bytes: libvirt has no larger XML, and twice of it is what may be escaped.
 const MOST: u32 = 64 << 20;
+
+/// What was signed, and its signature.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Signed {
+    pub sums: Vec<u8>,
+    pub signature: String,
+}
 
 /// A disc to compose, from this host's data as they lie there now.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,15 +32,17 @@ pub(crate) struct Order {
     /// What programs printed.
     pub printed: Printed,
     /// The newest disc and where it lies, if a new one is only wanted where the content differs.
-    pub newest: Option<(Edition, PathBuf)>,
+    pub newest: Option<Newest>,
     /// The new disc, and the file for its image, which is there; without one the disc is composed and goes nowhere.
     pub new: Option<(Edition, Option<PathBuf>)>,
+    /// The signature of the new disc, where `sign_command` has signed it.
+    pub signed: Option<Signed>,
 }
 
 impl Order {
     /// The VM's disc, of which it is still to be said which one is wanted.
     pub(crate) fn of(domain: &Domain, new_networks: Vec<String>, printed: Printed) -> Order {
-        Order { xml: domain.xml.to_owned(), new_networks, printed, newest: None, new: None }
+        Order { xml: domain.xml.to_owned(), new_networks, printed, newest: None, new: None, signed: None }
     }
 }
 
@@ -44,6 +54,8 @@ pub(crate) enum Answer {
     Differs,
     /// The new disc is composed, and its image, of so many bytes, lies in its file.
     Made(u64),
+    /// The new disc is composed, and not made: `sign_command` is to sign these sums of it.
+    ToSign(Vec<u8>),
     /// There can be no disc, for this reason.
     Impossible(Why),
 }

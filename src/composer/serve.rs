@@ -17,7 +17,9 @@ use crate::host::config::Config;
 use crate::host::disc::Layers;
 use crate::host::log::Log;
 use crate::host::paths::Host;
+use crate::host::signing::{Ask, NotSigned};
 use crate::host::vm::image;
+use crate::host::vm::state::Newest;
 
 /// Memory for a disc besides its files and its image, in bytes; as much as the hook has.
 const MEMORY: u64 = 128 << 20;
@@ -57,7 +59,7 @@ fn compose(host: &Host, begin: u64, order: Order) -> Result<Answer, Why> {
         limit_processor(&config)
     };
     limits().map_err(of_host)?;
-    let Order { xml, new_networks, mut printed, newest, new } = order;
+    let Order { xml, new_networks, mut printed, newest, new, signed } = order;
     let domain = Domain::read(&xml).map_err(of_vm)?;
     let request = domain.request().map_err(of_vm)?.cloned().unwrap_or_default();
     request.layer().map_err(of_vm)?;
@@ -65,15 +67,30 @@ fn compose(host: &Host, begin: u64, order: Order) -> Result<Answer, Why> {
     let layers = layers.read(&mut printed).map_err(of_host)?;
     // Where the VM brings nothing along, it has no part in what fails.
     let of_both = if request.facts.is_empty() && request.files.is_empty() { of_host } else { of_vm };
-    let image = |edition| layers.image(edition).map_err(|error| of_both(hint(&printed, error)));
-    if let Some((edition, path)) = newest
-        && image::holds(host, &path, &image(edition)?).map_err(of_host)?
+    // Without a signature there is no disc, but what to sign.
+    let image = |edition, ask: &mut Ask| match layers.image(edition, ask) {
+        Ok(image) => Ok(Ok(image)),
+        Err(error) => match error.downcast() {
+            Ok(NotSigned { sums }) => Ok(Err(sums)),
+            Err(error) => Err(of_both(hint(&printed, error))),
+        },
+    };
+    if let Some(Newest { edition, path, mut signature }) = newest
+        && let Ok(image) = image(edition, &mut |_| Ok(signature.take()))?
+        && image::holds(host, &path, &image).map_err(of_host)?
     {
         return Ok(Answer::Same);
     }
     let Some((edition, file)) = new else { return Ok(Answer::Differs) };
     limit_processor(&config).map_err(of_host)?;
-    let image = image(edition)?;
+    let mut of_these = |sums: &[u8]| {
+        let of_these = signed.as_ref().filter(|signed| signed.sums == sums);
+        Ok(of_these.map(|signed| signed.signature.clone()))
+    };
+    let image = match image(edition, &mut of_these)? {
+        Ok(image) => image,
+        Err(sums) => return Ok(Answer::ToSign(sums)),
+    };
     if let Some(path) = file {
         let written = OpenOptions::new().write(true).open(&path).map_err(Into::into);
         written

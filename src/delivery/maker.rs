@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::outcome::Outcome;
 use super::phases::Phases;
-use crate::composer::{Answer, Composers, Fault, Order, Why};
+use crate::composer::{Answer, Composers, Fault, Order, Signed, Why};
 use crate::context::disc::marker::Edition;
 use crate::context::domain::Domain;
 use crate::context::domain::drive::Drive;
@@ -18,6 +18,7 @@ use crate::host::host_wide;
 use crate::host::paths::Host;
 use crate::host::programs::Printed;
 use crate::host::programs::run::{Runner, Runs};
+use crate::host::signing::command;
 use crate::host::vm::Vm;
 use crate::host::vm::image::{Kept, New};
 use crate::host::vm::job::Job;
@@ -63,12 +64,26 @@ impl Maker<'_> {
             let new = New::begin(self.host, path).map_err(Outcome::hosts_fault)?;
             order.newest = known.as_ref().and_then(|state| state.disc_at(path));
             order.new = Some((edition, Some(new.path().to_owned())));
-            if self.compose(&order)? == Answer::Same {
+            order.signed = None;
+            let mut answer = self.compose(&order)?;
+            if let Answer::ToSign(sums) = answer {
+                phases.end("build");
+                let signature = command::ask(self.host, config, &sums).map_err(Outcome::hosts_fault)?;
+                order.signed = Some(Signed { sums, signature });
+                phases.end("sign");
+                answer = self.compose(&order)?;
+            }
+            // What the disc is made of has changed meanwhile.
+            if matches!(answer, Answer::ToSign(_)) {
+                continue;
+            }
+            if answer == Answer::Same {
                 phases.end("compare");
                 return Ok(UpToDate { rebuilt: false, last: None, warnings });
             }
             phases.end("build");
-            let published = self.publish(config, job, domain, drive, (known, edition, new, path));
+            let signature = order.signed.take().map(|signed| signed.signature);
+            let published = self.publish(config, job, domain, drive, (known, edition, new, path), signature);
             if let Some(last) = published.map_err(Outcome::hosts_fault)? {
                 return Ok(UpToDate { rebuilt: true, last, warnings });
             }
@@ -85,6 +100,7 @@ impl Maker<'_> {
         domain: &Domain,
         drive: &Drive,
         (known, edition, new, path): (Option<State>, Edition, New, &Path),
+        signature: Option<String>,
     ) -> Result<Option<Last>> {
         let vm = Vm::hold(self.host, &domain.uuid)?;
         let newest = |state: Option<State>| state.and_then(|state| state.edition);
@@ -95,7 +111,7 @@ impl Maker<'_> {
             MediaChange::Update | MediaChange::DetachAndAttach => vm.keep()?,
             MediaChange::EjectAndInsert | MediaChange::Never => None,
         };
-        let disc = vm.publish(config, path, edition, new)?;
+        let disc = vm.publish(config, path, edition, new)?.signed(signature);
         let about = About::running(&domain.name, domain.machine.driver(), job.reason);
         vm.waits(about, Some(&disc), "the disc is made, and is not in its drive yet")?;
         Ok(Some(last))

@@ -20,6 +20,7 @@ mod rules;
 mod script;
 mod select;
 mod selinux;
+mod signing;
 mod systemd;
 mod units;
 mod vm;
@@ -71,7 +72,8 @@ pub(crate) fn examine(host: &Host) -> Report {
     if let Some(config) = &config {
         let vms = survey.as_ref().ok().map(|survey| survey.vms.as_slice());
         machine::check_images(host, config, vms, &mut report);
-        let told = content::check_content(host, config, vms, &mut report);
+        let mut told = content::check_content(host, config, vms, &mut report);
+        told.extend(signing::check(host, config, &mut report));
         // What cannot be read is told.
         let host_wide = host_wide::look(host, config).unwrap_or_default();
         programs::check(&host_wide, &mut report);

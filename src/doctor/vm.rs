@@ -360,6 +360,6 @@ fn compose(look: &Look, domain: &Domain) -> Result<Vec<String>> {
     match look.composers.compose(&order) {
         Ok(Answer::Impossible(why)) => bail!(why.message()),
         Err(Fault::Order(message) | Fault::Composer(message)) => bail!(message),
-        Ok(Answer::Same | Answer::Differs | Answer::Made(_)) => Ok(warnings),
+        Ok(Answer::Same | Answer::Differs | Answer::Made(_) | Answer::ToSign(_)) => Ok(warnings),
     }
 }

@@ -18,6 +18,7 @@ use crate::host::config::{Config, OnError};
 use crate::host::disc::Layers;
 use crate::host::paths::Host;
 use crate::host::programs::{NotRunYet, Printed};
+use crate::host::signing::NotSigned;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::{About, RulesNote, State};
 use crate::host::vm::{Disc, Vm};
@@ -173,7 +174,7 @@ impl CarryOut<'_> {
 
 /// Whether all that is missing is what the helper, which runs programs, will find out.
 pub(super) fn is_only_early(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<NotRunYet>())
+    error.chain().any(|cause| cause.is::<NotRunYet>() || cause.is::<NotSigned>())
 }
 
 pub(super) fn is_refused(on_error: OnError, operation: Operation, error: &anyhow::Error) -> bool {

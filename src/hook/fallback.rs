@@ -53,7 +53,7 @@ fn empty_disc(host: &Host, config: &Config, domain: &Domain, drive: &Drive) -> R
     let path = path.context("the file in the drive is missing, and its path is not one where discs are made")?;
     let vm = Vm::hold(host, &domain.uuid)?;
     let request = Request::default();
-    let disc = Layers::none(host, config, domain, &request).make(&vm, path, Reason::Start)?;
+    let disc = Layers::none(host, config, domain, &request).unsigned().make(&vm, path, Reason::Start)?;
     let about = About::coming(&domain.name, domain.machine.driver(), Reason::Start);
     vm.has_empty_disc(about, &disc, "its disc could not be made, so it was given an empty one; the log says why")
 }

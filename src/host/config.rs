@@ -20,6 +20,9 @@ use crate::context::domain::driver::Driver;
 use crate::context::domain::select::Rules;
 use crate::context::toml_reader;
 
+/// Longest name of a signer, in bytes.
+const MAX_SIGNER: usize = 64;
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -44,6 +47,10 @@ pub struct Config {
     /// For how long is kept what a program printed before and does not print any more.
     #[serde(deserialize_with = "time")]
     pub(crate) facts_grace: Duration,
+    /// Who signs the discs, if another than the key or its certificate says.
+    pub(crate) signer: Option<String>,
+    /// The program that signs them, with its arguments; empty if a key that lies here does.
+    pub(crate) sign_command: Vec<String>,
     pub(crate) limits: Limits,
     /// Which VMs take part without an element of ours.
     pub(crate) select: Rules,
@@ -105,6 +112,8 @@ impl Default for Config {
             force_after: Some(Duration::from_secs(15)),
             on_error: OnError::Continue,
             facts_grace: Duration::from_secs(60 * 60),
+            signer: None,
+            sign_command: Vec::new(),
             limits: Limits::default(),
             select: Rules::default(),
             unknown: Vec::new(),
@@ -214,6 +223,15 @@ impl Config {
         let Config { image_dir: dir, image_mode: mode, .. } = self;
         ensure!(dir.is_absolute() && dir.to_str().is_some(), "image_dir = {dir:?} is not an absolute path");
         ensure!(dir.components().count() > 2, "image_dir = {dir:?} must be a directory of its own");
+        if let Some(signer) = &self.signer {
+            ensure!(
+                is_signer(signer),
+                "signer = {signer:?} is not a name of up to {MAX_SIGNER} letters, digits and . _ @ -"
+            );
+        }
+        if let Some(program) = self.sign_command.first() {
+            ensure!(program.starts_with('/'), "sign_command begins with {program:?}, which is not an absolute path");
+        }
         ensure!(*mode <= 0o777, "image_mode = 0o{mode:o} is not a file mode such as 0o640");
         Ok(())
     }
@@ -232,6 +250,13 @@ impl Config {
             None => Driver::Qemu,
         }
     }
+}
+
+/// Whether guests can be told this name of a signer: their shells and `ssh-keygen` take it as it is.
+pub(crate) fn is_signer(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte);
+    // An argument that begins with a dash is an option.
+    (1..=MAX_SIGNER).contains(&name.len()) && name.bytes().all(is_plain) && !name.starts_with('-')
 }
 
 /// What was removed from a configuration.
@@ -341,7 +366,17 @@ mod tests {
             .collect();
         let config = parse(&set).unwrap();
         assert_eq!(
-            format!("{:?}", Config { uri: None, image_owner: None, image_group: None, ..config }),
+            format!(
+                "{:?}",
+                Config {
+                    uri: None,
+                    image_owner: None,
+                    image_group: None,
+                    signer: None,
+                    sign_command: Vec::new(),
+                    ..config
+                }
+            ),
             format!("{:?}", Config::default())
         );
         let keys = [
@@ -355,6 +390,8 @@ mod tests {
             "force_after",
             "on_error",
             "facts_grace",
+            "signer",
+            "sign_command",
             "disc_size",
             "files",
             "template_steps",
@@ -393,6 +430,10 @@ mod tests {
             ("image_dir = 'x'", "", "absolute"),
             ("image_dir = '/tmp'", "", "directory of its own"),
             ("image_mode = 0o1777", "", "0o640"),
+            ("signer = 'site c'", "", "letters, digits and . _ @ -"),
+            ("signer = '-c'", "", "letters, digits and . _ @ -"),
+            ("sign_command = ['ssh-keygen']", "", "absolute"),
+            ("sign_command = '/bin/sign'", "line 1", "sequence"),
             ("on_error.continue = 1", "line 1", ""),
             ("on_error.refused = 1", "line 1", "refuse"),
             ("[limits]\ndisc_size.x = '1MiB'", "line 2", ""),

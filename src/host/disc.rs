@@ -12,6 +12,7 @@ use super::judge::{Judge, Strict};
 use super::layers;
 use super::paths::Host;
 use super::programs::ProgramFacts;
+use super::signing::{Ask, Signing};
 use super::vm::image::New;
 use super::vm::state::next_edition;
 use super::vm::{Disc, Vm};
@@ -34,6 +35,7 @@ pub struct Layers<'a> {
     request: &'a Request,
     /// The MACs of interfaces that are on another network since the VM came.
     new_networks: Vec<String>,
+    is_signed: bool,
     /// In their order.
     pub layers: Vec<Layer>,
 }
@@ -41,12 +43,17 @@ pub struct Layers<'a> {
 impl<'a> Layers<'a> {
     /// No layers at all: for a disc that has to be there and cannot be made.
     pub fn none(host: &'a Host, config: &'a Config, domain: &'a Domain, request: &'a Request) -> Layers<'a> {
-        Layers { host, config, domain, request, new_networks: Vec::new(), layers: Vec::new() }
+        Layers { host, config, domain, request, new_networks: Vec::new(), is_signed: true, layers: Vec::new() }
     }
 
     /// The same for a VM that has these interfaces, by their MACs, on another network since it came.
     pub(crate) fn telling(self, new_networks: Vec<String>) -> Layers<'a> {
         Layers { new_networks, ..self }
+    }
+
+    /// The same for a disc that is signed by nobody: guests that know signers are to refuse it.
+    pub(crate) fn unsigned(self) -> Layers<'a> {
+        Layers { is_signed: false, ..self }
     }
 
     /// Those of this host for the VM, with what `programs` give, and the VM's own. Fails when any part of it cannot be read
@@ -63,10 +70,10 @@ impl<'a> Layers<'a> {
         Ok(self)
     }
 
-    /// The files of one edition.
-    pub fn files(&self, edition: Edition) -> Result<Files> {
+    /// The files of one edition, which `ask` has signed where `sign_command` signs.
+    pub fn files(&self, edition: Edition, ask: &mut Ask) -> Result<Files> {
         let limits = self.config.limits.into();
-        self.files_by(self.request, edition, |occasion| compose(&self.layers, occasion, limits))
+        self.files_by(self.request, edition, ask, |occasion| compose(&self.layers, occasion, limits))
     }
 
     /// Whether there can be such an edition for a VM with another `request`. For each file that it cannot hold, `fault` is called; where that fails, it is the end.
@@ -79,7 +86,7 @@ impl<'a> Layers<'a> {
     ) -> Result<()> {
         let limits = self.config.limits.into();
         let compose = |occasion: &Occasion| compose_judged(&self.layers, occasion, limits, fault);
-        let files = self.files_by(request, edition, compose)?;
+        let files = self.files_by(request, edition, &mut |_| Ok(None), compose)?;
         self.image_of(&files, request, edition).map(drop)
     }
 
@@ -87,30 +94,37 @@ impl<'a> Layers<'a> {
         &self,
         request: &Request,
         edition: Edition,
+        ask: &mut Ask,
         compose: impl FnOnce(&Occasion) -> Result<Files>,
     ) -> Result<Files> {
         let Domain { name, uuid, .. } = self.domain;
         let host = identity::shown(self.host, self.config)?;
         let format = request.format.unwrap_or(self.config.format);
         let new_networks = self.new_networks.as_slice();
-        compose(&Occasion { name, uuid, host: host.as_deref(), edition, format, new_networks })
+        let signing = if self.is_signed { Signing::of(self.host, self.config)? } else { None };
+        let signer = signing.as_ref().map(Signing::signer);
+        let occasion = Occasion { name, uuid, host: host.as_deref(), edition, format, signer, new_networks };
+        let mut files = compose(&occasion)?;
+        signing.map_or(Ok(()), |signing| signing.sign(&mut files, ask))?;
+        Ok(files)
     }
 
     /// The image of them.
-    pub fn image(&self, edition: Edition) -> Result<Image> {
-        self.image_of(&self.files(edition)?, self.request, edition)
+    pub fn image(&self, edition: Edition, ask: &mut Ask) -> Result<Image> {
+        self.image_of(&self.files(edition, ask)?, self.request, edition)
     }
 
-    fn image_of(&self, files: &Files, request: &Request, edition: Edition) -> Result<Image> {
+    /// The image of these files of one edition.
+    pub(crate) fn image_of(&self, files: &Files, request: &Request, edition: Edition) -> Result<Image> {
         let label = request.label_on(self.config.format).parse()?;
         let date = VolumeDate::from_unix_centis(edition.generation.0);
         Image::new(files, &label, date).context("laying out the disc")
     }
 
-    /// Makes a new disc at `path`. If it cannot be made, what was there is still there.
+    /// Makes a new disc at `path`, unless `sign_command` is to sign it. If it cannot be made, what was there is still there.
     pub fn make<'p>(&self, vm: &Vm, path: &'p Path, reason: Reason) -> Result<Disc<'p>> {
         let edition = vm.next_edition(reason)?;
-        let new = New::with(self.host, path, &self.image(edition)?)?;
+        let new = New::with(self.host, path, &self.image(edition, &mut |_| Ok(None))?)?;
         vm.publish(self.config, path, edition, new)
     }
 }

@@ -21,4 +21,5 @@ pub(crate) mod programs;
 pub mod results;
 pub(crate) mod rules;
 pub(crate) mod select;
+pub(crate) mod signing;
 pub mod vm;

@@ -82,6 +82,21 @@ impl Host {
         self.config_dir.clone()
     }
 
+    /// The private key that signs discs; it may be missing.
+    pub(crate) fn signing_key(&self) -> PathBuf {
+        self.config_dir().join("signing_key")
+    }
+
+    /// The certificate of that key, or of the one that `sign_command` has; it may be missing.
+    pub(crate) fn signing_certificate(&self) -> PathBuf {
+        self.config_dir().join("signing_key-cert.pub")
+    }
+
+    /// The public part of the key that `sign_command` has.
+    pub(crate) fn signing_public_key(&self) -> PathBuf {
+        self.config_dir().join("signing_key.pub")
+    }
+
     /// The configuration file; it may be missing.
     pub(crate) fn config_file(&self) -> PathBuf {
         self.config_dir().join("config.toml")

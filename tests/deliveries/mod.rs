@@ -30,5 +30,6 @@ mod rewrite;
 mod select;
 mod set;
 mod settle;
+mod signing;
 mod status;
 mod store;

@@ -49,8 +49,15 @@ impl Given {
             |(path, bytes): (&String, &Vec<u8>)| (path.clone(), File { bytes: bytes.clone().into(), mode: 0o444 });
         let layer = Layer { owner: Owner::Vm, facts, files: self.files.iter().map(file).collect(), ..Layer::default() };
         let edition = Edition { generation: Generation(generation), reason: Reason::Migrate };
-        let occasion =
-            Occasion { name: "vm", uuid: &UUID.parse()?, host: Some(host), edition, format, new_networks: &[] };
+        let occasion = Occasion {
+            name: "vm",
+            uuid: &UUID.parse()?,
+            host: Some(host),
+            edition,
+            format,
+            signer: None,
+            new_networks: &[],
+        };
         compose(&[layer], &occasion, Limits::default().into())
     }
 

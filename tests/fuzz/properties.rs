@@ -131,8 +131,15 @@ fn metadata(data: &[u8]) {
     let limits =
         Limits { bytes: 20_000, files: 12, disc_steps: 100_000, template_steps: 20_000, template_output: 10_000 };
     let edition = Edition { generation: Generation(179_540_670_612), reason: Reason::Migrate };
-    let occasion =
-        Occasion { name: "vm", uuid: &domain.uuid, host: Some("host-b"), edition, format, new_networks: &[] };
+    let occasion = Occasion {
+        name: "vm",
+        uuid: &domain.uuid,
+        host: Some("host-b"),
+        edition,
+        format,
+        signer: None,
+        new_networks: &[],
+    };
     let disc = || {
         let host = Layer {
             facts: facts::from_json("{\"site\": \"b\", \"monitoring\": {\"port\": 9100}}")?,

@@ -34,6 +34,7 @@ impl Normal {
         let text = after(&text, "\"noted\":", is_digit, time);
         // The moment of making as text: 2026-11-23T04:05:06.78Z.
         let text = after(&text, "\"built_at\":\"", |c| is_digit(c) || "-T:.Z".contains(c), |_| "NOW".to_owned());
+        let text = without_sum_of_marker(text);
         let generation = |digits: &str| match digits.parse() {
             Ok(number) if window.contains(&number) => {
                 let known = self.generations.iter().position(|known| *known == number);
@@ -67,6 +68,17 @@ impl Normal {
         let (severity, message) = parse().unwrap_or_else(|| panic!("not a line for the log: {line:?}"));
         format!("{severity}: {}", self.text(message))
     }
+}
+
+/// A line of `/recontext.sums` without the sum of the marker, which holds the moment of its making.
+fn without_sum_of_marker(text: String) -> String {
+    const MARKER: &str = "  recontext.json";
+    let sum = || {
+        let before = text.strip_suffix(MARKER)?;
+        let (before, sum) = before.split_at_checked(before.len().checked_sub(64)?)?;
+        sum.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| format!("{before}SUM{MARKER}"))
+    };
+    sum().unwrap_or(text)
 }
 
 /// Replaces what follows `key`, as long as `takes` holds, by what `by` makes of it.

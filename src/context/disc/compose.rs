@@ -12,6 +12,7 @@ use super::formats;
 use super::layer::Layer;
 use super::marker::{Edition, MARKER, Occasion, marker};
 use super::path::DiscPath;
+use super::sums::{self, SIGNATURE, SUMS};
 use super::template::Templates;
 
 /// The end of a template's name, left out on the disc.
@@ -57,10 +58,12 @@ pub(crate) fn compose_judged(
     };
     let mut templates = Templates::new(values)?;
     let marker_path: DiscPath = MARKER.parse()?;
+    let since_0_2: [DiscPath; 2] = [SUMS.parse()?, SIGNATURE.parse()?];
     let mut files = Files::default();
     for (path, (place, file, origin)) in sources {
-        if path == marker_path {
-            fault(anyhow!("{place} cannot be on the disc: /{MARKER} is made by virt-recontext itself"))?;
+        if path == marker_path || since_0_2.contains(&path) {
+            let since = if path == marker_path { "" } else { ", unlike up to 0.2.0; give the file another name" };
+            fault(anyhow!("{place} cannot be on the disc: /{path} is made by virt-recontext itself{since}"))?;
             continue;
         }
         let bytes = match origin.template {
@@ -79,6 +82,8 @@ pub(crate) fn compose_judged(
     formats::complete(occasion.format, &mut files, occasion.uuid, &facts)?;
     files.make(MARKER, |_| marker(occasion, &facts))?;
     budget.check(&files)?;
+    // No part of what the limits are for.
+    sums::add(&mut files)?;
     Ok(files)
 }
 
@@ -142,7 +147,15 @@ mod tests {
         let edition = Edition { generation: Generation(generation), reason: Reason::Migrate };
         compose(
             &layers,
-            &Occasion { name: "vm", uuid: &uuid, host: Some("host-b"), edition, format, new_networks: &[] },
+            &Occasion {
+                name: "vm",
+                uuid: &uuid,
+                host: Some("host-b"),
+                edition,
+                format,
+                signer: None,
+                new_networks: &[],
+            },
             LIMITS,
         )
     }
@@ -226,14 +239,14 @@ mod tests {
     }
 
     #[test]
-    fn a_new_generation_changes_nothing_but_the_marker() {
+    fn a_new_generation_changes_nothing_but_the_marker_and_its_sum() {
         for format in Format::ALL {
             let made = |generation| {
                 composed_as(format, generation, vec![layer("a = 'ä'", &[("x.j2", "{{ facts.a }}")])]).unwrap()
             };
             let (old, new) = (made(1), made(2));
             for ((path, before), (_, after)) in old.iter().zip(new.iter()) {
-                assert_eq!(before == after, path.to_string() != MARKER, "{format}: {path}");
+                assert_eq!(before == after, ![MARKER, SUMS].contains(&path.to_string().as_str()), "{format}: {path}");
             }
             assert_eq!(old.iter().len(), new.iter().len());
             assert_eq!(old.origin(&MARKER.parse().unwrap()), Some(&Origin::default()));

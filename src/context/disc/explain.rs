@@ -91,8 +91,15 @@ mod tests {
         ];
         let uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
         let edition = Edition { generation: Generation(1), reason: Reason::Refresh };
-        let occasion =
-            Occasion { name: "web", uuid: &uuid, host: None, edition, format: Format::Files, new_networks: &[] };
+        let occasion = Occasion {
+            name: "web",
+            uuid: &uuid,
+            host: None,
+            edition,
+            format: Format::Files,
+            signer: None,
+            new_networks: &[],
+        };
         let limits =
             Limits { bytes: 1_000, files: 10, disc_steps: 1_000, template_steps: 1_000, template_output: 1_000 };
         let disc = compose(&layers, &occasion, limits).unwrap();
@@ -106,6 +113,7 @@ mod tests {
              \x20 /endpoint        layer 1, a template\n\
              \x20 /motd            layer 3, a template; hides layer 1\n\
              \x20 /recontext.json  generated\n\
+             \x20 /recontext.sums  generated\n\
              \nFacts:\n\
              \x20 m.port = 1  layer 1\n\
              \x20 site = b    layer 3; hides layer 1\n"

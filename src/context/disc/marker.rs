@@ -74,6 +74,8 @@ pub struct Occasion<'a> {
     pub edition: Edition,
     /// What readers the disc is for.
     pub format: Format,
+    /// Who signs it, if it is signed.
+    pub signer: Option<&'a str>,
     /// The MACs of its interfaces that are on another network since it came.
     pub new_networks: &'a [String],
 }
@@ -87,6 +89,8 @@ struct Marker<'a> {
     domain_uuid: &'a Uuid,
     #[serde(skip_serializing_if = "Option::is_none")]
     host_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signer: Option<&'a str>,
     /// Before the facts, which can say anything: a shell in a guest finds it without a reader of JSON.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     new_networks: &'a [String],
@@ -95,7 +99,7 @@ struct Marker<'a> {
 
 /// The bytes of `/recontext.json`: one line of JSON.
 pub(crate) fn marker(occasion: &Occasion, facts: &Facts) -> Result<Vec<u8>> {
-    let &Occasion { uuid, host, edition, new_networks, .. } = occasion;
+    let &Occasion { uuid, host, edition, signer, new_networks, .. } = occasion;
     let marker = Marker {
         schema: 1,
         generation: edition.generation,
@@ -103,6 +107,7 @@ pub(crate) fn marker(occasion: &Occasion, facts: &Facts) -> Result<Vec<u8>> {
         built_at: edition.generation.moment(),
         domain_uuid: uuid,
         host_id: host,
+        signer,
         new_networks,
         facts,
     };
@@ -129,8 +134,15 @@ mod tests {
         let uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
         let edition = Edition { generation: Generation(1), reason: Reason::Migrate };
         let told = |new_networks| {
-            let occasion =
-                Occasion { name: "vm", uuid: &uuid, host: None, edition, format: Format::Files, new_networks };
+            let occasion = Occasion {
+                name: "vm",
+                uuid: &uuid,
+                host: None,
+                edition,
+                format: Format::Files,
+                signer: None,
+                new_networks,
+            };
             String::from_utf8(marker(&occasion, &Facts::new()).unwrap()).unwrap()
         };
         let macs = ["52:54:00:aa:bb:cc".to_owned()];

@@ -13,6 +13,7 @@ pub mod layer;
 pub(crate) mod loss;
 pub mod marker;
 pub mod path;
+pub(crate) mod sums;
 pub(crate) mod template;
 pub(crate) mod undefined;
 mod whole_numbers;

@@ -1,4 +1,4 @@
-//! A program as a child: in a session of its own, without a terminal and without input, and with its own children it ends.
+//! A program as a child: in a session of its own, without a terminal, and with its own children it ends.
 
 use std::io::{self, PipeReader, pipe};
 use std::os::fd::AsFd;
@@ -25,10 +25,10 @@ pub(crate) struct Ran {
     pub stderr: Vec<u8>,
 }
 
-/// Runs `command` until `end`. It may print `max` bytes; of what it complains, `max_stderr` are kept. Nothing of it is
+/// Runs `command`, which reads `stdin`, until `end`. It may print `max` bytes; of what it complains, `max_stderr` are kept. Nothing of it is
 /// left afterwards but what has begun a session of its own.
-pub(crate) fn run(command: Command, end: Instant, max: usize, max_stderr: usize) -> Result<Ran> {
-    let (mut child, output, stderr) = start(command).context("starting it")?;
+pub(crate) fn run(command: Command, stdin: Stdio, end: Instant, max: usize, max_stderr: usize) -> Result<Ran> {
+    let (mut child, output, stderr) = start(command, stdin).context("starting it")?;
     let leader = Pid::from_raw(child.id().cast_signed());
     let mut streams = [Stream::new(output.as_fd(), max), Stream::new(stderr.as_fd(), max_stderr).cut()];
     let outcome = attend(leader, &mut streams, end);
@@ -46,9 +46,9 @@ pub(crate) fn run(command: Command, end: Instant, max: usize, max_stderr: usize)
 }
 
 /// The program, what it prints and what it complains.
-fn start(mut command: Command) -> io::Result<(Child, PipeReader, PipeReader)> {
+fn start(mut command: Command, stdin: Stdio) -> io::Result<(Child, PipeReader, PipeReader)> {
     let ((output, its_stdout), (stderr, its_stderr)) = (pipe()?, pipe()?);
-    command.stdin(Stdio::null()).stdout(its_stdout).stderr(its_stderr);
+    command.stdin(stdin).stdout(its_stdout).stderr(its_stderr);
     // SAFETY: setsid is a plain system call, allowed between fork and exec. It takes the terminal away and makes a
     // process group, so that the program's own children end with it.
     unsafe { command.pre_exec(|| setsid().map(drop).map_err(io::Error::from)) };
@@ -66,7 +66,7 @@ mod tests {
     fn sh(script: &str, time: Duration) -> Ran {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]);
-        run(command, Instant::now() + time, 100, 4).unwrap()
+        run(command, Stdio::null(), Instant::now() + time, 100, 4).unwrap()
     }
 
     #[test]

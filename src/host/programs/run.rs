@@ -2,7 +2,7 @@
 //! limited output. A program that fails keeps its last good result, and one that loses facts keeps those for a while.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
@@ -101,38 +101,48 @@ impl<'a> Runs<'a> {
 
     /// What the program gives, whatever it gave before.
     pub(crate) fn run(&self, program: &Path) -> Result<Facts> {
-        let mut command = Command::new(program);
-        command
-            .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("LC_ALL", "C");
+        let mut command = clean(program);
         if let Some((name, uuid)) = self.vm {
             command.env("VIRT_RECONTEXT_DOMAIN_NAME", name).env("VIRT_RECONTEXT_DOMAIN_UUID", uuid.to_string());
         }
-        command.current_dir("/");
-        let time = self.limits.program_time;
-        let max = self.most();
-        let ran = program::run(command, Instant::now() + time, max, MAX_STDERR).map_err(|error| {
+        let printed = printed_by(command, Stdio::null(), self.limits).map_err(|error| {
             let why = error.downcast_ref().and_then(|error| beginning::why_not_started(program, error));
             why.map_or(error, Error::msg)
         })?;
-        match (ran.outcome.heard, ran.outcome.ended) {
-            (Heard::TooMuch, _) => bail!("it printed more than limits.program_output = {max} bytes"),
-            (Heard::Part, true) => bail!(
-                "it ended, and what it has left running still holds its output after limits.program_time = {} s; start that \
-                 with >/dev/null 2>&1",
-                time.as_secs()
-            ),
-            (Heard::Part, false) => bail!("it took longer than limits.program_time = {} s", time.as_secs()),
-            (Heard::All | Heard::Whole, ended) => ensure!(ended, "it closed its output and did not end"),
-        }
-        let complaint = as_line(&ran.stderr);
-        let complaint = if complaint.is_empty() { "it said nothing on stderr" } else { &complaint };
-        ensure!(ran.status.success(), "it failed ({}): {complaint}", ran.status);
-        let printed = String::from_utf8(ran.output).context("what it printed is not UTF-8")?;
         ensure!(!printed.trim().is_empty(), "it printed nothing; with no facts, it prints {{}}");
         facts::from_json(&printed).context("what it printed gives no facts")
     }
+}
+
+/// A program, to be run with a clean environment.
+pub(crate) fn clean(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
+    command.current_dir("/");
+    command
+}
+
+/// What a program prints that is given `stdin`.
+///
+/// # Errors
+/// When it fails, or goes beyond the limits of programs.
+pub(crate) fn printed_by(command: Command, stdin: Stdio, limits: &Limits) -> Result<String> {
+    let (time, max) = (limits.program_time, usize::try_from(limits.program_output).unwrap_or(usize::MAX));
+    let ran = program::run(command, stdin, Instant::now() + time, max, MAX_STDERR)?;
+    match (ran.outcome.heard, ran.outcome.ended) {
+        (Heard::TooMuch, _) => bail!("it printed more than limits.program_output = {max} bytes"),
+        (Heard::Part, true) => bail!(
+            "it ended, and what it has left running still holds its output after limits.program_time = {} s; start that \
+                 with >/dev/null 2>&1",
+            time.as_secs()
+        ),
+        (Heard::Part, false) => bail!("it took longer than limits.program_time = {} s", time.as_secs()),
+        (Heard::All | Heard::Whole, ended) => ensure!(ended, "it closed its output and did not end"),
+    }
+    let complaint = as_line(&ran.stderr);
+    let complaint = if complaint.is_empty() { "it said nothing on stderr" } else { &complaint };
+    ensure!(ran.status.success(), "it failed ({}): {complaint}", ran.status);
+    String::from_utf8(ran.output).context("what it printed is not UTF-8")
 }
 
 /// Runs programs for one VM, and remembers their results.

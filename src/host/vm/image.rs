@@ -61,7 +61,17 @@ pub struct Disc<'p> {
     pub(crate) edition: Edition,
     /// Where it lies, as the VM's XML names it.
     pub(crate) path: &'p Path,
+    /// Its signature, where `sign_command` made it.
+    pub(super) signature: Option<String>,
     pub(super) identity: Identity,
+}
+
+#[cfg(feature = "libvirt")]
+impl Disc<'_> {
+    /// The same, if `sign_command` has made its signature.
+    pub(crate) fn signed(self, signature: Option<String>) -> Self {
+        Disc { signature, ..self }
+    }
 }
 
 /// Where the VM's image lies on this host, as its XML should name it.
@@ -136,7 +146,7 @@ impl Vm<'_> {
         }
         let file = file::put(file, &place, config.image_mode)?;
         let metadata = file.metadata().with_context(|| format!("looking at {}", place.display()))?;
-        Ok(Disc { edition, path, identity: Identity::from(&metadata) })
+        Ok(Disc { edition, path, signature: None, identity: Identity::from(&metadata) })
     }
 }
 

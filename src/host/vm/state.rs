@@ -62,8 +62,21 @@ pub struct State {
     pub edition: Option<Edition>,
     /// Its image, as the VM's XML names it.
     pub(crate) image: Option<PathBuf>,
+    /// Its signature, where `sign_command` made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) signature: Option<String>,
     /// The very file that was made, so that nobody else's is removed.
     pub(super) identity: Option<Identity>,
+}
+
+/// The newest disc of a VM.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Newest {
+    pub edition: Edition,
+    /// Where it lies, as the VM's XML names it.
+    pub path: PathBuf,
+    /// Its signature, where `sign_command` made it.
+    pub signature: Option<String>,
 }
 
 /// What rules did to a VM's XML.
@@ -222,8 +235,10 @@ impl State {
     }
 
     /// The newest disc of a VM that has not ended here, if it lies at `path`.
-    pub(crate) fn disc_at(&self, path: &Path) -> Option<(Edition, PathBuf)> {
-        self.edition.zip(self.image.clone()).filter(|(_, image)| !self.left && image == path)
+    pub(crate) fn disc_at(&self, path: &Path) -> Option<Newest> {
+        let is_there = !self.left && self.image.as_deref() == Some(path);
+        let (path, signature) = (path.to_owned(), self.signature.clone());
+        self.edition.filter(|_| is_there).map(|edition| Newest { edition, path, signature })
     }
 
     /// The interfaces of which the VM's disc tells that they are on another network.
@@ -268,6 +283,7 @@ impl State {
             message: String::new(),
             edition: None,
             image: None,
+            signature: None,
             identity: None,
         }
     }
@@ -299,7 +315,9 @@ impl State {
     pub(super) fn with(self, disc: Option<&Disc>) -> State {
         match disc {
             None => self,
-            Some(disc) => State { edition: Some(disc.edition), ..self.with_file(disc) },
+            Some(disc) => {
+                State { edition: Some(disc.edition), signature: disc.signature.clone(), ..self.with_file(disc) }
+            }
         }
     }
 

@@ -160,7 +160,7 @@ mod tests {
             file::replace_text(&real, "disc").unwrap();
             let identity = (&real.metadata().unwrap()).into();
             let edition = Edition { generation: Generation(1), reason: Reason::Start };
-            let disc = Disc { edition, path, identity };
+            let disc = Disc { edition, path, signature: None, identity };
             Vm::hold(&host, &uuid).unwrap().delivered(about, Some(&disc), "").unwrap();
         };
         for starts in [true, false] {
