@@ -78,9 +78,10 @@ def boot_files(bus: str, firmware: str = "bios") -> BootFiles:
 
 
 @contextmanager
-def cache_locked() -> Iterator[None]:
+def cache_locked(what: str = "boot-files") -> Iterator[None]:
+    """Keeps others from making the same. What takes minutes has a name of its own, so that other labs need not wait."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    with open(CACHE / "lock", "w", encoding="ascii") as lock:
+    with open(CACHE / f"{what}.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

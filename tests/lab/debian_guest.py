@@ -131,7 +131,7 @@ class DebianGuest(Guest):
 
     def _disk(self) -> Path:
         """A new overlay over the common disk. Both hosts' QEMU writes it, whoever owns it at the time."""
-        with cache_locked():
+        with cache_locked("debian"):
             cached = _image()
         disk = self.lab.shared / f"{self.name}-{self.uuid}.qcow2"
         tool("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", self.lab.share(cached), disk)

@@ -52,7 +52,7 @@ class Dom0Image:
 
 def dom0_image() -> Dom0Image:
     """The files, made if they are not there."""
-    with cache_locked():
+    with cache_locked("dom0"):
         made = CACHE / f"dom0-{hashlib.sha256(RECIPE).hexdigest()[:12]}"
         if not made.exists():
             for outdated in CACHE.glob("dom0-*"):
