@@ -88,12 +88,18 @@ def lasting_site(lab: Lab, programs: Programs) -> Iterator[Site]:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
-    """Adds the ends of all consoles and logs to a failed test's report."""
+    """Adds the ends of all consoles and logs to a failed test's report, and tells in a line what failed.
+
+    The report comes when all tests have ended; a run that is cut off has none.
+    """
     outcome = yield
     report = outcome.get_result()
     running = getattr(item, "funcargs", {}).get("lab")
     if report.failed and report.when == "call" and running is not None:
         report.sections.append(("lab", running.evidence()))
+    if report.failed and call.excinfo is not None:
+        why = call.excinfo.exconly().splitlines()[0]
+        item.config.get_terminal_writer().line(f"\n{item.nodeid}: {report.when}: {why}")
 
 
 def pytest_sessionstart() -> None:
