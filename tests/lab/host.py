@@ -104,7 +104,7 @@ class Host:
 
     def await_libvirtd(self) -> None:
         """Returns when the daemon answers, and its events are being noted."""
-        wait_for(self._answers, 30, f"libvirtd of {self.name}", lambda: self.tail(50))
+        wait_for(self._answers, 90, f"libvirtd of {self.name}", lambda: self.tail(50))
         self._events = self._start("events", "stdbuf", "-oL", "virsh", "event", "--all", "--loop", "--timestamp")
 
     def restart_libvirtd(self) -> None:
@@ -154,7 +154,7 @@ class Host:
         """After the block, waits until the daemon has been reloaded since its beginning."""
         before = self._reloads()
         yield
-        wait_for(lambda: self._reloads() > before, 30, f"libvirtd of {self.name} to reload", lambda: self.tail(30))
+        wait_for(lambda: self._reloads() > before, 90, f"libvirtd of {self.name} to reload", lambda: self.tail(30))
 
     def kill(self) -> None:
         """Ends everything in this host; returns when all is dead. Never fails."""
@@ -178,7 +178,7 @@ class Host:
     # Doing things inside
 
     def run(self, *argv: str, check: bool = True, input: str | None = None,  # noqa: A002 - as subprocess calls it
-            timeout: float = 60) -> subprocess.CompletedProcess[str]:
+            timeout: float = 180) -> subprocess.CompletedProcess[str]:
         """Runs a program in the host and returns its end, with what it wrote as text.
 
         With check, an exit status other than 0 raises LabError; a time out always does, and kills the program.
@@ -199,7 +199,7 @@ class Host:
         return subprocess.CompletedProcess(list(argv), process.returncode, stdout, stderr)
 
     def virsh(self, *argv: str, check: bool = True, input: str | None = None,  # noqa: A002
-              timeout: float = 60) -> subprocess.CompletedProcess[str]:
+              timeout: float = 180) -> subprocess.CompletedProcess[str]:
         """Runs virsh against this host's libvirtd. See run()."""
         return self.run("virsh", "-q", "-c", "qemu:///system", *argv, check=check, input=input, timeout=timeout)
 

@@ -52,6 +52,9 @@ class Lab:
     QEMU can look.
     """
 
+    # How many times longer all may take than on a machine that is quick and has nothing else to do.
+    slowness = 3
+
     def __init__(self, names: tuple[str, ...] = ("host-a", "host-b"), parent: Path = Path("/tmp")) -> None:
         self._names = names
         self._parent = parent
@@ -74,7 +77,7 @@ class Lab:
         self._clean_up()
 
     def migrate(self, source: Host, target: Host, name: str, *flags: str, live: bool = True, check: bool = True,
-                timeout: float = 120) -> Migration:
+                timeout: float = 300) -> Migration:
         """Runs `virsh migrate` on the source. Without check, its failure is in the result.
 
         The hosts find each other by name, in their /etc/hosts.
@@ -92,12 +95,15 @@ class Lab:
             10, f"the event that {name} runs on {host.name}")
 
     def wait_for(self, condition: Callable[[], Result], seconds: float, what: str) -> Result:
-        """waiting.wait_for, with all of the lab's logs as evidence; a crashed guest ends it at once."""
+        """waiting.wait_for, with all of the lab's logs as evidence; a crashed guest ends it at once.
+
+        seconds: on a quick machine.
+        """
         def unless_dead() -> Result:
             for guest in self.guests:
                 guest.check_alive()
             return condition()
-        return wait_for(unless_dead, seconds, what, self.evidence)
+        return wait_for(unless_dead, self.slowness * seconds, what, self.evidence)
 
     def evidence(self, lines: int = 30) -> str:
         """The ends of all consoles and logs."""

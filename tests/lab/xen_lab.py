@@ -1,38 +1,34 @@
 """A lab whose hosts are Xen's: each a dom0 of its own in a QEMU, with a link between them."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from .boot_files import BootFiles
-from .dom0 import SHARED, Dom0
+from .dom0 import PATIENCE, SHARED, Dom0
 from .dom0_image import dom0_image
-from .lab import Lab, Migration, Result
+from .lab import Lab, Migration
 
 NAMES = ("dom0-a", "dom0-b")
 BOOT = "/run/lab-boot"
-PATIENCE = 4
 
 
 class XenLab(Lab):
     """See the module. A context manager; inside it all hosts answer."""
 
     hosts: list[Dom0]
+    # Emulated, all takes longer.
+    slowness = 12
 
     def __init__(self, names: tuple[str, ...] = NAMES) -> None:
         super().__init__(names)
 
     def migrate(self, source: Dom0, target: Dom0, name: str, *flags: str, live: bool = True, check: bool = True,
-                timeout: float = 300) -> Migration:
+                timeout: float = PATIENCE) -> Migration:
         """Runs `virsh migrate` on the source. Without check, its failure is in the result."""
         started = time.time()
         result = source.virsh("migrate", *(["--live"] if live else []), *flags, name,
                               f"xen+tcp://{target.name}/system", check=check, timeout=timeout)
         return Migration(result, started, time.time())
-
-    def wait_for(self, condition: Callable[[], Result], seconds: float, what: str) -> Result:
-        """As Lab's, with more patience: everything takes longer in here."""
-        return super().wait_for(condition, PATIENCE * seconds, what)
 
     def boot_files(self, bus: str, firmware: str = "bios") -> BootFiles:
         """What guests boot from, where hosts find it: in their memory, since Xen maps a kernel page by page."""

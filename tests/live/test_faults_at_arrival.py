@@ -70,8 +70,8 @@ def test_a_stuck_hook_holds_libvirtd_up_no_longer_than_its_deadline(site, lab):
         stuck.communicate()
     assert vm.state() == "running"
     # migrate until its deadline of 10 s, prepare and started until theirs of 4 s, and the migration itself.
-    assert migration.seconds < 30
-    assert max(took) < 6, "libvirtd answers, at the latest when a hook's time is over"
+    assert migration.seconds < 60
+    assert max(took) < 8, "libvirtd answers, at the latest when a hook's time is over"
     mark = vm.mark()
     site.recontext(b, "refresh", vm.name)
     vm.wait_for_text(site.text(b), since=mark)
