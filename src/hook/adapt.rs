@@ -9,7 +9,7 @@ use anyhow::{Context, Error, Result};
 
 use super::operation::Operation;
 use super::reply::{self, Wish};
-use super::supervise;
+use super::supervise::{self, Broke, Stage};
 use crate::context::disc::facts::Facts;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
@@ -62,45 +62,62 @@ pub(super) fn occasion(operation: Operation) -> Option<Reason> {
     }
 }
 
-/// Applies the rules to the VM, in a process of their own: what becomes of that harms no disc. `to_parent` is told before that if
-/// the VM is to be refused should this break off.
-pub(super) fn adapt(host: &Host, config: &Config, reason: Reason, xml: &str, to_parent: &mut File) -> Adapted {
-    let apply = |out: &mut File| {
-        let domain = Domain::read_for_rules(xml).ok().filter(|domain| domain.machine.driver() == Driver::Qemu);
-        // Of one that cannot be read, what serves its disc will tell.
-        let applied = domain.as_ref().map(|domain| apply(host, config, (domain, reason), (to_parent, out)));
-        let _parent_gone = out.write_all(&encode(&applied.unwrap_or(Adapted::AsItCame)));
+/// Does the work of a call for whose VM there may be rules. They are applied by the process that then does the rest, and if
+/// they break that, another does the rest without them: what becomes of them harms no disc. `work` is given what the rules
+/// have come to, if that is known.
+///
+/// Gives what was said of it, and what is wished should that be nothing.
+pub(super) fn run(end: Instant, work: impl Fn(Option<Adapted>, &mut File)) -> (Result<Vec<u8>, Broke>, Wish) {
+    let rules = Stage { end: end.min(Instant::now() + RULES), is_whole: reply::has_rules };
+    let all = || Stage { end, is_whole: reply::is_whole };
+    let broke = match supervise::run(&[rules, all()], |out| work(None, out)) {
+        Err(broke) if !reply::has_rules(&broke.said) && Instant::now() < end => broke,
+        said => return (said, Wish::GoOn),
     };
-    let said = supervise::run(Instant::now() + RULES, |said| parts(said).is_some(), apply);
-    let (said, how) = said.map_or_else(|broke| (broke.said, broke.how), |said| (said, String::new()));
-    let is_required = said.first() == Some(&REQUIRED);
-    let adapted = decode(&said).unwrap_or_else(|| {
-        let error = Error::msg(how).context("applying the rules of rewrite.d");
-        if is_required { Adapted::Refused(error) } else { Adapted::Dropped(error) }
-    });
-    if let Adapted::Applied { xml: Some(xml), .. } = &adapted {
-        let _parent_gone = reply::so_far(to_parent, xml);
+    let wish = reply::wished(&broke.said);
+    let again = |out: &mut File| {
+        let error = Error::msg(broke.how).context("applying the rules of rewrite.d");
+        let is_required = wish == Wish::RefuseForRules;
+        work(Some(if is_required { Adapted::Refused(error) } else { Adapted::Dropped(error) }), out);
+    };
+    (supervise::run(&[all()], again), wish)
+}
+
+/// Applies the rules to the VM, and tells the parent what counts should what follows break off: nothing is written before.
+pub(super) fn adapt(host: &Host, config: &Config, reason: Reason, xml: &str, to_parent: &mut File) -> Adapted {
+    let domain = Domain::read_for_rules(xml).ok().filter(|domain| domain.machine.driver() == Driver::Qemu);
+    let mut is_required = false;
+    let adapted = match &domain {
+        Some(domain) => apply(&mut Here { host, config, domain, to_parent, is_required: &mut is_required }, reason),
+        // Of one that cannot be read, what serves its disc will tell.
+        None => Adapted::AsItCame,
+    };
+    if let Adapted::Refused(_) = adapted {
+        // The whole reply follows.
+        return adapted;
     }
-    if is_required && !matches!(adapted, Adapted::Refused(_)) {
+    // At once: each time that the parent is woken costs both of us time.
+    let mut told = Vec::new();
+    if let Adapted::Applied { xml: Some(xml), .. } = &adapted {
+        let _never_fails = reply::so_far(&mut told, xml);
+    }
+    if is_required {
         // The disc, whatever becomes of it, has no part in this.
         let wish = if xml.contains(NAMESPACE) { Wish::of(config.on_error) } else { Wish::GoOn };
-        let _parent_gone = reply::wish(to_parent, wish);
+        let _never_fails = reply::wish(&mut told, wish);
     }
+    let _never_fails = reply::rules_done(&mut told);
+    let _parent_gone = to_parent.write_all(&told);
     adapted
 }
 
-fn apply(
-    host: &Host,
-    config: &Config,
-    (domain, reason): (&Domain, Reason),
-    (to_parent, out): (&mut File, &mut File),
-) -> Adapted {
+fn apply(here: &mut Here, reason: Reason) -> Adapted {
+    let Here { host, config, domain, .. } = *here;
     let files = match of_host::read(host, domain) {
         Ok(files) => files,
         Err(error) => return Adapted::Dropped(error),
     };
-    let mut here = Here { host, config, domain, to_parent, out };
-    match of_host::apply(host, config, (domain, reason, To::coming(reason)), &files, &mut here) {
+    match of_host::apply(host, config, (domain, reason, To::coming(reason)), &files, here) {
         Err(Fault::Dropped(error)) => Adapted::Dropped(error),
         Err(Fault::Refused(error)) => Adapted::Refused(error),
         Ok(None) => Adapted::AsItCame,
@@ -120,62 +137,12 @@ fn apply(
     }
 }
 
-// What the process of the rules writes: perhaps REQUIRED, and then one of the others with two texts.
-const REQUIRED: u8 = b'#';
-const AS_IT_CAME: u8 = b'0';
-const APPLIED: u8 = b'<';
-const DROPPED: u8 = b'.';
-const REFUSED: u8 = b'R';
-
-fn encode(adapted: &Adapted) -> Vec<u8> {
-    let (kind, one, other) = match adapted {
-        Adapted::AsItCame => (AS_IT_CAME, String::new(), ""),
-        // What cannot be read again is no reply.
-        Adapted::Applied { xml, note } => {
-            (APPLIED, serde_json::to_string(note).unwrap_or_default(), xml.as_deref().unwrap_or_default())
-        }
-        Adapted::Dropped(error) => (DROPPED, format!("{error:#}"), ""),
-        Adapted::Refused(error) => (REFUSED, format!("{error:#}"), ""),
-    };
-    let len = |text: &str| (text.len() as u64).to_le_bytes();
-    [&[kind], len(&one).as_slice(), one.as_bytes(), &len(other), other.as_bytes()].concat()
-}
-
-fn decode(said: &[u8]) -> Option<Adapted> {
-    let (kind, one, other) = parts(said)?;
-    let (one, other) = (std::str::from_utf8(one).ok()?, std::str::from_utf8(other).ok()?);
-    match kind {
-        AS_IT_CAME => Some(Adapted::AsItCame),
-        APPLIED => {
-            let xml = Some(other.to_owned()).filter(|xml| !xml.is_empty());
-            Some(Adapted::Applied { xml, note: serde_json::from_str(one).ok()? })
-        }
-        DROPPED => Some(Adapted::Dropped(Error::msg(one.to_owned()))),
-        REFUSED => Some(Adapted::Refused(Error::msg(one.to_owned()))),
-        _ => None,
-    }
-}
-
-/// The kind and the two texts; `None` as long as that is not whole.
-fn parts(said: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let said = said.strip_prefix(&[REQUIRED]).unwrap_or(said);
-    let (kind, rest) = said.split_first()?;
-    let (one, rest) = text(rest)?;
-    let (other, _) = text(rest)?;
-    Some((*kind, one, other))
-}
-
-fn text(said: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (len, rest) = said.split_first_chunk()?;
-    rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)
-}
-
 struct Here<'a> {
     host: &'a Host,
     config: &'a Config,
     domain: &'a Domain<'a>,
     to_parent: &'a mut File,
-    out: &'a mut File,
+    is_required: &'a mut bool,
 }
 
 impl Site for Here<'_> {
@@ -191,8 +158,8 @@ impl Site for Here<'_> {
             let missing = of_host::first_missing(self.host, looks).and_then(|missing| u32::try_from(missing).ok());
             let _parent_gone = out.write_all(&missing.unwrap_or(u32::MAX).to_le_bytes());
         };
-        let is_whole = |said: &[u8]| said.len() == 4;
-        let said = supervise::run(Instant::now() + LOOK, is_whole, look).map_err(|broke| Error::msg(broke.how));
+        let stage = Stage { end: Instant::now() + LOOK, is_whole: |said| said.len() == 4 };
+        let said = supervise::run(&[stage], look).map_err(|broke| Error::msg(broke.how));
         let said = said.context("looking whether what the new values name is on this host")?;
         let missing = said.try_into().map(u32::from_le_bytes).unwrap_or_default();
         of_host::check_there(looks, usize::try_from(missing).ok().filter(|_| missing != u32::MAX))
@@ -200,6 +167,6 @@ impl Site for Here<'_> {
 
     fn is_required(&mut self) {
         let _parent_gone = reply::wish(self.to_parent, Wish::RefuseForRules);
-        let _parent_gone = self.out.write_all(&[REQUIRED]);
+        *self.is_required = true;
     }
 }

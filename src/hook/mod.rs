@@ -11,6 +11,7 @@ mod detach;
 mod fallback;
 mod gone;
 mod needles;
+mod noted;
 pub mod operation;
 mod prepare;
 mod reply;
@@ -20,6 +21,7 @@ mod supervise;
 mod work;
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -32,8 +34,10 @@ use crate::host::log::Log;
 use crate::host::off;
 use crate::host::paths::Host;
 use crate::host::rules;
+use adapt::Adapted;
 use operation::{HookCall, Operation};
-use reply::Reply;
+use reply::{Reply, Wish};
+use supervise::Stage;
 
 /// What the hook says of itself. It stands in the program as it stands here, by which `virt-recontext doctor` knows the
 /// program, and its version, without running it.
@@ -62,12 +66,10 @@ pub fn run(program: &OsStr, args: impl Iterator<Item = OsString>) -> ExitCode {
     // Not by memchr: it asks the processor what it can, and in a VM each of those questions costs microseconds.
     let is_ours = xml.contains(OUR_NAMESPACES);
     let may_be_selected = || call.operation == Operation::Started && needles::may_select(&host, &call.domain, &xml);
-    let may_have_rules = || {
-        let is_here = matches!(call.operation, Operation::Started | Operation::Reconnect);
-        let may_have = adapt::occasion(call.operation).is_some() || is_here;
-        driver == Driver::Qemu && may_have && rules::may_be(&host, &call.domain, &xml)
-    };
-    if !is_ours && !may_be_selected() && !may_have_rules() {
+    let may_have_rules = || driver == Driver::Qemu && rules::may_be(&host, &call.domain, &xml);
+    let may_be_adapted = adapt::occasion(call.operation).is_some() && may_have_rules();
+    let may_wait = || matches!(call.operation, Operation::Started | Operation::Reconnect) && may_have_rules();
+    if !is_ours && !may_be_adapted && !may_be_selected() && !may_wait() {
         return ExitCode::SUCCESS;
     }
     // SAFETY: no handler is installed; from now on, writing to a pipe that nobody reads is an error and no signal.
@@ -75,8 +77,15 @@ pub fn run(program: &OsStr, args: impl Iterator<Item = OsString>) -> ExitCode {
     if off::is_off(&host) {
         return ExitCode::SUCCESS;
     }
-    let said = supervise::run(end, reply::is_whole, |out| work::work(&host, &call, &xml, out));
-    let (reply, broke) = Reply::of(said, &call);
+    let work = |adapted: Option<Adapted>, out: &mut File| work::work(&host, &call, &xml, adapted, out);
+    let (said, wish) = match may_be_adapted {
+        true => adapt::run(end, work),
+        false => {
+            let all = Stage { end, is_whole: reply::is_whole };
+            (supervise::run(&[all], |out| work(Some(Adapted::AsItCame), out)), Wish::GoOn)
+        }
+    };
+    let (reply, broke) = Reply::of(said, wish, &call);
     if let Some(how) = broke.filter(|_| !matches!(reply, Reply::Refuse(_))) {
         Log::open(&host).error(format_args!("{}: {}: {how}; the VM goes on", call.domain, call.operation));
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::set_hook;
 use std::slice;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 use nix::libc;
@@ -27,6 +27,9 @@ const PANICKED: i32 = 101;
 /// Most that the work may say, in bytes. A reply is the XML with other values in it, or a sentence; there may be two.
 const MOST: usize = 4 * MAX_XML;
 
+/// So long one that is killed may take to die: it does nothing in it but what it was just asking the kernel for.
+const DEATH: Duration = Duration::from_millis(100);
+
 /// The work did not come to its end.
 pub(super) struct Broke {
     pub said: Vec<u8>,
@@ -34,40 +37,61 @@ pub(super) struct Broke {
     pub how: String,
 }
 
-/// Runs `work` in a child and gives what it writes, which `is_whole`, as soon as it is. If `end` comes before, the child is
-/// killed. One that has said all does its last things alone: whoever waits for us need not wait for those, nor for the
-/// kernel to take it apart, which takes a tenth of a millisecond.
+/// A part of what the work says, and until when that has to be whole.
+pub(super) struct Stage {
+    pub end: Instant,
+    pub is_whole: fn(&[u8]) -> bool,
+}
+
+/// Runs `work` in a child and gives what it writes, as soon as that is whole, stage by stage. If the end of a stage comes
+/// before, the child is killed. One that has said all does its last things alone: whoever waits for us need not wait for
+/// those, nor for the kernel to take it apart, which takes a tenth of a millisecond.
 ///
 /// The child has none of our pipes to libvirtd, so that even one that cannot be killed keeps nobody waiting.
-pub(super) fn run(end: Instant, is_whole: fn(&[u8]) -> bool, work: impl FnOnce(&mut File)) -> Result<Vec<u8>, Broke> {
+pub(super) fn run(stages: &[Stage], work: impl FnOnce(&mut File)) -> Result<Vec<u8>, Broke> {
     let unheard = |how| Broke { said: Vec::new(), how };
+    let Some(last) = stages.last() else { return Err(unheard("no time was given to it".to_owned())) };
     let (from_child, to_us) = pipe2(OFlag::O_CLOEXEC).map_err(|error| unheard(format!("making a pipe: {error}")))?;
     // SAFETY: this process has one thread, so the child finds every lock and the heap in a usable state.
     let child = match unsafe { fork() } {
         Ok(ForkResult::Child) => {
             drop(from_child);
-            in_child(to_us, end, work)
+            in_child(to_us, last.end, work)
         }
         Ok(ForkResult::Parent { child }) => child,
         Err(error) => return Err(unheard(format!("starting a child process: {error}"))),
     };
     drop(to_us);
-    let mut reply = Stream::new(from_child.as_fd(), MOST).until(is_whole);
-    let outcome = attend(child, slice::from_mut(&mut reply), end);
-    if outcome.as_ref().is_ok_and(|outcome| outcome.heard == Heard::Whole) {
-        return Ok(reply.said());
+    let mut reply = Stream::new(from_child.as_fd(), MOST);
+    for stage in stages {
+        reply = reply.until(stage.is_whole);
+        let outcome = attend(child, slice::from_mut(&mut reply), stage.end);
+        if outcome.as_ref().is_ok_and(|outcome| outcome.heard == Heard::Whole) {
+            continue;
+        }
+        // Harms no other process: one that has ended keeps its number until it is waited for.
+        let _perhaps_ended = kill(child, Signal::SIGKILL);
+        let how = how_it_broke(child, outcome);
+        if stage.end < last.end {
+            // What it said up to its death counts: it may have gone on in that very moment.
+            reply = reply.until(|_| false);
+            let _perhaps_not_to_be_killed =
+                attend(child, slice::from_mut(&mut reply), last.end.min(Instant::now() + DEATH));
+        }
+        return Err(Broke { said: reply.said(), how });
     }
-    // Harms no other process: one that has ended keeps its number until it is waited for.
-    let _perhaps_ended = kill(child, Signal::SIGKILL);
-    let how = match outcome {
+    Ok(reply.said())
+}
+
+fn how_it_broke(child: Pid, outcome: io::Result<Outcome>) -> String {
+    match outcome {
         Ok(Outcome { ended: true, .. }) => how_it_ended(child),
         Ok(Outcome { heard: Heard::TooMuch, .. }) => {
             format!("the child process wrote more than {MOST} bytes and was killed")
         }
         Ok(_) => "the child process took too long and was killed".to_owned(),
         Err(error) => format!("waiting for the child process: {error}"),
-    };
-    Err(Broke { said: reply.said(), how })
+    }
 }
 
 fn in_child(to_parent: OwnedFd, end: Instant, work: impl FnOnce(&mut File)) -> ! {

@@ -11,27 +11,25 @@ use super::decision::Decision;
 use super::operation::{HookCall, Operation};
 use super::reply::{self, Reply, Wish};
 use super::supervise::MEMORY;
-use super::{arrive, detach, fallback, gone, prepare, started};
+use super::{arrive, detach, fallback, gone, noted, prepare, started};
 use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
-use crate::context::domain::driver::Driver;
-use crate::context::domain::link_mark::{LINKS, marked};
 use crate::context::domain::request::NAMESPACE;
 use crate::context::uuid::Uuid;
 use crate::host::child::limit_memory;
 use crate::host::config::Config;
 use crate::host::log::Log;
 use crate::host::paths::Host;
-use crate::host::rules;
 use crate::host::select::selected;
 use crate::host::vm::Vm;
 use crate::host::vm::image::Identity;
 use crate::host::vm::job::Job;
-use crate::host::vm::state::{About, RulesNote, State};
+use crate::host::vm::state::{RulesNote, State};
 
-/// Does the work of `call` and writes the reply to `out`. Every failure ends in the log, and in a reply with which the
+/// Does the work of `call` and writes the reply to `out`. The rules are applied first, unless it is known what they have
+/// come to. Every failure ends in the log, and in a reply with which the
 /// VM goes on, unless the administrator wants a refusal.
-pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
+pub(super) fn work(host: &Host, call: &HookCall, xml: &str, adapted: Option<Adapted>, out: &mut File) {
     let mut log = Log::open(host);
     let mut afterwards = Afterwards::default();
     let read = if call.operation.row().needs_config { Config::load(host) } else { Ok(Config::default()) };
@@ -43,26 +41,27 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, out: &mut File) {
     if wish != Wish::GoOn {
         let _parent_gone = reply::wish(out, wish);
     }
+    let mut work = Work { host, config: &config, call, log: &mut log };
+    // What rules have left in memory is not taken from the disc's.
+    let (adapted, memory) = match adapted {
+        Some(adapted) => (adapted, MEMORY),
+        None => (work.adapt(xml, out), MEMORY.saturating_mul(2)),
+    };
     if broken.is_none() {
         // The files and the answer, twice over.
-        let _as_it_was = limit_memory(MEMORY.saturating_add(config.limits.disc_size.saturating_mul(2)));
+        let _as_it_was = limit_memory(memory.saturating_add(config.limits.disc_size.saturating_mul(2)));
     }
-    let mut work = Work { host, config: &config, call, log: &mut log };
-    let adapted = work.adapt(xml, out);
     let note = adapted.note();
     let (reply, taking_part) = match &adapted {
         Adapted::Refused(error) => (Reply::Refuse(format!("{error:#}")), None),
-        Adapted::Applied { xml: Some(xml), .. } => {
-            let (reply, taking_part) = work.serve((xml, note.as_ref()), broken, &mut afterwards);
-            (if reply == Reply::Nothing { Reply::Answer(xml.clone()) } else { reply }, taking_part)
-        }
+        Adapted::Applied { xml: Some(xml), .. } => work.serve((xml, note.as_ref()), broken, &mut afterwards),
         _ => work.serve((xml, note.as_ref()), broken, &mut afterwards),
     };
     let is_refused = matches!(reply, Reply::Refuse(_));
     let _parent_gone = out.write_all(&reply.encode());
     work.tell(&adapted, is_refused);
-    let rules_wait = !is_refused && work.note(note, xml);
-    let links_wait = !is_refused && work.links(xml);
+    let rules_wait = !is_refused && noted::rules(host, call, (note, xml), &mut log);
+    let links_wait = !is_refused && noted::links(host, call, xml, &mut log);
     if let Some(line) = afterwards.news {
         log.info(line);
     }
@@ -92,9 +91,6 @@ impl Work<'_> {
     /// Applies this host's rules, if any are for VMs that come like this one.
     fn adapt(&mut self, xml: &str, out: &mut File) -> Adapted {
         let Some(reason) = adapt::occasion(self.call.operation) else { return Adapted::AsItCame };
-        if !rules::may_be(self.host, &self.call.domain, xml) {
-            return Adapted::AsItCame;
-        }
         let adapted = adapt::adapt(self.host, self.config, reason, xml, out);
         match adapted {
             Adapted::Applied { xml, note } if note.definition_due => {
@@ -163,87 +159,6 @@ impl Work<'_> {
                 self.log.error(format_args!("{name}: {operation}: {error:#}; refused, as rewrite.d wants"));
             }
         }
-    }
-
-    /// Writes down that links of a VM that goes on here are to be put up, which a helper had taken down for a moment just when it
-    /// was migrated, saved or its snapshot taken. Whether a job waits for it that is theirs alone.
-    fn links(&mut self, xml: &str) -> bool {
-        let HookCall { domain: name, operation } = self.call;
-        let reason = match operation {
-            Operation::Started => Reason::Restore,
-            _ => match adapt::occasion(*operation) {
-                Some(reason) => reason,
-                None => return false,
-            },
-        };
-        if !xml.contains(LINKS) {
-            return false;
-        }
-        let noted = marked(xml).and_then(|macs| {
-            let domain = Domain::read(xml)?;
-            let Domain { name, uuid, machine, .. } = &domain;
-            if macs.is_empty() || machine.driver() != Driver::Qemu {
-                return Ok(false);
-            }
-            let vm = Vm::hold(self.host, uuid)?;
-            let known = vm.rules()?;
-            let links_down = macs.clone();
-            if known.as_ref().is_none_or(|known| known.links_down != macs) {
-                let note = RulesNote { links_down, ..known.unwrap_or_default() };
-                vm.rules_did(About::coming(name, machine.driver(), reason), note, domain.takes_part())?;
-            }
-            // If it waits already, what there is to do at `started` is done.
-            let waits = Job::of(self.host, uuid)?.is_some();
-            if !waits {
-                vm.note(&Job::new(uuid.clone(), name, machine.driver(), reason, false).for_rules_alone())?;
-            }
-            Ok(!waits || *operation != Operation::Started)
-        });
-        noted.unwrap_or_else(|error| {
-            self.log.warning(format_args!("{name}: {operation}: noting that its link is to be put up: {error:#}"));
-            false
-        })
-    }
-
-    /// Writes down what the rules did, where what was done about the disc has not done so. Whether a job waits for the VM that is
-    /// theirs alone.
-    fn note(&mut self, note: Option<RulesNote>, xml: &str) -> bool {
-        let HookCall { domain: name, operation } = self.call;
-        let Some(reason) = adapt::occasion(*operation) else { return false };
-        // Of most VMs that come there is nothing to write down, and nothing to take back.
-        if note.is_none() && xml.contains(NAMESPACE) {
-            return false;
-        }
-        let noted = Domain::read(xml).and_then(|domain| {
-            let Domain { name, uuid, machine, .. } = &domain;
-            let known = State::known(self.host, uuid)?.and_then(|state| state.rules);
-            // What was due when it was saved here is due still.
-            let is_still_due = |known: &RulesNote| known.alone && reason == Reason::Restore && known.is_due();
-            let Some(note) = note.or_else(|| known.clone().filter(is_still_due)) else {
-                if known.is_some_and(|known| known.alone) {
-                    Vm::hold(self.host, uuid)?.forget()?;
-                }
-                return Ok(false);
-            };
-            let (is_due, is_noted) = (note.is_due(), domain.takes_part() && known.as_ref() == Some(&note));
-            if is_noted && !is_due {
-                return Ok(false);
-            }
-            let vm = Vm::hold(self.host, uuid)?;
-            if !is_noted {
-                vm.rules_did(About::coming(name, machine.driver(), reason), note, domain.takes_part())?;
-            }
-            // That of its disc does for the rules as well.
-            if !is_due || Job::of(self.host, uuid)?.is_some_and(|job| !job.rules_alone) {
-                return Ok(false);
-            }
-            vm.note(&Job::new(uuid.clone(), name, machine.driver(), reason, false).for_rules_alone())?;
-            Ok(true)
-        });
-        noted.unwrap_or_else(|error| {
-            self.log.warning(format_args!("{name}: {operation}: noting what the rules did: {error:#}"));
-            false
-        })
     }
 }
 

@@ -44,9 +44,13 @@ impl<'a> Stream<'a> {
         Stream { cuts: true, ..self }
     }
 
-    /// The same, but the listening ends when what was said `is_whole`.
+    /// The same, but the listening ends when what was said `is_whole`, even before.
     pub(crate) fn until(self, is_whole: fn(&[u8]) -> bool) -> Stream<'a> {
         Stream { is_whole, ..self }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.buffer.get(..self.len).is_some_and(self.is_whole)
     }
 
     pub(crate) fn said(mut self) -> Vec<u8> {
@@ -70,13 +74,16 @@ impl<'a> Stream<'a> {
             }
             self.len = self.max;
         }
-        Ok(self.buffer.get(..self.len).is_some_and(self.is_whole).then_some(Heard::Whole))
+        Ok(self.is_whole().then_some(Heard::Whole))
     }
 }
 
 /// Reads from all `streams` until they end, or one is whole or too long, or `end` comes, even if they never fall silent.
 /// A signal does not end it.
 pub(crate) fn listen(streams: &mut [Stream], end: Instant) -> io::Result<Heard> {
+    if streams.iter().any(Stream::is_whole) {
+        return Ok(Heard::Whole);
+    }
     loop {
         match listen_once(streams, end) {
             Ok(None) | Err(Errno::EINTR) => {}
@@ -170,6 +177,17 @@ mod tests {
         to.write_all(b"all.").unwrap();
         let stream = Stream::new(from.as_fd(), 10).until(|said| said.ends_with(b"."));
         assert_eq!(one(stream, LONG), (Heard::Whole, b"all.".to_vec()));
+    }
+
+    #[test]
+    fn what_was_heard_with_a_part_of_it_may_be_the_whole_already() {
+        let (from, mut to) = pipe().unwrap();
+        to.write_all(b"a part.all.").unwrap();
+        let mut stream = Stream::new(from.as_fd(), 20).until(|said| said.starts_with(b"a part."));
+        let end = Instant::now() + LONG;
+        assert_eq!(listen(slice::from_mut(&mut stream), end).unwrap(), Heard::Whole);
+        // Nothing more comes, and it stays open.
+        assert_eq!(one(stream.until(|said| said.ends_with(b"all.")), LONG), (Heard::Whole, b"a part.all.".to_vec()));
     }
 
     #[test]
