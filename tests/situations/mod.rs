@@ -173,6 +173,7 @@ situations! {
     rules_that_are_not_understood_leave_the_vm_as_it_came
     rules_that_crash_harm_no_disc
     rules_that_crash_refuse_no_vm_that_takes_no_part
+    rules_that_do_not_end_leave_time_for_the_disc
     rules_with_a_key_that_nobody_knows_select_no_vm
     second_arrival_leaves_the_old_disc_to_whoever_reads_it
     second_reconnect_changes_nothing
