@@ -84,7 +84,14 @@ pub(super) fn run(end: Instant, work: impl Fn(Option<Adapted>, &mut File)) -> (R
 }
 
 /// Applies the rules to the VM, and tells the parent what counts should what follows break off: nothing is written before.
-pub(super) fn adapt(host: &Host, config: &Config, reason: Reason, xml: &str, to_parent: &mut File) -> Adapted {
+/// Gives as well what was read of `xml` for that.
+pub(super) fn adapt<'x>(
+    host: &Host,
+    config: &Config,
+    reason: Reason,
+    xml: &'x str,
+    to_parent: &mut File,
+) -> (Adapted, Option<Domain<'x>>) {
     let domain = Domain::read_for_rules(xml).ok().filter(|domain| domain.machine.driver() == Driver::Qemu);
     let mut is_required = false;
     let adapted = match &domain {
@@ -94,7 +101,7 @@ pub(super) fn adapt(host: &Host, config: &Config, reason: Reason, xml: &str, to_
     };
     if let Adapted::Refused(_) = adapted {
         // The whole reply follows.
-        return adapted;
+        return (adapted, domain);
     }
     // At once: each time that the parent is woken costs both of us time.
     let mut told = Vec::new();
@@ -108,7 +115,7 @@ pub(super) fn adapt(host: &Host, config: &Config, reason: Reason, xml: &str, to_
     }
     let _never_fails = reply::rules_done(&mut told);
     let _parent_gone = to_parent.write_all(&told);
-    adapted
+    (adapted, domain)
 }
 
 fn apply(here: &mut Here, reason: Reason) -> Adapted {

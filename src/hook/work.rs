@@ -43,8 +43,8 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, adapted: Option<Adap
     }
     let mut work = Work { host, config: &config, call, log: &mut log };
     // What rules have left in memory is not taken from the disc's.
-    let (adapted, memory) = match adapted {
-        Some(adapted) => (adapted, MEMORY),
+    let ((adapted, domain), memory) = match adapted {
+        Some(adapted) => ((adapted, None), MEMORY),
         None => (work.adapt(xml, out), MEMORY.saturating_mul(2)),
     };
     if broken.is_none() {
@@ -54,8 +54,13 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, adapted: Option<Adap
     let note = adapted.note();
     let (reply, taking_part) = match &adapted {
         Adapted::Refused(error) => (Reply::Refuse(format!("{error:#}")), None),
-        Adapted::Applied { xml: Some(xml), .. } => work.serve((xml, note.as_ref()), broken, &mut afterwards),
-        _ => work.serve((xml, note.as_ref()), broken, &mut afterwards),
+        Adapted::Applied { xml: Some(xml), .. } => {
+            work.serve((Domain::read(xml), note.as_ref()), broken, &mut afterwards)
+        }
+        _ => {
+            let domain = domain.map_or_else(|| Domain::read(xml), Ok);
+            work.serve((domain, note.as_ref()), broken, &mut afterwards)
+        }
     };
     let is_refused = matches!(reply, Reply::Refuse(_));
     let _parent_gone = out.write_all(&reply.encode());
@@ -89,27 +94,28 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Applies this host's rules, if any are for VMs that come like this one.
-    fn adapt(&mut self, xml: &str, out: &mut File) -> Adapted {
-        let Some(reason) = adapt::occasion(self.call.operation) else { return Adapted::AsItCame };
-        let adapted = adapt::adapt(self.host, self.config, reason, xml, out);
-        match adapted {
+    fn adapt<'x>(&mut self, xml: &'x str, out: &mut File) -> (Adapted, Option<Domain<'x>>) {
+        let Some(reason) = adapt::occasion(self.call.operation) else { return (Adapted::AsItCame, None) };
+        let (adapted, domain) = adapt::adapt(self.host, self.config, reason, xml, out);
+        let adapted = match adapted {
             Adapted::Applied { xml, note } if note.definition_due => {
                 let defined_before = Identity::of_definition(self.host, &self.call.domain);
                 Adapted::Applied { xml, note: Box::new(RulesNote { defined_before, ..*note }) }
             }
             adapted => adapted,
-        }
+        };
+        (adapted, domain)
     }
 
     /// Does what there is to do about the VM's disc; gives the VM if it takes part.
     fn serve(
         &mut self,
-        (xml, rules): (&str, Option<&RulesNote>),
+        (domain, rules): (Result<Domain>, Option<&RulesNote>),
         broken: Option<anyhow::Error>,
         afterwards: &mut Afterwards,
     ) -> (Reply, Option<Uuid>) {
         let Work { host, config, call, log } = self;
-        let (domain, done) = match Domain::read(xml) {
+        let (domain, done) = match domain {
             Err(error) => (None, Err(error)),
             Ok(domain) => {
                 let to_do = CarryOut { host, config, operation: call.operation, domain: &domain, rules };
