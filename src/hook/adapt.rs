@@ -12,10 +12,10 @@ use super::reply::{self, Wish};
 use super::supervise::{self, Broke, Stage};
 use crate::context::disc::facts::Facts;
 use crate::context::disc::marker::Reason;
-use crate::context::domain::Domain;
 use crate::context::domain::driver::Driver;
 use crate::context::domain::request::NAMESPACE;
 use crate::context::domain::rules::{Fault, Look, Moved, Rewritten, Site, To, told};
+use crate::context::domain::{Domain, WithoutXml};
 use crate::host::config::Config;
 use crate::host::paths::Host;
 use crate::host::rules as of_host;
@@ -84,21 +84,22 @@ pub(super) fn run(end: Instant, work: impl Fn(Option<Adapted>, &mut File)) -> (R
 }
 
 /// Applies the rules to the VM, and tells the parent what counts should what follows break off: nothing is written before.
-/// Gives as well what was read of `xml` for that.
-pub(super) fn adapt<'x>(
+/// Gives as well what was read for that of the XML that it goes on with.
+pub(super) fn adapt(
     host: &Host,
     config: &Config,
     reason: Reason,
-    xml: &'x str,
+    xml: &str,
     to_parent: &mut File,
-) -> (Adapted, Option<Domain<'x>>) {
+) -> (Adapted, Option<WithoutXml>) {
     let domain = Domain::read_for_rules(xml).ok().filter(|domain| domain.machine.driver() == Driver::Qemu);
     let mut is_required = false;
-    let adapted = match &domain {
+    let (adapted, changed) = match &domain {
         Some(domain) => apply(&mut Here { host, config, domain, to_parent, is_required: &mut is_required }, reason),
         // Of one that cannot be read, what serves its disc will tell.
-        None => Adapted::AsItCame,
+        None => (Adapted::AsItCame, None),
     };
+    let domain = changed.or_else(|| domain.map(Domain::without_xml));
     if let Adapted::Refused(_) = adapted {
         // The whole reply follows.
         return (adapted, domain);
@@ -118,17 +119,18 @@ pub(super) fn adapt<'x>(
     (adapted, domain)
 }
 
-fn apply(here: &mut Here, reason: Reason) -> Adapted {
+/// What the rules come to, and what is read of the XML if they change it.
+fn apply(here: &mut Here, reason: Reason) -> (Adapted, Option<WithoutXml>) {
     let Here { host, config, domain, .. } = *here;
     let files = match of_host::read(host, domain) {
         Ok(files) => files,
-        Err(error) => return Adapted::Dropped(error),
+        Err(error) => return (Adapted::Dropped(error), None),
     };
     match of_host::apply(host, config, (domain, reason, To::coming(reason)), &files, here) {
-        Err(Fault::Dropped(error)) => Adapted::Dropped(error),
-        Err(Fault::Refused(error)) => Adapted::Refused(error),
-        Ok(None) => Adapted::AsItCame,
-        Ok(Some(Rewritten { xml, changes, moved })) => {
+        Err(Fault::Dropped(error)) => (Adapted::Dropped(error), None),
+        Err(Fault::Refused(error)) => (Adapted::Refused(error), None),
+        Ok(None) => (Adapted::AsItCame, None),
+        Ok(Some(Rewritten { xml, domain, changes, moved })) => {
             let macs = |which: fn(&Moved) -> bool| -> Vec<String> {
                 moved.iter().filter(|moved| which(moved)).map(|moved| moved.mac.clone()).collect()
             };
@@ -139,7 +141,7 @@ fn apply(here: &mut Here, reason: Reason) -> Adapted {
                 definition_due: changes.iter().any(|change| change.persist),
                 ..RulesNote::default()
             };
-            Adapted::Applied { xml: Some(xml).filter(|_| !changes.is_empty()), note: Box::new(note) }
+            (Adapted::Applied { xml: Some(xml).filter(|_| !changes.is_empty()), note: Box::new(note) }, domain)
         }
     }
 }

@@ -13,8 +13,8 @@ use super::reply::{self, Reply, Wish};
 use super::supervise::MEMORY;
 use super::{arrive, detach, fallback, gone, noted, prepare, started};
 use crate::context::disc::marker::Reason;
-use crate::context::domain::Domain;
 use crate::context::domain::request::NAMESPACE;
+use crate::context::domain::{Domain, WithoutXml};
 use crate::context::uuid::Uuid;
 use crate::host::child::limit_memory;
 use crate::host::config::Config;
@@ -54,11 +54,9 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, adapted: Option<Adap
     let note = adapted.note();
     let (reply, taking_part) = match &adapted {
         Adapted::Refused(error) => (Reply::Refuse(format!("{error:#}")), None),
-        Adapted::Applied { xml: Some(xml), .. } => {
-            work.serve((Domain::read(xml), note.as_ref()), broken, &mut afterwards)
-        }
         _ => {
-            let domain = domain.map_or_else(|| Domain::read(xml), Ok);
+            let xml = if let Adapted::Applied { xml: Some(xml), .. } = &adapted { xml } else { xml };
+            let domain = domain.map_or_else(|| Domain::read(xml), |domain| Ok(domain.with(xml)));
             work.serve((domain, note.as_ref()), broken, &mut afterwards)
         }
     };
@@ -94,7 +92,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Applies this host's rules, if any are for VMs that come like this one.
-    fn adapt<'x>(&mut self, xml: &'x str, out: &mut File) -> (Adapted, Option<Domain<'x>>) {
+    fn adapt(&mut self, xml: &str, out: &mut File) -> (Adapted, Option<WithoutXml>) {
         let Some(reason) = adapt::occasion(self.call.operation) else { return (Adapted::AsItCame, None) };
         let (adapted, domain) = adapt::adapt(self.host, self.config, reason, xml, out);
         let adapted = match adapted {

@@ -47,6 +47,17 @@ pub struct Domain<'x> {
     for_rules: Option<Element>,
 }
 
+/// What was read of a domain, without its XML: what holds that text may move meanwhile.
+#[derive(Debug)]
+pub(crate) struct WithoutXml(Domain<'static>);
+
+impl WithoutXml {
+    /// With `xml` again, the text that it was read of.
+    pub(crate) fn with(self, xml: &str) -> Domain<'_> {
+        Domain { xml, ..self.0 }
+    }
+}
+
 impl<'x> Domain<'x> {
     /// Reads a domain's XML.
     ///
@@ -70,6 +81,12 @@ impl<'x> Domain<'x> {
         let root = xml::read(xml, either).context("reading the domain's XML")?;
         let domain = Domain::of(xml, &root)?;
         Ok(Domain { for_rules: Some(root), ..domain })
+    }
+
+    /// The same without its XML, and without what was kept for rules.
+    pub(crate) fn without_xml(self) -> WithoutXml {
+        let Domain { name, uuid, drives, machine, model, targets, request, .. } = self;
+        WithoutXml(Domain { xml: "", name, uuid, drives, machine, model, targets, request, for_rules: None })
     }
 
     fn of(xml: &'x str, root: &Element) -> Result<Domain<'x>> {

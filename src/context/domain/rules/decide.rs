@@ -174,13 +174,13 @@ impl<'a, 's> Deciding<'a, 's> {
         }
         if changes.is_empty() {
             let xml = self.domain.xml.to_owned();
-            return Ok((!moved.is_empty()).then_some(Rewritten { xml, changes: told, moved }));
+            return Ok((!moved.is_empty()).then_some(Rewritten { xml, domain: None, changes: told, moved }));
         }
         check_apart(spots, &changes)?;
         self.site.check(&looks)?;
         let edits = told.iter().flat_map(|change: &Change| change.edits.iter().cloned()).collect();
-        let xml = edit::edited(self.domain.xml, spots, (&changes, edits), self.occasion.context_drives)?;
-        Ok(Some(Rewritten { xml, changes: told, moved }))
+        let (xml, domain) = edit::edited(self.domain.xml, spots, (&changes, edits), self.occasion.context_drives)?;
+        Ok(Some(Rewritten { xml, domain: Some(domain), changes: told, moved }))
     }
 
     fn fate(&mut self, spots: &'a Spots, fit: &Fit<'a>) -> Result<Fate> {

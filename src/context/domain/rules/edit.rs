@@ -11,6 +11,7 @@ use super::apart::check_images_apart;
 use super::place::Place;
 use super::spots::{Changed, Form, Spot, Spots};
 use crate::context::domain::rewrite::apply;
+use crate::context::domain::{Domain, WithoutXml};
 
 /// One place of the XML and what comes there.
 pub(crate) type Edit = (Range<usize>, String);
@@ -33,7 +34,7 @@ pub(super) fn edits(spot: &Spot, new: Option<&str>, port: Option<&str>) -> Resul
     }
 }
 
-/// `xml`, whose spots these are, with the `edits` that make the `changes`.
+/// `xml`, whose spots these are, with the `edits` that make the `changes`; and what is read of that.
 ///
 /// # Errors
 /// When the result would not read as meant, or differ elsewhere too.
@@ -42,12 +43,14 @@ pub(super) fn edited(
     spots: &Spots,
     (changes, edits): (&[Changed], Vec<Edit>),
     context_drives: &[String],
-) -> Result<String> {
+) -> Result<(String, WithoutXml)> {
     let edited = apply(xml, edits)?;
-    let after = Spots::read(&edited, context_drives).context("reading our own edit again")?;
+    let domain = Domain::read_for_rules(&edited).context("reading our own edit again")?;
+    let after = Spots::of(&domain, context_drives)?;
     check(xml, spots, changes, &edited, &after)?;
     check_images_apart(spots, &after)?;
-    Ok(edited)
+    let domain = domain.without_xml();
+    Ok((edited, domain))
 }
 
 /// Compares what there was with what is read of the edit.

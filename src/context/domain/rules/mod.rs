@@ -35,7 +35,7 @@ pub(crate) use self::edit::Edit;
 pub(crate) use self::edit::is_same;
 use self::place::Place;
 use self::spots::Spots;
-use super::Domain;
+use super::{Domain, WithoutXml};
 use crate::context::disc::budget::Limits;
 use crate::context::disc::facts::Facts;
 use crate::context::disc::marker::Reason;
@@ -123,6 +123,8 @@ pub(crate) struct Change {
 pub(crate) struct Rewritten {
     /// As it came, if there are no changes.
     pub xml: String,
+    /// What is read of the XML that was changed.
+    pub domain: Option<WithoutXml>,
     pub changes: Vec<Change>,
     /// The interfaces that are on another network now, of which the guest is to be told.
     pub moved: Vec<Moved>,
