@@ -21,5 +21,6 @@ mod hostile;
 mod manual;
 mod reader;
 mod servers;
+mod signature;
 mod site;
 mod situations;

@@ -38,8 +38,8 @@ impl SigningKey {
         ensure!(file.keys == 1, "the private key's file holds {} keys; one alone can sign", file.keys);
         ensure!(
             file.kind == KIND,
-            "the private key is of the type {:?}; only ssh-ed25519 can sign here: ssh-keygen -t ed25519 -N '' makes one, \
-            and sign_command can use another",
+            "the private key is of the type {:?}; only ssh-ed25519 can sign here: \
+            ssh-keygen -t ed25519 -N '' makes one, and sign_command can use another",
             file.kind.chars().take(40).collect::<String>()
         );
         ensure!(
@@ -230,6 +230,26 @@ mod tests {
             let text = edited(|bytes| bytes[at] ^= 1);
             assert!(SigningKey::read(&text, None).is_err(), "{at}");
         }
+    }
+
+    #[test]
+    fn what_fills_a_private_key_up_must_be_what_openssh_fills_it_up_with() {
+        let length = armor::read(samples::KEY, LABEL).unwrap().len();
+        let shorter = |filling: u8| {
+            edited(|bytes| {
+                bytes[length - "host-b@site-b".len() - 1] -= 1;
+                bytes[length - 1] = filling;
+            })
+        };
+        assert_eq!(SigningKey::read(&shorter(1), None).unwrap().public().comment(), "host-b@site-");
+        let told = told(&shorter(2), None);
+        assert_eq!(told, "the private key is damaged: its parts do not fit together; take it from a backup");
+        // Filled up to the end, but to another length.
+        let longer = edited(|bytes| {
+            bytes.push(1);
+            bytes[length - 144 - 1] += 1;
+        });
+        assert!(SigningKey::read(&longer, None).is_err());
     }
 
     #[test]

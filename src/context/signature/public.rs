@@ -57,7 +57,7 @@ pub struct Validity {
 }
 
 impl PublicKey {
-    /// Reads the line of a `.pub` or `-cert.pub` file: a key of any type that OpenSSH signs with, or a certificate for it.
+    /// Reads the line of a `.pub` or `-cert.pub` file: a key of any type that OpenSSH signs with, or its certificate.
     ///
     /// # Errors
     /// When it is none of these, is damaged, or is a host's certificate.
@@ -102,8 +102,8 @@ impl PublicKey {
         let usage = self.certificate.as_ref().map(|certificate| certificate.usage);
         ensure!(
             usage.is_none_or(|usage| usage == USER),
-            "it is the certificate of a host, and ssh-keygen checks signatures by those of users alone; let the CA make \
-            one without -h: ssh-keygen -s CA -I NAME -n NAME KEY.pub"
+            "it is the certificate of a host, and ssh-keygen checks signatures by those of users alone; let the CA \
+            make one without -h: ssh-keygen -s CA -I NAME -n NAME KEY.pub"
         );
         Ok(self)
     }
