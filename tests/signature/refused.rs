@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use virt_recontext::context::signature::{PublicKey, SigningKey};
+use virt_recontext::context::signature::{NAMESPACE, PublicKey, SigningKey};
 
 use crate::reader::run;
 
@@ -98,4 +98,20 @@ fn a_hosts_certificate_is_refused() {
     assert!(PublicKey::read(&certificate).unwrap_err().to_string().starts_with(begin));
     let told = told(&keys.text("key"), Some(&certificate));
     assert!(told.starts_with(&format!("the private key's certificate: {begin}")), "{told}");
+}
+
+#[test]
+fn a_certificate_by_which_no_guest_would_take_a_signature_is_refused() {
+    let keys = Keys::with_certificate();
+    let taken = |signer: &str| {
+        let signature = keys.signed("key-cert.pub", NAMESPACE, b"the sums", &[]);
+        let allowed = format!("* cert-authority,namespaces=\"{NAMESPACE}\" {}", keys.text("ca.pub"));
+        keys.verified(&allowed, signer, b"the sums", &signature)
+    };
+    assert!(taken("second") && PublicKey::read(&keys.text("key-cert.pub")).is_ok());
+    keys.certify("ca", "key", &["-h", "-n", "second"]);
+    assert!(!taken("second") && PublicKey::read(&keys.text("key-cert.pub")).is_err());
+    keys.certify("ca", "key", &[]);
+    let nameless = PublicKey::read(&keys.text("key-cert.pub")).unwrap_err().to_string();
+    assert!(!taken("second") && nameless.starts_with("it is a certificate without names (principals)"), "{nameless}");
 }

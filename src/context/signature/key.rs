@@ -27,8 +27,8 @@ impl SigningKey {
     /// Reads an OpenSSH private key, ed25519 and without a passphrase, and the line of its certificate if it has one.
     ///
     /// # Errors
-    /// When `private` is something else, is damaged, or holds several keys; when `certificate` is none, is a host's, or
-    /// is for another key. They tell nothing that is secret.
+    /// When `private` is something else, is damaged, or holds several keys; when `certificate` is none that a guest
+    /// takes (`PublicKey::read`), or is for another key. They tell nothing that is secret.
     pub fn read(private: &str, certificate: Option<&str>) -> Result<SigningKey> {
         if let Some(instead) = not_openssh(private) {
             bail!("{instead}; an OpenSSH private key belongs here: ssh-keygen -t ed25519 -N '' makes one");

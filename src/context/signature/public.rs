@@ -60,7 +60,8 @@ impl PublicKey {
     /// Reads the line of a `.pub` or `-cert.pub` file: a key of any type that OpenSSH signs with, or its certificate.
     ///
     /// # Errors
-    /// When it is none of these, is damaged, or is a host's certificate.
+    /// When it is none of these or is damaged, and when it is a host's certificate or one without names: no guest takes
+    /// a signature by these.
     pub fn read(line: &str) -> Result<PublicKey> {
         let line = line.trim();
         let mut words = line.splitn(3, [' ', '\t']);
@@ -78,7 +79,7 @@ impl PublicKey {
         let base64 = base64.with_context(|| format!("it is cut off: nothing follows {kind}"))?;
         PublicKey::of(kind, armor::decode(base64)?, comment.trim())
             .with_context(|| format!("it is damaged: what follows {kind} is not such a key"))?
-            .of_a_user()
+            .that_guests_take()
     }
 
     /// That of a blob, which must be of this kind.
@@ -98,12 +99,17 @@ impl PublicKey {
         Some(PublicKey { kind: kind.to_owned(), plain, comment: comment.to_owned(), certificate, blob })
     }
 
-    fn of_a_user(self) -> Result<PublicKey> {
-        let usage = self.certificate.as_ref().map(|certificate| certificate.usage);
+    fn that_guests_take(self) -> Result<PublicKey> {
+        let Some(certificate) = &self.certificate else { return Ok(self) };
         ensure!(
-            usage.is_none_or(|usage| usage == USER),
+            certificate.usage == USER,
             "it is the certificate of a host, and ssh-keygen checks signatures by those of users alone; let the CA \
             make one without -h: ssh-keygen -s CA -I NAME -n NAME KEY.pub"
+        );
+        ensure!(
+            !certificate.principals.is_empty(),
+            "it is a certificate without names (principals), which ssh-keygen takes for nobody's; let the CA make one \
+            with names: ssh-keygen -s CA -I NAME -n NAME KEY.pub"
         );
         Ok(self)
     }
@@ -128,7 +134,7 @@ impl PublicKey {
         &self.comment
     }
 
-    /// The first name of a certificate; one without names is good for anybody, and has none.
+    /// The first name of a certificate; a key without one has none.
     pub fn principal(&self) -> Option<&str> {
         self.principals().first().map(String::as_str)
     }
@@ -273,7 +279,8 @@ mod tests {
         };
         assert_eq!(certificate(MOST_PRINCIPALS).unwrap().principals().len(), MOST_PRINCIPALS);
         assert_eq!(certificate(MOST_PRINCIPALS + 1), None);
-        let anybody = certificate(0).unwrap();
-        assert_eq!((anybody.principal(), anybody.validity()), (None, Some(Validity { after: 0, before: None })));
+        assert_eq!(certificate(1).unwrap().validity(), Some(Validity { after: 0, before: None }));
+        let nobodys = certificate(0).unwrap().that_guests_take().unwrap_err().to_string();
+        assert!(nobodys.starts_with("it is a certificate without names (principals)"), "{nobodys}");
     }
 }
