@@ -4,3 +4,4 @@ mod keys;
 mod refused;
 mod signed;
 mod spoiled;
+mod trees;
