@@ -1,18 +1,23 @@
 """What the recipe in packaging/guest/systemd-udev makes of a signed disc, and of one that only looks so.
 
 Without a VM, in a file system of its own: a disc is a directory, which is bound where the recipe mounts its device. The
-discs are made and signed here, with ssh-keygen, as hosts make them. VIRT_RECONTEXT_GUEST names the root directory of
-another system that is to judge them; tests/guest/run does so for other releases of Debian.
+discs are made and signed here, with ssh-keygen, as hosts make them; some are what our program made, unpacked.
+VIRT_RECONTEXT_GUEST names the root directory of another system that is to judge them; tests/guest/run does so for other
+releases of Debian.
 """
 
 import hashlib
 import json
 import os
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from lab import context_metadata
+from live.keys import Keys
 
 RECIPE = Path(__file__).resolve().parents[2] / "packaging" / "guest" / "systemd-udev"
 GUEST = Path(os.environ.get("VIRT_RECONTEXT_GUEST", "/"))
@@ -84,47 +89,19 @@ class Seen:
     left: set[str]
 
 
-class Keys:
-    """Site A and site B have a CA each, site C a key; D nobody knows."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        for name in ("ca-a", "ca-b", "ca-d", "site-c"):
-            self.make(name)
-        self.certify("host-a.site-a", "ca-a")
-        self.certify("host-b.site-b", "ca-b")
-        self.certify("host-d.site-a", "ca-d")
-        self.certify("expired.site-a", "ca-a", "-V", "20200101:20200201")
-        self.certify("later.site-a", "ca-a", "-V", "20990101:20990201")
-        self.certify("sshd.site-a", "ca-a", "-h")
-        self.certify("anybody.site-a", "ca-a", principals=None)
-        self.allowed = "".join(
-            f'{who} {options}namespaces="virt-recontext" {self.public(key)}\n' for who, options, key in
-            [("*.site-a", "cert-authority,", "ca-a"), ("*.site-b", "cert-authority,", "ca-b"), ("site-c", "", "site-c")])
-
-    def make(self, name: str) -> None:
-        keygen("-t", "ed25519", "-N", "", "-C", name, "-f", self.directory / name)
-
-    def certify(self, name: str, authority: str, *options: str, principals: str | None = "itself") -> None:
-        self.make(name)
-        names = ["-n", name] if principals else []
-        keygen("-s", self.directory / authority, "-I", name, *names, *options, self.directory / f"{name}.pub")
-
-    def public(self, name: str) -> str:
-        return (self.directory / f"{name}.pub").read_text("ascii").strip()
-
-    def sign(self, name: str, file: Path, namespace: str) -> None:
-        certificate = self.directory / f"{name}-cert.pub"
-        keygen("-Y", "sign", "-n", namespace, "-f", certificate if certificate.exists() else self.directory / name, file)
-
-
-def keygen(*arguments) -> None:
-    subprocess.run(["ssh-keygen", "-q", *map(str, arguments)], check=True, capture_output=True, stdin=subprocess.DEVNULL)
-
-
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory) -> Keys:
-    return Keys(tmp_path_factory.mktemp("keys"))
+    """Site A and site B have a CA each, site C a key; D nobody knows."""
+    made = Keys(tmp_path_factory.mktemp("keys"))
+    made.make("ca-a", "ca-b", "ca-d", "site-c")
+    made.certify("host-a.site-a", "ca-a")
+    made.certify("host-b.site-b", "ca-b")
+    made.certify("host-d.site-a", "ca-d")
+    made.certify("expired.site-a", "ca-a", "-V", "20200101:20200201")
+    made.certify("later.site-a", "ca-a", "-V", "20990101:20990201")
+    made.certify("sshd.site-a", "ca-a", "-h")
+    made.certify("anybody.site-a", "ca-a", principals=None)
+    return made
 
 
 @pytest.fixture
@@ -132,26 +109,50 @@ def drive(tmp_path, keys):
     return Drive(tmp_path, keys)
 
 
+@pytest.fixture
+def build(drive, keys, programs, tmp_path_factory):
+    """Puts in what our program makes for a VM on a host of a signer's, as the next disc."""
+    host = tmp_path_factory.mktemp("host")
+    put(host / "etc/virt-recontext/context/endpoint.j2", "https://{{ domain.name }}.example\n")
+
+    def make(signer: str, form: str = "files", uuid: str = UUID) -> Path:
+        keys.give(signer, host / "etc/virt-recontext")
+        metadata = context_metadata("sata", attributes=f"format='{form}'")
+        xml = f"<domain type='kvm'><name>vm</name><uuid>{uuid}</uuid><metadata>{metadata}</metadata></domain>"
+        image, disc = host / "disc.iso", drive.next()
+        subprocess.run([programs.helper, "build", "--xml", "-", "--output", image], input=xml.encode(), check=True,
+                       env={"VIRT_RECONTEXT_ROOT": str(host)})
+        subprocess.run(["bsdtar", "-xpf", image, "-C", disc], check=True)
+        return disc
+
+    return make
+
+
 class Drive:
     """The discs that come into a guest's drive, one after the other."""
 
     def __init__(self, directory: Path, keys: Keys) -> None:
         self.directory, self.keys, self.count = directory, keys, 0
-        self.allow(keys.allowed)
-
-    def allow(self, lines: str) -> None:
-        (self.directory / "allowed_signers").write_text(lines, "ascii")
+        allowed = [keys.allowed(*line) for line in [("*.site-a", "ca-a", "cert-authority,"),
+                                                    ("*.site-b", "ca-b", "cert-authority,"), ("site-c", "site-c")]]
+        (directory / "allowed_signers").write_text("".join(allowed), "ascii")
 
     def insert(self, **disc) -> Path:
         """A disc of its own; see make()."""
+        return self.make(self.next().name, **disc)
+
+    def next(self) -> Path:
+        """The directory of the next disc."""
         self.count += 1
-        return self.make(f"{self.count:02}", **disc)
+        made = self.directory / f"{self.count:02}"
+        made.mkdir()
+        return made
 
     def make(self, name, *, signer="host-a.site-a", key=None, generation=NOW, uuid=UUID, namespace="virt-recontext",
              facts=None, more=None, files=None, sums=lambda text: text) -> Path:
         """Makes a disc as a host does. more: members of recontext.json before the facts. sums: makes another list of it."""
         root = self.directory / name
-        root.mkdir()
+        root.mkdir(exist_ok=True)
         marker = {"schema": 1, "generation": generation, "reason": "migrate", "built_at": "2026-11-27T12:00:00Z",
                   "domain_uuid": uuid, "host_id": 'a","signer":"b'} | ({} if signer is None else {"signer": signer})
         marker |= (more or {}) | {"facts": facts or {}}
@@ -400,6 +401,32 @@ def test_a_good_disc_after_a_refused_one_is_taken_and_the_same_again_does_nothin
     assert (first.status, first.generation, first.files, first.programs_ran) == (1, None, {}, 0)
     taken(second, disc)
     assert (third.status, third.programs_ran, third.said, third.files) == (0, 0, "", second.files)
+
+
+@pytest.mark.parametrize("form", ["files", "nocloud", "configdrive", "opennebula"])
+def test_what_our_program_signs_is_taken_and_with_a_byte_changed_or_for_another_machine_refused(drive, build, form):
+    signer = "host-b.site-b"
+    other = build(signer, form, uuid=OTHER_UUID)
+    reasons = {other: [f"it is for another machine, {OTHER_UUID}"]}
+    for name in [name for name, data in content(other).items() if data and name != "recontext.sums.sig"]:
+        disc = build(signer, form)
+        *data, last = (disc / name).read_bytes()
+        (disc / name).write_bytes(bytes([*data, last ^ 1]))
+        reasons[disc] = [f"it has no good signature of {signer}" if name == "recontext.sums"
+                         else f"{name} is not as recontext.sums has it"]
+    disc = build(signer, form)
+    refused(drive, reasons)
+    taken(drive.seen_of(disc.name), disc)
+    assert f"signed by {signer}" in drive.seen_of(disc.name).said
+
+
+def test_hosts_of_one_signer_are_both_taken_where_the_clock_of_the_one_that_was_left_is_ahead(drive, build):
+    ahead = int(time.time() * 100) + 2 * MINUTE
+    discs = [drive.insert(signer="site-c", generation=ahead), build("site-c")]
+    seen = drive.seen()
+    for one, disc in zip(seen, discs, strict=True):
+        taken(one, disc)
+    assert ahead - HOUR < seen[1].generation < ahead
 
 
 @pytest.mark.parametrize("at", [2, 3, 4])
