@@ -31,7 +31,7 @@ RELEASE = "bookworm"
 # debootstrap does not know who provides a virtual package: python3-cffi-backend is what cloud-init needs one for, and
 # dbus systemd-resolved.
 PACKAGES = ["systemd-sysv", "udev", "kmod", "autofs", "qemu-guest-agent", "cloud-init", "python3-cffi-backend",
-            "dbus", "chrony", "systemd-resolved", "collectd-core"]
+            "dbus", "chrony", "systemd-resolved", "collectd-core", "openssh-client"]
 
 HERE = Path(__file__).parent
 OWN_SOURCE = Path(__file__).read_bytes()

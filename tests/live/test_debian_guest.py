@@ -6,12 +6,14 @@ ever made to let go of its disc: force_after is "never".
 
 import itertools
 import json
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 
 from lab import HERE_NAME, PACKAGE, DebianGuest, Servers
+from live.keys import Keys, take_key
 from live.site import CONFIG, Site
 
 NUMBERS = itertools.count(1)
@@ -52,6 +54,11 @@ def settle(vm):
     vm.run("""
         for event in 1 2; do udevadm trigger --settle --action=change /dev/sr0; done
         while [ -n "$(systemctl list-jobs --no-legend 'recontext@*')" ]; do sleep 0.1; done""")
+
+
+def journal(vm):
+    """All that the recipe and the programs that it ran have said."""
+    return vm.run("journalctl --no-pager --output cat --unit 'recontext@*'")
 
 
 def refresh(debian):
@@ -199,12 +206,11 @@ def services(vm):
 def receive(debian):
     """Has the guest receive a new disc of its host; what the journal says of it."""
     _, vm = debian
-    journal = "journalctl --no-pager --output cat --unit 'recontext@*'"
-    mark, before = vm.mark(), len(vm.run(journal))
+    mark, before = vm.mark(), len(journal(vm))
     text = refresh(debian)
     vm.wait_for_text(text, since=mark)
     settle(vm)
-    return vm.run(journal)[before:]
+    return journal(vm)[before:]
 
 
 def test_services_use_the_servers_of_the_host_that_the_vm_comes_to(debian, servers, lab):
@@ -255,6 +261,55 @@ def test_a_service_that_does_not_run_is_not_started(debian, servers):
     assert "failed" not in receive(debian)
     assert vm.run(f"systemctl is-active {' '.join(SERVICES)}", check=False).split() == ["inactive"] * len(SERVICES)
     assert vm.run(f"grep -lF 10.0.0.9 {' '.join(SERVICE_FILES)}").split() == SERVICE_FILES, "for when they are started"
+
+
+def signer(host):
+    """By which name the guest knows a host."""
+    return f"{host.name}.site-{host.name[-1]}"
+
+
+@pytest.fixture
+def keys(debian, lab, tmp_path):
+    """Each host signs for a site of its own; the guest believes the CAs of both, and does not know that of host-c."""
+    site, vm = debian
+    made, known = Keys(tmp_path), [signer(host) for host in lab.hosts]
+    for name in (*known, "host-c.site-c"):
+        made.make(f"ca-{name}")
+        made.certify(name, f"ca-{name}", "-V", "-1h:+52w")
+    for host in lab.hosts:
+        made.give(signer(host), host.path(CONFIG))
+    lines = "".join(made.allowed(f"*.{name.partition('.')[2]}", f"ca-{name}", "cert-authority,") for name in known)
+    vm.run(f"mkdir /etc/recontext && printf %s {shlex.quote(lines)} >/etc/recontext/allowed_signers")
+    site.set_data()
+    yield made
+    for host in lab.hosts:
+        take_key(host.path(CONFIG))
+    vm.run("rm -r /etc/recontext; systemctl reset-failed 'recontext@*'")
+
+
+def test_a_disc_is_taken_of_each_host_whose_site_is_known_and_of_no_other(debian, lab, keys):
+    site, vm = debian
+    home, away = vm.host, other_host(lab, vm)
+
+    def go(target):
+        mark = vm.mark()
+        vm.migrate(target)
+        seen = vm.wait_for_text(site.text(target), since=mark)
+        assert f"received generation {seen.facts['generation']}, signed by {signer(target)}\n" in journal(vm)
+
+    go(away)
+    go(home)
+    keys.give("host-c.site-c", away.path(CONFIG))
+    site.set_endpoint(away, "https://evil.example")
+    tree = "readlink /run/recontext; cd /run/recontext/ && find . -type f -exec sha256sum {} +"
+    before, mark = vm.run(tree), vm.mark()
+    vm.migrate(away)
+    generation = site.wait_for_state(away, vm, "delivered")["generation"]
+    told = f"generation {generation}, is not used: it has no good signature of host-c.site-c that "
+    lab.wait_for(lambda: told in journal(vm), 30, "the guest to refuse the disc of a host that it does not know")
+    settle(vm)
+    assert (vm.run(tree), contexts(vm, mark)) == (before, [])
+    go(home)
 
 
 def test_the_recipe_runs_at_a_reboot(debian):
