@@ -88,7 +88,9 @@ impl Maker<'_> {
                 return Ok(UpToDate { rebuilt: true, last, warnings });
             }
         }
-        Err(Outcome::Failed("its disc is made anew all the time, by the hook or by hand".to_owned()))
+        Err(Outcome::Failed(
+            "its disc is made anew all the time, by the hook or by hand, or what it is made of changes".to_owned(),
+        ))
     }
 
     /// Puts a new image into its place; `None` when another disc has been made since the VM's state was `known`, and this one is

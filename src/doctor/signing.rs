@@ -17,14 +17,12 @@ pub(super) fn check(host: &Host, config: &Config, report: &mut Report) -> Vec<St
     let signing = match Signing::of(host, config) {
         Ok(Some(signing)) => signing,
         Ok(None) => {
-            let public = [host.signing_public_key(), host.signing_certificate()].into_iter().find(|path| path.exists());
-            if let Some(public) = public {
+            let public = host.signing_public_key();
+            if public.exists() {
                 check.warning(
                     format_args!("{} is there, and nothing to sign with: discs are not signed", public.display()),
                     format_args!("put the private key into {}, or set sign_command", host.signing_key().display()),
                 );
-            } else if config.signer.is_some() {
-                check.warning("signer is set, and there is no key: discs are not signed", how_to(host));
             }
             return Vec::new();
         }
@@ -66,8 +64,4 @@ fn tell_of_names(host: &Host, config: &Config, signing: &Signing, report: &mut R
         format_args!("expose_host = \"{setting}\", and {what}, which each guest can read"),
         "sign with one key for the whole site, and set signer to the site's name; or set expose_host = \"name\"",
     );
-}
-
-fn how_to(host: &Host) -> String {
-    format!("ssh-keygen -t ed25519 -N '' -C SITE -f {} makes one", host.signing_key().display())
 }

@@ -61,6 +61,12 @@ fn a_key_that_cannot_be_used_makes_no_disc_and_none_that_is_unsigned() {
     assert!(said.contains("bad: signing: ") && said.contains("no disc is made"), "{said}");
     let (code, said) = node.say(&["preview", "web"]);
     assert!(code == 1 && said.contains("signing_key"), "{said}");
+    // As while somebody puts another key there.
+    fs::remove_file(&key).unwrap();
+    node.site.write("etc/virt-recontext/signing_key-cert.pub", "the certificate of it");
+    let (code, said) = refresh(&node, &web);
+    assert!(code == 1 && said.contains("signing_key is missing"), "{code} {said}");
+    assert!(fs::read(node.image(&web)).unwrap() == disc, "a disc was made");
 }
 
 #[test]
@@ -87,9 +93,16 @@ fn a_program_that_signs_is_run_by_the_helper_alone_and_only_for_other_content() 
     node.site.write("etc/virt-recontext/context/motd", "moved\n");
     assert_eq!(refresh(&node, &web).0, 0);
     assert_eq!(runs(), 2);
+    // Another message than the sums.
+    let (code, program) = (fs::read_to_string(node.site.path("usr/bin/sign")).unwrap(), "usr/bin/sign");
+    node.site.install_program(&code.replace("exec ssh", "echo x | ssh"), program);
+    node.site.write("etc/virt-recontext/context/motd", "moved on\n");
+    let (_, said) = refresh(&node, &web);
+    assert!(said.contains("it is not a signature of this disc"), "{said}");
+    node.site.install_program(&code, program);
     // Another key than the one that guests are told of.
     let other = new_key(&node, "other", "site-c");
     fs::copy(format!("{other}.pub"), node.site.path(&format!("{KEY}.pub"))).unwrap();
     let (code, said) = refresh(&node, &web);
-    assert!(code == 1 && said.contains("it signed with another key than that of "), "{code} {said}");
+    assert!(code == 1 && said.contains("it is a signature by another key"), "{code} {said}");
 }

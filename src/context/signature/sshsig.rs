@@ -1,8 +1,10 @@
 //! The form of a signature (PROTOCOL.sshsig): what is signed for a message, and the file that holds it.
 
 use anyhow::{Context, Result, ensure};
-use sha2::{Digest, Sha256};
+use ed25519_dalek::{Signature, VerifyingKey};
+use sha2::{Digest, Sha256, Sha512};
 
+use super::public::PublicKey;
 use super::wire::{self, Reader};
 use super::{NAMESPACE, armor};
 
@@ -30,20 +32,60 @@ pub(super) fn armored(public: &[u8], signature: &[u8]) -> String {
 /// When it is not the form of a signature, or is one for another purpose.
 pub fn signed_by(armored: &str) -> Result<Vec<u8>> {
     let blob = armor::read(armored, LABEL).context("reading a signature")?;
-    let fields = fields(&blob).context("a signature is damaged: a length or a mark in it does not fit")?;
+    Ok(ours(&blob)?.public.to_vec())
+}
+
+/// A signature by the key that `public` is, over `message`, that a program has made, as we write it ourselves. That it is true
+/// is checked of ed25519 keys; of others only their own program can tell.
+///
+/// # Errors
+/// As of [`signed_by`]; when it is of another key, or of another message.
+pub fn taken(armored: &str, public: &PublicKey, message: &[u8]) -> Result<String> {
+    let blob = armor::read(armored, LABEL).context("reading a signature")?;
+    let fields = ours(&blob)?;
+    ensure!(fields.public == public.blob(), "it is a signature by another key");
+    if let Some(key) = ed25519(public) {
+        let is_true = signature_of(&fields).is_some_and(|signature| {
+            let hash =
+                if fields.hash == HASH { Sha256::digest(message).to_vec() } else { Sha512::digest(message).to_vec() };
+            let signed = wire::strings(&[fields.namespace, fields.reserved, fields.hash, &hash]);
+            key.verify_strict(&[MAGIC, &signed].concat(), &signature).is_ok()
+        });
+        ensure!(is_true, "it is not a signature of this disc");
+    }
+    Ok(armor::write(&blob, LABEL))
+}
+
+fn ed25519(public: &PublicKey) -> Option<VerifyingKey> {
+    let mut reader = Reader(public.plain());
+    let is_one = reader.text()? == "ssh-ed25519";
+    VerifyingKey::from_bytes(reader.string().filter(|_| is_one)?.try_into().ok()?).ok()
+}
+
+fn signature_of(fields: &Fields) -> Option<Signature> {
+    let mut reader = Reader(fields.signature);
+    let _kind = reader.string()?;
+    Signature::from_slice(reader.string()?).ok()
+}
+
+/// The fields of a signature for our purpose.
+fn ours(blob: &[u8]) -> Result<Fields<'_>> {
+    let fields = fields(blob).context("a signature is damaged: a length or a mark in it does not fit")?;
     ensure!(fields.version == VERSION, "a signature is of version {}; only {VERSION} is known", fields.version);
     let namespace = fields.namespace.escape_ascii();
     ensure!(fields.namespace == NAMESPACE.as_bytes(), "a signature is for \"{namespace}\", not for \"{NAMESPACE}\"");
     let hash = fields.hash.escape_ascii();
     ensure!([HASH, b"sha512"].contains(&fields.hash), "a signature is over \"{hash}\", not over sha256 or sha512");
-    Ok(fields.public.to_vec())
+    Ok(fields)
 }
 
 struct Fields<'b> {
     version: u32,
     public: &'b [u8],
     namespace: &'b [u8],
+    reserved: &'b [u8],
     hash: &'b [u8],
+    signature: &'b [u8],
 }
 
 /// Of another version nothing more than that is known.
@@ -51,21 +93,23 @@ fn fields(blob: &[u8]) -> Option<Fields<'_>> {
     let mut reader = Reader(blob.strip_prefix(MAGIC)?);
     let version = reader.u32()?;
     if version != VERSION {
-        return Some(Fields { version, public: b"", namespace: b"", hash: b"" });
+        return Some(Fields { version, public: b"", namespace: b"", reserved: b"", hash: b"", signature: b"" });
     }
     let public = reader.string()?;
     let namespace = reader.string()?;
-    let _reserved = reader.string()?;
+    let reserved = reader.string()?;
     let hash = reader.string()?;
-    let mut signature = Reader(reader.string()?);
+    let whole = reader.string()?;
+    let mut signature = Reader(whole);
     reader.end()?;
     // The type of each; a security key's signature goes on after its bytes.
     let (_, _, _) = (Reader(public).string()?, signature.string()?, signature.string()?);
-    Some(Fields { version, public, namespace, hash })
+    Some(Fields { version, public, namespace, reserved, hash, signature: whole })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{SigningKey, samples};
     use super::*;
 
     const PUBLIC: &[u8] = b"\0\0\0\x01k!";
@@ -96,6 +140,19 @@ mod tests {
         ] {
             assert_eq!(format!("{:#}", signed_by(&text).unwrap_err()), told);
         }
+    }
+
+    #[test]
+    fn what_a_program_has_signed_is_taken_if_it_is_of_this_key_and_message_and_written_anew() {
+        let key = SigningKey::read(samples::KEY, None).unwrap();
+        let other = SigningKey::read(samples::KEY, Some(samples::CERTIFICATE)).unwrap();
+        let signature = key.sign(b"sums");
+        let taken = |text: &str, message: &[u8]| taken(text, key.public(), message).map_err(|error| error.to_string());
+        assert_eq!(taken(&signature, b"sums"), Ok(signature.clone()));
+        assert_eq!(taken(&format!("\n  {}\n\n", signature.replace('\n', "\r\n")), b"sums"), Ok(signature.clone()));
+        assert_eq!(taken(&signature, b"others"), Err("it is not a signature of this disc".to_owned()));
+        assert_eq!(taken(&other.sign(b"sums"), b"sums"), Err("it is a signature by another key".to_owned()));
+        assert!(super::taken(&other.sign(b"sums"), other.public(), b"sums").is_ok());
     }
 
     #[test]

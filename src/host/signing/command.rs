@@ -8,7 +8,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, ensure};
 
 use super::{Signing, used_name};
-use crate::context::signature::signed_by;
+use crate::context::signature::taken;
 use crate::host::config::Config;
 use crate::host::paths::Host;
 use crate::host::programs::run::{clean, printed_by};
@@ -26,10 +26,9 @@ pub(crate) fn ask(host: &Host, config: &Config, sums: &[u8]) -> Result<String> {
         command.args(arguments);
         let signature = printed_by(command, given(sums)?, &config.limits)?;
         ensure!(!signature.trim().is_empty(), "it printed nothing");
-        let by = signed_by(&signature).context("what it printed is no signature of a disc")?;
-        let is_ours = Signing::of(host, config)?.is_some_and(|signing| signing.public().blob() == by);
-        ensure!(is_ours, "it signed with another key than that of {}", used_name(host, config));
-        Ok(signature)
+        let signing = Signing::of(host, config)?.context("it signs no more")?;
+        let by = || format!("what it printed is no signature of the disc by the key of {}", used_name(host, config));
+        taken(&signature, signing.public(), sums).with_context(by)
     };
     asked().with_context(|| format!("running sign_command {}", config.sign_command.join(" ")))
 }

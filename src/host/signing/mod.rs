@@ -17,7 +17,9 @@ use super::paths::Host;
 use crate::context::disc::files::Files;
 use crate::context::disc::sums::{SIGNATURE, SUMS};
 use crate::context::moment::Moment;
-use crate::context::signature::{PublicKey, SigningKey, Validity, signed_by};
+#[cfg(feature = "libvirt")]
+use crate::context::signature::taken;
+use crate::context::signature::{PublicKey, SigningKey, Validity};
 
 /// What signs this host's discs.
 pub(crate) struct Signing {
@@ -57,7 +59,7 @@ impl Signing {
     pub(crate) fn of(host: &Host, config: &Config) -> Result<Option<Signing>> {
         let with = match config.sign_command.is_empty() {
             false => With::Command(public_key(host)?),
-            true => match key(host)? {
+            true => match key(host, config)? {
                 None => return Ok(None),
                 Some(key) => With::Key(Box::new(key)),
             },
@@ -102,12 +104,24 @@ impl Signing {
             With::Key(key) => key.sign(&sums),
             With::Command(public) => {
                 let given = ask(&sums)?;
-                let is_its = |signature: &String| signed_by(signature).is_ok_and(|blob| blob == public.blob());
-                given.filter(is_its).ok_or_else(|| Error::new(NotSigned { sums: sums.to_vec() }))?
+                let given = given.and_then(|signature| is_true(&signature, public, &sums).then_some(signature));
+                given.ok_or_else(|| Error::new(NotSigned { sums: sums.to_vec() }))?
             }
         };
         files.make(SIGNATURE, |_| Ok(signature.into_bytes()))
     }
+}
+
+/// Whether `sign_command` has made this signature of these sums.
+#[cfg(feature = "libvirt")]
+fn is_true(signature: &str, public: &PublicKey, sums: &[u8]) -> bool {
+    taken(signature, public, sums).is_ok()
+}
+
+/// The hook has none of these.
+#[cfg(not(feature = "libvirt"))]
+fn is_true(_: &str, _: &PublicKey, _: &[u8]) -> bool {
+    false
 }
 
 fn public_of(with: &With) -> &PublicKey {
@@ -133,9 +147,17 @@ fn is_there(path: &Path) -> Result<bool> {
     Ok(found.is_some())
 }
 
-fn key(host: &Host) -> Result<Option<SigningKey>> {
+fn key(host: &Host, config: &Config) -> Result<Option<SigningKey>> {
     let path = host.signing_key();
     if !is_there(&path)? {
+        // As in the moment in which somebody puts another one there.
+        let certificate = host.signing_certificate();
+        let (shown, certified) = (path.display(), certificate.display());
+        ensure!(
+            !is_there(&certificate)?,
+            "{shown} is missing, whose certificate is {certified}: put the key there with mv"
+        );
+        ensure!(config.signer.is_none(), "signer is set, and {shown} is missing: put the key there with mv");
         return Ok(None);
     }
     let private = file::read_checked_text(&path, |metadata| check_private(&path, metadata))?;
