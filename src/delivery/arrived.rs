@@ -22,7 +22,7 @@ use crate::host::vm::Vm;
 use crate::host::vm::image::Identity;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::{RulesNote, State};
-use crate::libvirt::domain::{Handle, Scope, Situation};
+use crate::libvirt::domain::{Handle, Situation};
 use crate::libvirt::trouble::Trouble;
 
 /// A VM that is here and for which something is left to do.
@@ -115,7 +115,7 @@ impl<'a> Here<'a> {
         if is_as_before || !self.handle.is_persistent()? {
             return Ok(None);
         }
-        let live = self.handle.xml(Scope::Live)?;
+        let live = self.handle.migratable_xml()?;
         let cause = if self.job.reason == Reason::Restore { Cause::Restored } else { Cause::Arrived };
         let definition = Definition { host: self.host, config, handle: self.handle, live: Some(&live), cause };
         definition.rewrite()
@@ -126,7 +126,7 @@ impl<'a> Here<'a> {
         if self.note.links_due.is_empty() {
             return Ok(());
         }
-        let xml = self.handle.xml(Scope::Live)?;
+        let xml = self.handle.migratable_xml()?;
         let down = links::of_those(&xml, &self.note.links_due).map_err(Outcome::hopeless)?;
         let mut links_trouble = String::new();
         if !down.is_empty() {

@@ -112,6 +112,12 @@ impl Handle<'_> {
         self.libvirt.told(self.domain.get_xml_desc(flags))
     }
 
+    /// The XML of the running VM as another host would be given it. An interface on a network of libvirt's names that network here;
+    /// in the live XML it has the type of what came of that on this host, and given back so it would have that type for good.
+    pub(crate) fn migratable_xml(&self) -> Result<String, Trouble> {
+        self.libvirt.told(self.domain.get_xml_desc(sys::VIR_DOMAIN_XML_MIGRATABLE))
+    }
+
     /// The persistent definition with its passwords, to be changed and given back: without them they would be lost. Not for any
     /// log.
     pub(crate) fn definition_with_secrets(&self) -> Result<String, Trouble> {

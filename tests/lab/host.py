@@ -38,10 +38,10 @@ stdio_handler = "file"
 remember_owner = 0
 """
 
-# libvirtd is given the QEMU driver alone, as virtqemud has it: the node device driver's thread sometimes misses the end
+# libvirtd is given the QEMU driver, as virtqemud has it, and that of networks: the node device driver's thread sometimes misses the end
 # of libvirtd 11.3, which then takes 30 s.
 DRIVERS = "/run/lab-drivers"
-QEMU_DRIVER = "libvirt_driver_qemu.so"
+LIBVIRT_DRIVERS = ("libvirt_driver_qemu.so", "libvirt_driver_network.so")
 
 # Notes what libvirtd calls it for; a reload is done when it calls this.
 DAEMON_HOOK = "/etc/libvirt/hooks/daemon"
@@ -99,7 +99,8 @@ class Host:
             self.write("/etc/libvirt/qemu.conf", QEMU_CONF)
             self.write(DAEMON_HOOK, f'#!/bin/sh\necho "$2" >>{DAEMON_HOOK_NOTES}\n', 0o755)
             self.path(DRIVERS).mkdir()
-            self.path(DRIVERS, QEMU_DRIVER).symlink_to(next(Path("/usr/lib").glob(f"*/libvirt/*/{QEMU_DRIVER}")))
+            for driver in LIBVIRT_DRIVERS:
+                self.path(DRIVERS, driver).symlink_to(next(Path("/usr/lib").glob(f"*/libvirt/*/{driver}")))
         self._libvirtd = self._start("libvirtd", "env", f"LIBVIRT_DRIVER_DIR={DRIVERS}", "libvirtd", "--listen")
 
     def await_libvirtd(self) -> None:

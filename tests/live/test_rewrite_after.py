@@ -173,3 +173,73 @@ def test_a_link_on_a_new_network_goes_down_and_up_also_if_the_helper_is_killed_i
     vm.wait_for_text(site.text(b), since=mark)
     wait_until_delivered(site, b, vm)
     assert link(vm) == "down"
+
+
+def with_interface(site: Site, lab: Lab, kind: str, source: str, devices: str = "") -> Guest:
+    """A guest on the first host with one interface, in which it has read its disc."""
+    vm = site.guest(devices=f"<interface type='{kind}'><mac address='{NIC}'/><source {source}/><model type='virtio'/></interface>{devices}")
+    vm.define(lab.hosts[0])
+    vm.start(lab.hosts[0])
+    vm.wait_for_text(site.text(lab.hosts[0]))
+    return vm
+
+
+def make_bridge(host: Host, name: str) -> None:
+    host.run("ip", "link", "add", name, "type", "bridge")
+    host.run("ip", "link", "set", name, "up")
+
+
+def test_an_interface_on_a_network_of_libvirts_is_still_on_it_after_its_link_went_down_and_up(site: Site, lab: Lab):
+    for host in lab.hosts:
+        name = f"net-{host.name[-1]}"
+        make_bridge(host, f"br{name}")
+        host.write("/root/network.xml", f"<network><name>{name}</name><forward mode='bridge'/><bridge name='br{name}'/></network>")
+        host.virsh("net-create", "/root/network.xml")
+    a, b = lab.hosts
+    try:
+        vm = with_interface(site, lab, "network", "network='net-a'")
+        for host, old, new in ((a, "net-b", "net-a"), (b, "net-a", "net-b")):
+            host.write(RULES, f'[[rewrite]]\nchange = "interface.network"\nmap = {{ "{old}" = "{new}" }}\nnew_network = true\n')
+        for host in (b, a):
+            vm.migrate(host, "--persistent", "--undefinesource")
+            lab.wait_for(lambda host=host: "went down and up, for its new network" in host.syslog(), 20, "the link to be taken down")
+            wait_until_delivered(site, host, vm)
+            assert link(vm) == "up"
+            # As the next host is given it.
+            assert f"<source network='net-{host.name[-1]}'/>" in vm.live_xml("--migratable")
+            assert f"<source network='net-{host.name[-1]}'/>" in definition(vm)
+    finally:
+        for host in lab.hosts:
+            host.run("rm", "-f", RULES)
+            name = f"net-{host.name[-1]}"
+            host.virsh("net-destroy", name)
+            host.run("ip", "link", "delete", f"br{name}")
+
+
+def test_a_snapshot_that_was_taken_while_a_link_was_down_for_a_moment_comes_back_with_the_link_up(site: Site, lab: Lab):
+    a, _ = lab.hosts
+    make_bridge(a, "br-snapshot")
+    disk = lab.shared / "links.qcow2"
+    a.run("qemu-img", "create", "-q", "-f", "qcow2", str(disk), "256M")
+    disk.chmod(0o666)
+    vm = with_interface(site, lab, "bridge", "bridge='br-snapshot'", f"""
+        <disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+        <source file='{disk}'/><target dev='vda' bus='virtio'/></disk>""")
+    marked = ("metadata", vm.name, "urn:virt-recontext:links:1", "--live")
+    try:
+        a.virsh(*marked, "--key", "recontext-links", "--set", f"<down macs='{NIC}'/>")
+        a.virsh("domif-setlink", vm.name, NIC, "down")
+        a.virsh("snapshot-create-as", vm.name, "marked")
+        a.virsh("domif-setlink", vm.name, NIC, "up")
+        a.virsh(*marked, "--remove")
+        for before in ("it runs", "it does not run"):
+            if before != "it runs":
+                a.virsh("destroy", vm.name)
+            a.virsh("snapshot-revert", vm.name, "marked")
+            lab.wait_for(lambda: link(vm) == "up", 20, f"the link to be up, when before {before}")
+            lab.wait_for(lambda: "urn:virt-recontext:links" not in vm.live_xml(), 20, "the mark to be gone")
+            wait_until_delivered(site, a, vm)
+    finally:
+        a.virsh("snapshot-delete", vm.name, "marked", "--metadata", check=False)
+        vm.remove()
+        a.run("ip", "link", "delete", "br-snapshot")

@@ -60,7 +60,7 @@ pub(super) fn flap(handle: &Handle, interfaces: &[Interface]) -> Result<(Vec<Str
 /// Puts the links with these MACs up, of those that are down, and gives the MACs of these. What else somebody has changed of
 /// the interfaces meanwhile stays.
 pub(super) fn put_up(handle: &Handle, macs: &[String]) -> Result<Vec<String>, Outcome> {
-    let xml = handle.xml(Scope::Live)?;
+    let xml = handle.migratable_xml()?;
     let all = interfaces(&xml, macs).map_err(Outcome::hopeless)?;
     let were_down: Vec<Interface> = all.into_iter().filter(|interface| interface.is_down).collect();
     let up = |interface: &Interface| handle.update_device(&interface.up, Scope::Live, false);
