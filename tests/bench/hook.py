@@ -26,6 +26,7 @@ TITLE = "What the hook costs"
 FLOOR, BASH, PYTHON = "static C program", "least bash hook", "least Python hook"
 WITHOUT, WITH = "hook, VM without context", "hook, migrate begin with context"
 WITH_RULES = "hook, migrate begin with context and rules"
+SIGNED = "hook, migrate begin with context that is signed"
 # Ten rules, of which four fit, at five places of the XML.
 RULES = """[[rewrite]]
 change = "interface.bridge"
@@ -74,6 +75,14 @@ def measure(amounts: Amounts) -> dict[str, Any]:
             states = list(adapting.glob("run/libvirt/recontext/state/*.json"))
             if '\\"br0\\" -> \\"vmbr1\\"' not in states[0].read_text("utf-8"):
                 raise RuntimeError("the hook has applied no rule")
+        with host() as signing:
+            key = signing / "etc/virt-recontext/signing_key"
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "site-b", "-f", key], check=True)
+            signed = spawn(amounts.rounds, xml["arriving"], {FLOOR: floor, SIGNED: hook},
+                           {"VIRT_RECONTEXT_ROOT": str(signing)})
+            image = next(signing.glob("var/lib/libvirt/recontext/*.iso"))
+            if b"BEGIN SSH SIGNATURE" not in image.read_bytes():
+                raise RuntimeError("the hook has signed no disc")
         # Takes too long to be run as often.
         slow: Commands = {
             FLOOR: floor, XORRISO: ["/usr/bin/xorriso", "-as", "mkisofs", "-quiet", "-R", "-J", "-o", disc, tree]}
@@ -84,6 +93,7 @@ def measure(amounts: Amounts) -> dict[str, Any]:
             "without": spawn(amounts.rounds, plain, without, environment),
             "with": spawn(amounts.rounds, xml["arriving"], with_context, environment),
             "rules": with_rules,
+            "signed": signed,
             "xorriso": spawn(max(amounts.rounds // 20, 10), xml["arriving"], slow, environment),
             "calls": calls,
             "instructions": {name: instructions(command, plain, environment) for name, command in without.items()}
@@ -133,12 +143,14 @@ def judge(samples: dict[str, Any], _: dict[str, Any]) -> dict[str, Verdict]:
     slower = {name: stats.ratio(without[name], without[WITHOUT]) for name in (BASH, PYTHON)}
     disc = stats.ratio(with_context[WITH], with_context[FLOOR])
     rules = stats.ratio(samples["rules"][WITH_RULES], samples["rules"][FLOOR])
+    signed = stats.ratio(samples["signed"][SIGNED], samples["signed"][FLOOR])
     return {
         "hook": Verdict(price.told(digits, " ×"), at_most(price, 1.15)),
         "scripts": Verdict("; ".join(f"{name} {estimate.told(digits, ' ×')}" for name, estimate in slower.items()),
                            at_least(min(slower.values(), key=lambda estimate: estimate.value), 5)),
         "migrate": Verdict(disc.told(digits, " ×"), at_most(disc, 2.5)),
         "rules": Verdict(rules.told(digits, " ×"), at_most(rules, 3.5)),
+        "signed": Verdict(signed.told(digits, " ×"), at_most(signed, 3.5)),
     }
 
 
