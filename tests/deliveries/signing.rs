@@ -1,6 +1,7 @@
 //! Signed discs: with a key that lies on the host, and by a program that has it.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
 
 use super::node::{Node, Vm, told};
@@ -105,4 +106,67 @@ fn a_program_that_signs_is_run_by_the_helper_alone_and_only_for_other_content() 
     fs::copy(format!("{other}.pub"), node.site.path(&format!("{KEY}.pub"))).unwrap();
     let (code, said) = refresh(&node, &web);
     assert!(code == 1 && said.contains("it is a signature by another key"), "{code} {said}");
+}
+
+#[test]
+fn a_private_key_is_roots_and_one_group_at_most_may_read_it() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    let key = new_key(&node, KEY, "site-a");
+    for (mode, owner, may_sign) in [
+        (0o600, 0, true),
+        (0o400, 0, true),
+        (0o640, 0, true),
+        (0o644, 0, false),
+        (0o604, 0, false),
+        (0o660, 0, false),
+        (0o610, 0, false),
+        (0o600, 1, false),
+    ] {
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        chown(&key, Some(owner), Some(7)).unwrap();
+        let (code, said) = node.say(&["preview", "web", "--file", "recontext.sums.sig"]);
+        assert_eq!(code == 0, may_sign, "{mode:o} {owner}: {said}");
+        assert!(may_sign || said.contains(": chmod ") || said.contains(": chown "), "what to do: {said}");
+    }
+}
+
+#[test]
+fn doctor_says_who_signs_for_how_long_and_what_that_tells_of_the_host() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    let signing = || {
+        let (_, said) = node.say(&["doctor"]);
+        said.lines().filter(|line| line.contains(": signing: ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(signing(), [""; 0], "it is nothing that a host must have");
+    let key = new_key(&node, KEY, "site-a");
+    let lines = signing();
+    assert!(
+        lines.len() == 1 && lines[0].starts_with("good: signing: discs are signed by site-a with ssh-ed25519 SHA256:")
+    );
+    let ca = new_key(&node, "ca", "ca");
+    let certify = |principals: &str, validity: &str| {
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.args(["-q", "-s", &ca, "-I", "id", "-n", principals, "-V", validity]).arg(format!("{key}.pub"));
+        assert!(keygen.status().unwrap().success());
+    };
+    certify("a.site", "-1d:+31d");
+    let lines = signing();
+    assert!(lines.len() == 1 && lines[0].contains("by a certificate that expires at "), "{lines:?}");
+    certify("a.site", "-1d:+29d");
+    let lines = signing();
+    assert!(lines.len() == 2 && lines[1].starts_with("warning: signing: ") && lines[1].contains(" expires at "));
+    for (validity, fault) in [("-2d:-1d", "has expired at "), ("+1d:+2d", "is not valid before ")] {
+        certify("a.site", validity);
+        let lines = signing();
+        assert!(lines.len() == 1 && lines[0].starts_with("bad: signing: ") && lines[0].contains(fault), "{lines:?}");
+    }
+    certify("a.site,b.site", "always:forever");
+    node.configure("signer = 'c.site'\n");
+    let lines = signing();
+    assert!(lines[0].starts_with("bad: ") && lines[0].contains("it has: a.site, b.site"), "{lines:?}");
+    node.configure("signer = 'b.site'\nexpose_host = 'none'\n");
+    let lines = signing();
+    assert!(lines[0].contains("discs are signed by b.site") && lines[1].contains("a certificate tells hosts apart"));
 }
