@@ -224,7 +224,7 @@ _virt__recontext() {
             return 0
             ;;
         virt__recontext__subcmd__doctor)
-            opts="-h --json --help"
+            opts="-v -h --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -6,18 +6,21 @@ use anyhow::Result;
 use clap::Args;
 
 use super::exit::{DONE, FAILED};
-use crate::doctor::examine;
+use crate::doctor::{Rest, examine};
 use crate::host::paths::Host;
 
 /// Check that everything VMs need to get their context is in place.
 ///
-/// One line per check: good, warning or bad, and what to do. Nothing is changed.
+/// One line for each thing that is bad or worth a look, and what to do. Nothing is changed.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(super) struct Doctor {
-    /// Print a JSON array, one object per finding.
+    /// Print a JSON array, one object per finding, also of what is good.
     #[arg(long)]
     pub json: bool,
+    /// Show what is good, too.
+    #[arg(short, long, conflicts_with = "json")]
+    pub verbose: bool,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 nothing is bad, though there may be warnings; 1 something is bad.";
@@ -27,7 +30,7 @@ pub(super) fn doctor(host: &Host, options: &Doctor, out: &mut impl Write) -> Res
     if options.json {
         report.write_json(out)?
     } else {
-        report.write_text(out)?
+        report.write_text(if options.verbose { Rest::All } else { Rest::Warnings }, out)?
     }
     Ok(if report.has_bad() { FAILED } else { DONE })
 }

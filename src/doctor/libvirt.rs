@@ -54,6 +54,7 @@ fn has_changed_media(host: &Host) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::Rest;
     use crate::context::disc::marker::Reason;
     use crate::host::vm::Vm;
     use crate::host::vm::state::About;
@@ -68,7 +69,7 @@ mod tests {
             let survey = Ok(Survey { version: (9, 0, 0), vms: Vec::new() });
             check(&host, Driver::Qemu, "qemu:///system", &survey, false, "libvirtd", &mut report);
             let mut text = Vec::new();
-            report.write_text(&mut text).unwrap();
+            report.write_text(Rest::All, &mut text).unwrap();
             text.starts_with(b"good: ")
         };
         let vm = Vm::hold(&host, &uuid).unwrap();

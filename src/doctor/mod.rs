@@ -25,7 +25,7 @@ mod systemd;
 mod units;
 mod vm;
 
-pub(crate) use self::report::Report;
+pub(crate) use self::report::{Report, Rest};
 
 use self::daemon::Daemon;
 use self::installed::Installed;

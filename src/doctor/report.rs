@@ -34,6 +34,14 @@ struct Finding {
     remedy: Option<String>,
 }
 
+/// What a person reads besides what is bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    Warnings,
+    /// What is good, too.
+    All,
+}
+
 /// All that was found, in the order of the checks, but that what stops all VMs comes first.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -62,9 +70,13 @@ impl Report {
         self.count(Level::Bad) > 0
     }
 
-    /// Writes one line a finding, and a last one with their numbers.
-    pub(crate) fn write_text(&self, out: &mut impl Write) -> Result<()> {
-        for finding in &self.findings {
+    /// Writes one line a finding, and a last one with their numbers: what is bad comes first. The rest is warnings, or all that is
+    /// left in the order of the checks.
+    pub(crate) fn write_text(&self, rest: Rest, out: &mut impl Write) -> Result<()> {
+        let (bad, others): (Vec<&Finding>, Vec<&Finding>) =
+            self.findings.iter().partition(|finding| finding.level == Level::Bad);
+        let is_told = |finding: &&Finding| rest == Rest::All || finding.level == Level::Warning;
+        for finding in bad.into_iter().chain(others.into_iter().filter(is_told)) {
             let Finding { check, vm, level, message, remedy } = finding;
             let whose = vm.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
             let remedy = remedy.as_ref().map(|remedy| format!(" -> {remedy}")).unwrap_or_default();
@@ -139,13 +151,30 @@ mod tests {
         let mut report = Report::default();
         report.check("log").good("there is one");
         report.vm("a\nb").bad("no\tdrive", "add one");
-        let mut text = Vec::new();
-        report.write_text(&mut text).unwrap();
         assert_eq!(
-            String::from_utf8(text).unwrap(),
-            "good: log: there is one\nbad: vm a b: no drive -> add one\n1 good, 0 warning, 1 bad\n"
+            text(&report, Rest::All),
+            "bad: vm a b: no drive -> add one\ngood: log: there is one\n1 good, 0 warning, 1 bad\n"
         );
         assert!(report.has_bad());
+    }
+
+    fn text(report: &Report, rest: Rest) -> String {
+        let mut text = Vec::new();
+        report.write_text(rest, &mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_bad_comes_first_then_warnings_and_what_is_good_is_counted_unless_all_is_asked_for() {
+        let mut report = Report::default();
+        (0..1000).for_each(|_| report.check("rewrite").good("a rule"));
+        report.check("log").warning("it is full", "empty it");
+        report.vm("web").bad("no drive", "add one");
+        let first = "bad: vm web: no drive -> add one\nwarning: log: it is full -> empty it\n";
+        assert_eq!(text(&report, Rest::Warnings), format!("{first}1000 good, 1 warning, 1 bad\n"));
+        let all = text(&report, Rest::All);
+        let lines: Vec<&str> = all.lines().collect();
+        assert!(lines.len() == 1003 && lines[0].starts_with("bad: ") && lines[1001].starts_with("warning: "));
     }
 
     #[test]

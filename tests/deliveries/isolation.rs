@@ -251,6 +251,6 @@ fn strangers_of_any_kind_end_no_refresh_and_are_no_fault_to_doctor() {
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("web: in the drive") && said.contains("bad: the template a.j2"), "{said}");
     assert!(!said.contains("odd") && said.lines().count() == 2, "{said}");
-    let (_, doctor) = node.say(&["doctor"]);
+    let (_, doctor) = node.say(&["doctor", "--verbose"]);
     assert!(doctor.contains("vm web") && !doctor.contains("odd") && !doctor.contains("\u{2003}"), "{doctor}");
 }

@@ -108,7 +108,7 @@ fn doctor_and_check_tell_what_is_wrong_with_rules() {
     let (node, _) = node_with(
         &(map("br0") + &map("br1") + "[[rewrite]]\nchange = \"interface.bridge\"\nto = \"br0\"\n" + &map("br0")),
     );
-    let (_, said) = node.say(&["doctor"]);
+    let (_, said) = node.say(&["doctor", "--verbose"]);
     for wanted in [
         "good: rewrite: 4 rules in rewrite.d/50-site.toml, for VMs that take part\n",
         "good: rewrite: libvirt has names that are the same on every host, and need no rule: a <network> for interface.bridge; ",
@@ -118,7 +118,7 @@ fn doctor_and_check_tell_what_is_wrong_with_rules() {
         assert!(said.contains(wanted), "{wanted}: {said}");
     }
     node.site.write(RULES, &map("br0").replace("interface.bridge", "interface.mac"));
-    let (_, said) = node.say(&["doctor"]);
+    let (_, said) = node.say(&["doctor", "--verbose"]);
     assert!(
         said.contains("bad: rewrite: reading ") && said.contains("line 2: change = \"interface.mac\" is no place"),
         "{said}"
@@ -134,7 +134,7 @@ fn doctor_and_check_tell_what_is_wrong_with_rules() {
 #[test]
 fn doctor_tells_of_all_rules_in_one_line_and_which_are_for_all_vms() {
     let (node, _) = node_with(&("vms = \"all\"\n".to_owned() + &map("br0")));
-    let said = || node.say(&["doctor"]).1;
+    let said = || node.say(&["doctor", "--verbose"]).1;
     let all = "vms = \"all\": for all that arrive or are restored, whether they take part or not";
     let wanted = format!("good: rewrite: 1 rule in rewrite.d/50-site.toml, {all}\n");
     assert!(said().contains(&wanted), "{}", said());
@@ -154,7 +154,7 @@ fn doctor_names_rules_that_would_change_what_a_rule_gives() {
     let swap = "[[rewrite]]\nchange = \"interface.bridge\"\nmap = { \"br-prod\" = \"br0\", \"br*\" = \"br*-x\" }\n";
     let (node, _) = node_with(swap);
     let again = || {
-        let (_, said) = node.say(&["doctor"]);
+        let (_, said) = node.say(&["doctor", "--verbose"]);
         said.lines().filter(|line| line.contains("it would change")).map(str::to_owned).collect::<Vec<_>>()
     };
     let wanted = "warning: rewrite: rewrite.d/50-site.toml, line 1: it would change \"br0\" (and 1 more like it), which it gives \
@@ -199,7 +199,7 @@ fn what_cannot_be_done_about_a_definition_is_told_and_keeps_no_disc_from_its_vm(
         code == 1 && said.contains(wanted) && said.contains("; once that is mended: virt-recontext rewrite web"),
         "{said}"
     );
-    let (_, said) = node.say(&["doctor"]);
+    let (_, said) = node.say(&["doctor", "--verbose"]);
     assert!(said.contains(&format!("warning: rewrite web: {wanted}")), "{said}");
 }
 

@@ -49,7 +49,7 @@ fn what_keeps_a_selected_vm_from_its_disc_is_told_once() {
     node.site.log_lines();
     assert_eq!(refresh(&node).0, 0);
     assert_eq!(node.site.messages(), [""; 0]);
-    let (_, doctor) = node.say(&["doctor"]);
+    let (_, doctor) = node.say(&["doctor", "--verbose"]);
     assert!(doctor.contains("warning: vm web: since ") && doctor.contains(why), "{doctor}");
     // Unless another rule counts, or the drive is empty now.
     node.configure(&RULE.replace("hdc", "sdx"));
@@ -76,7 +76,7 @@ fn disable_takes_a_vm_out_until_it_is_enabled() {
     assert_eq!(refresh(&node), (0, String::new()));
     node.hook(&web, "started");
     assert_eq!(node.all_of(&web), [""; 0]);
-    let (_, doctor) = node.say(&["doctor"]);
+    let (_, doctor) = node.say(&["doctor", "--verbose"]);
     assert!(doctor.contains("rule 1 selects no VM of this host; disable has taken out web"), "{doctor}");
     assert_eq!(node.say(&["enable", "web"]).0, 0);
     wait_for("the helper to end", || node.site.processes().is_empty());
@@ -100,7 +100,7 @@ fn what_a_rule_selects_is_told_before_anything_was_done() {
     let (web, wiki, own) = (stranger("web"), Vm { more: OFF, ..stranger("wiki") }, Vm::called("www"));
     let node = Node::with(&[&web, &wiki, &own]);
     node.configure(&format!("{RULE}[[select]]\ntitle = 'x'\n"));
-    let (_, doctor) = node.say(&["doctor"]);
+    let (_, doctor) = node.say(&["doctor", "--verbose"]);
     for line in [
         "good: select: [[select]] rule 1 selects web, wiki; it does not count for www, enabled by hand\n",
         "good: select: [[select]] rule 2 selects no VM of this host; \"virsh dumpxml\" shows",

@@ -58,7 +58,7 @@ fn a_key_that_cannot_be_used_makes_no_disc_and_none_that_is_unsigned() {
     node.hook(&web, "migrate");
     assert_eq!(node.progress(&web), told("failed", "migrate"));
     assert!(fs::read(node.image(&web)).unwrap() == disc, "a disc was made");
-    let (_, said) = node.say(&["doctor"]);
+    let (_, said) = node.say(&["doctor", "--verbose"]);
     assert!(said.contains("bad: signing: ") && said.contains("no disc is made"), "{said}");
     let (code, said) = node.say(&["preview", "web"]);
     assert!(code == 1 && said.contains("signing_key"), "{said}");
@@ -136,7 +136,7 @@ fn doctor_says_who_signs_for_how_long_and_what_that_tells_of_the_host() {
     let web = Vm::called("web");
     let node = Node::with(&[&web]);
     let signing = || {
-        let (_, said) = node.say(&["doctor"]);
+        let (_, said) = node.say(&["doctor", "--verbose"]);
         said.lines().filter(|line| line.contains(": signing: ")).map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(signing(), [""; 0], "it is nothing that a host must have");

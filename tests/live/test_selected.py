@@ -59,7 +59,7 @@ def test_a_new_rule_needs_no_restart_and_one_that_is_gone_changes_nothing_before
     vm.create(a)
     assert site.recontext(a, "refresh", "--all").stdout == "" and "recontext" not in vm.live_xml()
     site.configure(a, RULE)
-    assert f"[[select]] rule 1 selects {vm.name}\n" in site.recontext(a, "doctor", check=False).stdout
+    assert f"[[select]] rule 1 selects {vm.name}\n" in site.recontext(a, "doctor", "--verbose", check=False).stdout
     assert "nothing has been made for it here" in site.recontext(a, "status").stdout
     assert "plugged in" in site.recontext(a, "refresh", "--all").stdout
     vm.wait_for_text(site.text(a))
@@ -90,7 +90,7 @@ def test_disable_of_a_selected_vm_lasts_until_enable(selecting, lab, guest):
     vm.start(a)
     site.recontext(a, "refresh", "--all")
     assert "recontext" not in vm.live_xml()
-    assert f"disable has taken out {vm.name}" in site.recontext(a, "doctor", check=False).stdout
+    assert f"disable has taken out {vm.name}" in site.recontext(a, "doctor", "--verbose", check=False).stdout
     site.recontext(a, "enable", vm.name)
     vm.wait_for_text(site.text(a))
     assert is_plugged_once(vm)
@@ -121,7 +121,7 @@ def test_a_vm_without_room_for_a_drive_is_told_once_and_left_alone(selecting, la
     said = site.wait_for_state(a, vm, "waiting")
     assert lab.wait_for(lambda: SLOT in site.status(a, vm)["message"], 20, "the reason to be told"), said
     assert site.recontext(a, "refresh", "--all").returncode == 0
-    doctor = site.recontext(a, "doctor", check=False).stdout
+    doctor = site.recontext(a, "doctor", "--verbose", check=False).stdout
     assert f"vm {vm.name}" in doctor and SLOT in doctor and 'drive = "none"' in doctor, doctor
     assert "recontext" not in vm.live_xml()
     assert a.syslog().count(SLOT) == before + 1

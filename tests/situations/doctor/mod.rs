@@ -154,7 +154,7 @@ impl Patient {
 
     /// What a person reads.
     pub fn told(&self) -> String {
-        String::from_utf8(run(&mut self.site.recontext(&["doctor"]), b"").stdout).unwrap()
+        String::from_utf8(run(&mut self.site.recontext(&["doctor", "--verbose"]), b"").stdout).unwrap()
     }
 }
 
