@@ -26,7 +26,7 @@ use crate::host::paths::Host;
 use crate::host::select::selected;
 use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
-use crate::host::vm::state::{Progress, State};
+use crate::host::vm::state::{Progress, State, with_times};
 use crate::host::vm::sweep;
 use crate::libvirt::domain::{Handle, Scope, Situation};
 use crate::libvirt::trouble::Trouble;
@@ -289,7 +289,7 @@ fn outcome(host: &Host, job: &Job, time_is_up: bool) -> Result<Came> {
     };
     Ok(match (waits, state) {
         (false, Some(state)) if state.since < job.noted => Came::To(DONE, SAME.to_owned()),
-        (false, Some(state)) => Came::To(code(&state), state.message),
+        (false, Some(state)) => Came::To(code(&state), with_times(&state.message, &state.took)),
         (false, None) => Came::ToNothing,
         (true, Some(state)) if state.progress == Progress::Failed => Came::To(FAILED, state.message),
         (true, state) if time_is_up => {

@@ -8,7 +8,7 @@ use super::change::replug;
 use super::change::{none, plug};
 use super::last_good::put_back;
 use super::maker::{Maker, UpToDate};
-use super::outcome::{ASKS_FOR_NONE, Outcome};
+use super::outcome::{ASKS_FOR_NONE, Done, Outcome};
 use super::phases::Phases;
 use super::schedule::Due;
 use super::selected;
@@ -79,7 +79,9 @@ impl Attempts<'_> {
         let xml = handle.xml(Scope::Live)?;
         let domain = Domain::read(&xml).map_err(hopeless)?;
         match self.deliver(due, &config, (handle, &domain, path), phases) {
-            Ok(Outcome::Done(line)) => Ok(Outcome::Done(format!("{rule} selects it; {line}"))),
+            Ok(Outcome::Done(done)) => {
+                Ok(Outcome::Done(Done { line: format!("{rule} selects it; {}", done.line), ..done }))
+            }
             other => {
                 selected::take_back(handle);
                 other
@@ -97,7 +99,7 @@ impl Attempts<'_> {
     ) -> Result<Outcome, Outcome> {
         let (job, hopeless) = (&due.job, Outcome::hopeless);
         let Some(request) = domain.request().map_err(hopeless)? else {
-            return Ok(Outcome::Done(ASKS_FOR_NONE.to_owned()));
+            return Ok(Outcome::Done(ASKS_FOR_NONE.to_owned().into()));
         };
         let away = replug::left_away(self.host, domain, request).map_err(Outcome::hosts_fault)?;
         if let Some(target) = domain.missing_target().filter(|_| away.is_none()) {
@@ -121,20 +123,20 @@ impl Attempts<'_> {
         let disc = self.maker.bring_up_to_date(config, job, domain, (drive, path), &mut phases)?;
         let UpToDate { rebuilt, last, warnings } = disc;
         let told = warnings.iter().cloned().chain(request.unknown.told());
-        let done = |line: String| Outcome::Done([vec![line], told.collect()].concat().join("; "));
+        let with_told = |line: String| [vec![line], told.collect()].concat().join("; ");
         let untold = self.is_untold_since_snapshot(handle, domain)?;
         if job.reason == Reason::Refresh && !rebuilt && !job.force && !untold && self.has_it(domain, drive, path) {
-            return Ok(if warnings.is_empty() { Outcome::Unchanged } else { done(SAME.to_owned()) });
+            return Ok(if warnings.is_empty() { Outcome::Unchanged } else { Outcome::Done(with_told(SAME.to_owned()).into()) });
         }
         // A disc that somebody else put in is only taken out of a guest's hands when a person asks for it.
         let ours = drive.image().is_some_and(|path| image::is_called_ours(path, &domain.uuid));
         match change::change(self.host, handle, drive, path, due.force && (ours || job.force)) {
             Err(Outcome::Failed(message)) => Err(Outcome::Failed(self.after_failure(message, last, handle, drive))),
             changed => {
-                let line = changed?;
+                let Done { line, took } = changed?;
                 // Where this cannot be written, the step that follows cannot either, and tells why.
                 let _told_later = Vm::hold(self.host, &domain.uuid).and_then(|vm| vm.is_told_in(handle.id()));
-                Ok(done(format!("{line}; before that {phases}")))
+                Ok(Outcome::Done(Done { line: with_told(line), took: format!("{took}; before that {phases}") }))
             }
         }
     }

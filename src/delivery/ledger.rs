@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::outcome::Done;
 use super::schedule::Action;
 use crate::host::log::Log;
 use crate::host::paths::Host;
 use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
-use crate::host::vm::state::State;
+use crate::host::vm::state::{State, with_times};
 use crate::libvirt::connection::Libvirt;
 use crate::libvirt::saved;
 
@@ -49,7 +50,7 @@ impl Ledger<'_> {
 
     fn try_write(&mut self, action: Action<Job>, grace: Option<Duration>, libvirt: &Libvirt) -> Result<()> {
         match action {
-            Action::Done(job, line) => self.done(&job, &line),
+            Action::Done(job, done) => self.done(&job, &done),
             Action::AtNextStart(job, line) => self.at_next_start(&job, &line),
             // The state stays as well, so that it tells of the disc that is in the drive.
             Action::Unchanged(job) => of_newest(self.host, &job, |vm| over(&vm, &job)),
@@ -75,10 +76,11 @@ impl Ledger<'_> {
         }
     }
 
-    fn done(&mut self, job: &Job, line: &str) -> Result<()> {
+    fn done(&mut self, job: &Job, done: &Done) -> Result<()> {
         let edition = State::of(self.host, &job.uuid)?.and_then(|state| state.edition);
-        self.end(job, |vm| vm.delivered(job.about(), None, line))?;
+        self.end(job, |vm| vm.delivered_in(job.about(), &done.line, &done.took))?;
         let generation = edition.map(|edition| edition.generation.0).unwrap_or_default();
+        let line = with_times(&done.line, &done.took);
         self.log.info(format_args!("{}: {}: disc {generation}: {line}", job.name, job.reason));
         Ok(())
     }

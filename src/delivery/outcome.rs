@@ -5,10 +5,25 @@ use crate::libvirt::trouble::Trouble;
 /// What there is to say of a VM that takes no part any more.
 pub(crate) const ASKS_FOR_NONE: &str = "the VM no longer asks for context";
 
+/// What came of a job that is done.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// Where the disc is now, and what else there is to say.
+    pub line: String,
+    /// How long its parts took; empty where they took no time worth telling.
+    pub took: String,
+}
+
+impl From<String> for Done {
+    fn from(line: String) -> Done {
+        Done { line, took: String::new() }
+    }
+}
+
 /// How a job came out of one attempt.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    Done(String),
+    Done(Done),
     /// The drive holds a disc of the same content; nothing was done.
     Unchanged,
     /// The newest content cannot get to the guest before its next start, restore or arrival; the line says why.

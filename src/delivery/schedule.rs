@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::mem::replace;
 use std::time::{Duration, Instant};
 
-use super::outcome::Outcome;
+use super::outcome::{Done, Outcome};
 use crate::context::uuid::Uuid;
 
 /// Between two attempts at a drive that the guest holds, or a VM that something else works on.
@@ -58,7 +58,7 @@ pub(super) struct Due<J> {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Action<J> {
-    Done(J, String),
+    Done(J, Done),
     /// The job is done as far as it can be before the VM's next start, restore or arrival; the line says why.
     AtNextStart(J, String),
     /// The job is done without anything being done.
@@ -245,7 +245,7 @@ impl<J: Clone + PartialEq> Schedule<J> {
         let begun = replace(&mut entry.step, Step::Waiting);
         entry.stands_still = false;
         let action = match outcome {
-            Outcome::Done(line) => return self.end(uuid, |job| Action::Done(job, line)),
+            Outcome::Done(done) => return self.end(uuid, |job| Action::Done(job, done)),
             Outcome::AtNextStart(line) => return self.end(uuid, |job| Action::AtNextStart(job, line)),
             Outcome::Unchanged => return self.end(uuid, Action::Unchanged),
             Outcome::Failed(message) => return self.fail(now, uuid, message),

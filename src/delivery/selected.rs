@@ -22,7 +22,7 @@ pub(super) fn let_take_part(
     (handle, live, path): (&Handle, &Domain, &str),
 ) -> Result<Number, Outcome> {
     let Some(Selected { number, rule }) = selected(host, config, live).map_err(Outcome::hopeless)? else {
-        return Err(Outcome::Done(ASKS_FOR_NONE.to_owned()));
+        return Err(Outcome::Done(ASKS_FOR_NONE.to_owned().into()));
     };
     let never = |why: String| Outcome::AtNextStart(format!("{number} selects it, but {why}"));
     let there = match &rule.drive {
@@ -52,7 +52,7 @@ pub(super) fn let_take_part(
     // A `disable` that came meanwhile has seen nothing to take away.
     if is_taken_out(host, &live.uuid) {
         handle.set_request(None, &[Scope::Live])?;
-        return Err(Outcome::Done(ASKS_FOR_NONE.to_owned()));
+        return Err(Outcome::Done(ASKS_FOR_NONE.to_owned().into()));
     }
     Ok(number)
 }

@@ -11,14 +11,14 @@ mod xenstore;
 use crate::context::domain::Domain;
 use crate::context::domain::drive::Drive;
 use crate::context::domain::driver::MediaChange;
-use crate::delivery::outcome::Outcome;
+use crate::delivery::outcome::{Done, Outcome};
 use crate::delivery::phases::Phases;
 use crate::host::paths::Host;
 use crate::libvirt::domain::{Handle, Scope};
 
 /// Puts the file `path` into `drive`; with `force`, a guest that holds the old disc is made to let go. The result says how
 /// it went.
-pub(super) fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str, force: bool) -> Result<String, Outcome> {
+pub(super) fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str, force: bool) -> Result<Done, Outcome> {
     let mut phases = Phases::begin();
     let mut by_force = false;
     let mut more = None;
@@ -38,7 +38,7 @@ pub(super) fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str, fo
     check(handle, drive, path)?;
     let how = if by_force { " by force" } else { "" };
     let more = more.map(|more| format!("; {more}")).unwrap_or_default();
-    Ok(format!("in the drive {}{how}; {phases}{more}", drive.target))
+    Ok(Done { line: format!("in the drive {}{how}{more}", drive.target), took: phases.to_string() })
 }
 
 /// libvirt must say that the disc is in the drive.

@@ -41,5 +41,5 @@ pub(in crate::delivery) fn attempt(
     if job.reason == Reason::Refresh && delivered && warnings.is_empty() {
         return Ok(Outcome::Unchanged);
     }
-    Ok(Outcome::Done(with_warnings(format!("in the drive {target} since the guest started or arrived"))))
+    Ok(Outcome::Done(with_warnings(format!("in the drive {target} since the guest started or arrived")).into()))
 }

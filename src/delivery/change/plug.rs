@@ -4,7 +4,7 @@
 use crate::context::domain::Domain;
 use crate::context::domain::plug::{self, Plug, free_slots};
 use crate::delivery::maker::{Maker, UpToDate};
-use crate::delivery::outcome::Outcome;
+use crate::delivery::outcome::{Done, Outcome};
 use crate::delivery::phases::Phases;
 use crate::host::config::Config;
 use crate::host::vm::Vm;
@@ -60,10 +60,10 @@ pub(in crate::delivery) fn attempt(
     let _told_later = Vm::hold(maker.host, &live.uuid).and_then(|vm| vm.is_told_in(handle.id()));
     let slots = handle.xml(Scope::Live).ok().and_then(|xml| free_slots(&xml));
     let slots = slots.map(|slots| format!("; {slots} more devices can be plugged in")).unwrap_or_default();
-    let line = format!("in the new drive {target}, plugged in; {phases}{slots}");
+    let line = format!("in the new drive {target}, plugged in{slots}");
     let unknown = live.request().ok().flatten().and_then(|request| request.unknown.told());
     let told: Vec<String> = [line].into_iter().chain(warnings).chain(unknown).collect();
-    Ok(Outcome::Done(told.join("; ")))
+    Ok(Outcome::Done(Done { line: told.join("; "), took: phases.to_string() }))
 }
 
 /// Why a running VM can be given no drive.

@@ -42,8 +42,8 @@ fn a_vm_is_tried_when_it_is_here_and_not_before() {
     assert_eq!(schedule.found(now, &uuid, Presence::Running), None);
     assert_eq!((schedule.next_attempt(), schedule.due(now)), (Some(now), first("a", false)));
     assert_eq!((schedule.due(now), schedule.to_look_at()), (vec![], vec![]), "a worker is at it");
-    let done = Outcome::Done("so".to_owned());
-    assert_eq!(schedule.ended(now, &uuid, done), Some(Action::Done("a", "so".to_owned())));
+    let done = Outcome::Done("so".to_owned().into());
+    assert_eq!(schedule.ended(now, &uuid, done), Some(Action::Done("a", "so".to_owned().into())));
     assert!(schedule.is_empty());
 }
 

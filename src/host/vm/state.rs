@@ -58,6 +58,10 @@ pub struct State {
     pub(crate) reason: Reason,
     /// What there is to say, above all why it waits or failed.
     pub(crate) message: String,
+    /// How long the parts of the delivery took, if it was one; nothing for the hook to keep.
+    #[cfg(feature = "libvirt")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) took: String,
     /// The newest disc that was made, if any.
     pub edition: Option<Edition>,
     /// Its image, as the VM's XML names it.
@@ -210,6 +214,12 @@ pub(crate) fn next_edition(last: Option<&State>, reason: Reason) -> Edition {
     Edition { generation: Generation::next(last, clock::now()), reason }
 }
 
+/// What there is to say of a delivery, with how long its parts took.
+#[cfg(feature = "libvirt")]
+pub(crate) fn with_times(message: &str, took: &str) -> String {
+    if took.is_empty() { message.to_owned() } else { format!("{message}; {took}") }
+}
+
 impl State {
     /// The VM's state; `None` when it has ended here, there is none, or its file is damaged (the next disc writes it anew).
     pub fn of(host: &Host, uuid: &Uuid) -> Result<Option<State>> {
@@ -281,6 +291,8 @@ impl State {
             since: 0,
             reason: about.reason,
             message: String::new(),
+            #[cfg(feature = "libvirt")]
+            took: String::new(),
             edition: None,
             image: None,
             signature: None,
@@ -309,7 +321,15 @@ impl State {
 
     pub(super) fn now(self, progress: Progress, message: &str) -> State {
         let message = message.chars().take(MAX_MESSAGE).collect();
-        State { progress, message, left: false, until_next_start: false, ..self }
+        State {
+            progress,
+            message,
+            #[cfg(feature = "libvirt")]
+            took: String::new(),
+            left: false,
+            until_next_start: false,
+            ..self
+        }
     }
 
     pub(super) fn with(self, disc: Option<&Disc>) -> State {

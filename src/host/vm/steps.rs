@@ -15,6 +15,13 @@ impl Vm<'_> {
         self.put(self.seen(about)?.with(disc).now(Progress::Delivered, message))
     }
 
+    /// The same of a disc that was made before, when its delivery took some time, as `took` tells.
+    #[cfg(feature = "libvirt")]
+    pub(crate) fn delivered_in(&self, about: About, message: &str, took: &str) -> Result<()> {
+        let state = self.seen(about)?.now(Progress::Delivered, message);
+        self.put(State { took: took.to_owned(), ..state })
+    }
+
     /// The newest disc, which may have been made just now, waits.
     pub fn waits(&self, about: About, disc: Option<&Disc>, message: &str) -> Result<()> {
         self.put(self.seen(about)?.with(disc).now(Progress::Waiting, message))
