@@ -11,11 +11,11 @@ use crate::host::paths::Host;
 
 /// Check that everything VMs need to get their context is in place.
 ///
-/// One line for each thing that is bad or worth a look, and what to do. Nothing is changed.
+/// What is bad comes first, each with what to do. Nothing is changed.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(super) struct Doctor {
-    /// Print a JSON array, one object per finding, also of what is good.
+    /// Print a JSON array, one object per finding, good ones too.
     #[arg(long)]
     pub json: bool,
     /// Show what is good, too.

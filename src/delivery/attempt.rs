@@ -126,7 +126,11 @@ impl Attempts<'_> {
         let with_told = |line: String| [vec![line], told.collect()].concat().join("; ");
         let untold = self.is_untold_since_snapshot(handle, domain)?;
         if job.reason == Reason::Refresh && !rebuilt && !job.force && !untold && self.has_it(domain, drive, path) {
-            return Ok(if warnings.is_empty() { Outcome::Unchanged } else { Outcome::Done(with_told(SAME.to_owned()).into()) });
+            return Ok(if warnings.is_empty() {
+                Outcome::Unchanged
+            } else {
+                Outcome::Done(with_told(SAME.to_owned()).into())
+            });
         }
         // A disc that somebody else put in is only taken out of a guest's hands when a person asks for it.
         let ours = drive.image().is_some_and(|path| image::is_called_ours(path, &domain.uuid));

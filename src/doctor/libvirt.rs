@@ -54,8 +54,8 @@ fn has_changed_media(host: &Host) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Rest;
     use crate::context::disc::marker::Reason;
+    use crate::doctor::Rest;
     use crate::host::vm::Vm;
     use crate::host::vm::state::About;
 
