@@ -536,12 +536,16 @@ _virt__recontext() {
             return 0
             ;;
         virt__recontext__subcmd__status)
-            opts="-h --json --help"
+            opts="-v -h --all --wait --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -83,9 +83,12 @@ complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand refresh" -
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand rewrite" -l all -d 'All VMs that are defined here, running or not'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand rewrite" -l dry-run -d 'Show what would be changed, and change nothing'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand rewrite" -s h -l help -d 'Print help'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -l wait -d 'Wait until no disc is on its way any more, for up to TIME' -r
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -l all -d 'All VMs, as without a name'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -l json -d 'Print a JSON array, one object per VM'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -s v -l verbose -d 'Show all that is known, with times'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand doctor" -l json -d 'Print a JSON array, one object per finding, also of what is good'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand doctor" -l json -d 'Print a JSON array, one object per finding, good ones too'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand doctor" -s v -l verbose -d 'Show what is good, too'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand deliver" -s h -l help -d 'Print help'

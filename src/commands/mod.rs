@@ -16,7 +16,6 @@ mod rewrite;
 mod rewritten;
 mod set;
 mod settle;
-mod standing;
 mod status;
 mod unplug;
 mod vm;

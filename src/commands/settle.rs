@@ -54,7 +54,8 @@ impl Settle {
     }
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+/// A time that somebody may wait.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let time = config::seconds(text).ok_or("it is not a time such as \"1s\", \"2m\" or \"1h\"")?;
     if time > MOST { Err("it is more than an hour".to_owned()) } else { Ok(time) }
 }

@@ -33,3 +33,4 @@ mod settle;
 mod signing;
 mod status;
 mod store;
+mod wait;

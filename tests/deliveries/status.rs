@@ -1,11 +1,12 @@
 //! `status`: what it knows of each VM, and how it ends.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use super::node::{Node, OFF, Vm};
-use crate::site::run;
+use crate::site::{now, run};
 
 /// The exit code, and what is said of each VM.
 fn status(node: &Node, arguments: &[&str]) -> (i32, Vec<String>) {
@@ -25,7 +26,8 @@ fn a_vm_that_was_enabled_is_known_before_anything_was_made_for_it() {
     let node = Node::with(&[&web, &off, &other]);
     let later = "off: no disc until its next start: it is not running".to_owned();
     let now =
-        "web: no disc yet: nothing has been made for it here; to have it made: virt-recontext refresh web".to_owned();
+        "web: no disc yet (stale): nothing has been made for it here; to have it made: virt-recontext refresh web"
+            .to_owned();
     assert_eq!(status(&node, &[]), (0, vec![later.clone(), now]));
     assert_eq!(status(&node, &["off"]), (0, vec![later.clone()]));
     assert_eq!(status(&node, &[&off.uuid.to_uppercase()]), (0, vec![later]));
@@ -33,12 +35,12 @@ fn a_vm_that_was_enabled_is_known_before_anything_was_made_for_it() {
     let wanted = json!({
         "name": "off", "uuid": off.uuid, "state": "next-start", "reason": null, "generation": null, "since": null,
         "message": "it is not running", "image": null, "job_waiting": false, "rules": null, "takes_part": true,
-        "running": false
+        "running": false, "took": null, "until_next_start": false, "disc": null
     });
     assert_eq!((code, &told[0]), (0, &wanted));
     assert_eq!(
-        [&told[1]["state"], &told[1]["running"], &told[1]["takes_part"]],
-        [&json!("none"), &json!(true), &json!(true)]
+        [&told[1]["state"], &told[1]["running"], &told[1]["takes_part"], &told[1]["disc"]],
+        [&json!("none"), &json!(true), &json!(true), &json!("stale")]
     );
     assert_eq!(told.as_array().unwrap().len(), 2);
 }
@@ -140,4 +142,92 @@ fn where_no_vm_takes_part_that_is_told_beside_what_scripts_read() {
     let told = "virt-recontext: no VM of this host takes part; \"virt-recontext enable VM\" lets one take part\n";
     assert_eq!((output.status.code(), &*output.stdout, &*output.stderr), (Some(0), &b""[..], told.as_bytes()));
     assert_eq!(as_json(&node), (0, json!([])));
+}
+
+/// `status` as a person sees it, on a terminal.
+fn on_terminal(node: &Node, arguments: &[&str]) -> (i32, Vec<String>) {
+    let recontext = node.site.recontext(&[&["status"], arguments].concat());
+    let words = [recontext.get_program()].into_iter().chain(recontext.get_args());
+    let line = words.map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ");
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    node.site.on_this_host(&mut script, 0);
+    let output = run(&mut script, b"");
+    let shown = String::from_utf8(output.stdout).unwrap();
+    (output.status.code().unwrap(), shown.lines().map(|line| line.trim_end().to_owned()).collect())
+}
+
+#[test]
+fn of_a_hundred_vms_each_has_a_line_the_one_that_failed_is_first_and_a_terminal_counts_them() {
+    let names: Vec<String> = (1..=100).map(|number| format!("v{number:03}")).collect();
+    let vms: Vec<Vm> = names.iter().map(|name| Vm::called(name)).collect();
+    let node = Node::with(&vms.iter().collect::<Vec<_>>());
+    let since = now() - 180 * 100;
+    for vm in &vms {
+        let (progress, message) = match vm.name.as_str() {
+            "v050" => ("failed", "no drive"),
+            "v070" => ("waiting", "the guest holds the old disc"),
+            _ => ("delivered", "in the drive hdc"),
+        };
+        let state = json!({
+            "uuid": vm.uuid, "name": vm.name, "progress": progress, "since": since, "reason": "migrate", "message": message,
+            "took": "eject 1.0 ms", "edition": {"generation": 7, "reason": "migrate"}, "image": vm.medium, "identity": null,
+        });
+        node.site.write(&format!("run/libvirt/recontext/state/{}.json", vm.uuid), &state.to_string());
+    }
+    let (code, lines) = status(&node, &[]);
+    assert_eq!((code, lines.len()), (1, 100));
+    assert!(lines[0].starts_with("v050: failed (migrate, disc 7, stale, 20") && lines[0].ends_with("Z): no drive"));
+    assert!(lines[1].starts_with("v070: waiting (migrate, disc 7, stale, 20"), "{}", lines[1]);
+    assert!(lines[2].starts_with("v001: delivered (migrate, disc 7, current, 20") && lines[2].ends_with("Z)"));
+
+    let (code, lines) = on_terminal(&node, &[]);
+    assert_eq!((code, lines.len()), (1, 102));
+    assert_eq!(lines[1], "v050  failed     stale    migrate  3 min ago  no drive");
+    assert_eq!(lines[3], "v001  delivered  current  migrate  3 min ago");
+    assert_eq!(lines[101], "98 current, 1 waiting, 1 failed");
+    assert_eq!(
+        on_terminal(&node, &["v001"]),
+        (0, vec!["v001: delivered (migrate, disc 7, current, 3 min ago): in the drive hdc".to_owned()])
+    );
+    let (_, lines) = on_terminal(&node, &["v001", "--verbose"]);
+    assert!(lines[0].ends_with("Z): in the drive hdc; eject 1.0 ms"), "{lines:?}");
+}
+
+#[test]
+fn the_manual_tells_of_each_key_of_json_and_each_of_its_words() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    node.serve(&web);
+    let page = include_str!("../../packaging/man/virt-recontext.8");
+    let section = |title: &str| {
+        let (_, section) = page.split_once(&format!(".SH {title}\n")).unwrap();
+        section.split_once("\n.SH ").unwrap().0
+    };
+    let keys = section("STATUS AS JSON");
+    let mut documented: Vec<(&str, &str)> =
+        keys.split(".TP\n.B ").skip(1).map(|entry| entry.split_once('\n').unwrap()).collect();
+    documented.sort_unstable();
+    let (_, all) = as_json(&node);
+    let object = all[0].as_object().unwrap();
+    let mut there: Vec<&str> = object.keys().map(String::as_str).collect();
+    there.sort_unstable();
+    assert_eq!(documented.iter().map(|(key, _)| *key).collect::<Vec<_>>(), there);
+    for (key, text) in documented {
+        let kind = match &object[key] {
+            Value::Bool(_) => "A boolean",
+            Value::Number(_) => "An integer",
+            // The one that is null here.
+            _ => "A string",
+        };
+        assert!(text.starts_with(kind), "{key}: {text}");
+        assert!(!object[key].is_null() || text.contains("null"), "{key}: {text}");
+    }
+    let names = |text: &str, word: &str| text.lines().any(|line| line.trim_end_matches([' ', ',']).ends_with(word));
+    for word in ["delivered", "waiting", "failed", "next-start", "none", "rules"] {
+        assert!(names(keys, &format!(".B {word}")), "{word}");
+    }
+    for word in ["failed", "waiting", "no disc yet", "no disc until its next start", "stale", "unknown"] {
+        assert!(section("REMEDIES").contains(&format!(".TP\n.B {word}\n")), "{word}");
+    }
 }

@@ -99,7 +99,7 @@ def test_a_vm_that_takes_no_part_is_adapted_by_rules_for_all_and_refused_where_t
     seen = b.read("/run/next-hook")
     assert at_b.bridge in seen and at_b.disk in seen and at_a.bridge not in seen
     assert b.path(at_b.disk).read_bytes() == a.path(at_a.disk).read_bytes()
-    told = site.recontext(b, "status").stdout
+    told = site.recontext(b, "status", "--verbose").stdout
     assert "rules alone" in told and at_b.bridge in told, told
     b.virsh("destroy", vm.name)
     assert vm.name not in site.recontext(b, "status").stdout

@@ -131,6 +131,7 @@ fn options(command: &clap::Command) -> impl Iterator<Item = &Arg> {
 fn shown(option: &Arg) -> String {
     let long = format!("--{}", option.get_long().unwrap());
     match option.get_value_names().filter(|_| option.get_action().takes_values()) {
+        Some(names) if option.is_require_equals_set() => format!("{long}[={}]", names[0]),
         Some(names) => format!("{long} {}", names[0]),
         None => long,
     }

@@ -311,7 +311,7 @@ fn prepare_states(site: &Site) {
 }
 
 #[test]
-fn status_shows_every_vm_by_name() {
+fn status_shows_every_vm_what_is_wrong_first() {
     let site = site_without_vms();
     assert_eq!(text(&say(&site, &["status"]).stdout), "");
     assert_eq!(printed(&site, &["status", "--json"]), "[]\n");
@@ -334,11 +334,13 @@ fn status_as_json_says_all() {
         serde_json::json!([
             {"name": "db", "uuid": "11111111-2222-4333-8444-555555555555", "state": "failed", "reason": "start",
              "generation": null, "since": "2026-11-23T04:05:06.00Z", "message": "no drive", "image": null,
-             "job_waiting": false, "takes_part": null, "running": false, "rules": null},
+             "job_waiting": false, "takes_part": null, "running": false, "rules": null, "took": null,
+             "until_next_start": false, "disc": null},
             {"name": "web", "uuid": UUID, "state": "waiting", "reason": "migrate", "generation": 179_540_670_612_u64,
              "since": "2026-11-23T04:05:06.12Z", "message": "the guest has not let go",
              "image": format!("/var/lib/libvirt/recontext/{UUID}.iso"), "job_waiting": true,
-             "takes_part": null, "running": false, "rules": null},
+             "takes_part": null, "running": false, "rules": null, "took": null, "until_next_start": false,
+             "disc": null},
         ])
     );
 }
@@ -367,6 +369,8 @@ fn wrong_usage_is_told_and_exits_with_2() {
         &["refresh"],
         &["refresh", "vm", "--all"],
         &["status", "a", "b"],
+        &["status", "a", "--all"],
+        &["status", "--json", "--verbose"],
         &["doctor", "vm"],
         &["deliver", "x"],
     ] {

@@ -1,45 +1,63 @@
 //! `status`: what became of the discs.
 
-use std::collections::HashMap;
-use std::io::{self, Write};
+pub(in crate::commands) mod standing;
 
-use anyhow::{Result, bail, ensure};
+mod age;
+mod all;
+mod line;
+mod table;
+mod wait;
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
 use clap::Args;
 
-use super::exit::{DONE, FAILED};
-use super::standing::Standing;
-use super::vm;
+use self::all::{all, what_is_wrong_first};
+use self::line::Extent;
+use self::standing::Standing;
+use super::exit::{DONE, FAILED, WAITING, worse};
+use super::{settle, vm};
 use crate::context::uuid::Uuid;
 use crate::host::config::Config;
 use crate::host::off;
 use crate::host::paths::Host;
 use crate::host::programs::printed_for_all;
 use crate::host::results::Results;
-use crate::host::select;
-use crate::host::vm::job::Job;
 use crate::host::vm::results;
-use crate::host::vm::state::State;
 use crate::libvirt::survey::{Survey, Vm};
 
 /// Show what became of the discs of this host's VMs.
 ///
-/// All VMs that take part, and those that did.
+/// All VMs that take part, and those that did: what is wrong first.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(super) struct Status {
     /// One VM's name or UUID, instead of all.
     pub vm: Option<String>,
+    /// All VMs, as without a name.
+    #[arg(long, conflicts_with = "vm")]
+    pub all: bool,
+    /// Wait until no disc is on its way any more, for up to TIME.
+    #[arg(long, value_name = "TIME", value_parser = settle::time, num_args = 0..=1, require_equals = true,
+          default_missing_value = "60s")]
+    pub wait: Option<Duration>,
     /// Print a JSON array, one object per VM.
     #[arg(long)]
     pub json: bool,
+    /// Show all that is known, with times.
+    #[arg(short, long, conflicts_with = "json")]
+    pub verbose: bool,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 no disc has failed; 1 one has, or none can be delivered now.";
+const EXIT_CODES: &str = "Exit codes: 0 no disc has failed; 1 one has, or none can be delivered now;
+            with --wait also 1 the VM is not here; 3 a disc is still on its way.";
 
 pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Result<u8> {
     let mut code = DONE;
     let mut trouble = |line: String| {
-        let _nobody_reads = writeln!(io::stderr(), "virt-recontext: {}", vm::on_one_line(&line));
+        tell(&line);
         code = FAILED;
     };
     if let Err(error) = Config::load(host) {
@@ -50,43 +68,93 @@ pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Res
     }
     let config = Config::assumed(host);
     vm::tell_unknown_keys(&config);
-    let survey = Survey::take(config.uri_of(config.driver(host)));
+    let ask = || Survey::take(config.uri_of(config.driver(host)));
+    let survey = ask();
     if let Err(error) = &survey {
         trouble(format!("{error:#}; what follows is only what was recorded"));
     }
-    let mut standings = all(host, &config, survey.as_ref().ok())?;
+    let mut found = chosen(host, &config, options, survey.as_ref().ok())?;
+    // Where nothing can be delivered there is nothing to wait for.
+    if let Some(patience) = options.wait.filter(|_| code == DONE) {
+        let look = || match ask() {
+            Ok(survey) => chosen(host, &config, options, Some(&survey)),
+            // Its daemon may just be started anew.
+            Err(_) => Ok(chosen(host, &config, options, None).ok().flatten()),
+        };
+        found = wait::until_settled(host, patience, found, look)?;
+        code = code_after_waiting(options, found.as_deref());
+    }
+    let Some(mut standings) = found else {
+        let vm = options.vm.as_deref().unwrap_or_default();
+        tell(&format!("libvirt does not tell now whether the VM {vm:?} takes part; try again"));
+        return Ok(code.max(FAILED));
+    };
     let host_wide = printed_for_all(host)?;
+    let is_of_all = options.all || options.vm.is_none();
+    if standings.is_empty() && is_of_all && survey.is_ok() && !options.json {
+        vm::tell_that_none_takes_part("no VM of this host");
+    }
+    if standings.iter().any(Standing::is_bad) {
+        code = FAILED;
+    }
+    failing(host, &host_wide, &standings)?.iter().for_each(|line| tell(line));
+    if options.json {
+        serde_json::to_writer_pretty(&mut *out, &standings)?;
+        writeln!(out)?;
+        return Ok(code);
+    }
+    what_is_wrong_first(&mut standings);
+    let on_terminal = io::stdout().is_terminal();
+    let extent = match is_of_all {
+        _ if options.verbose => Extent::Verbose,
+        true => Extent::Brief,
+        false => Extent::Full,
+    };
+    let as_table = on_terminal && is_of_all && !standings.is_empty();
+    if as_table {
+        table::write(&standings, extent, out)?;
+    } else {
+        standings.iter().try_for_each(|standing| writeln!(out, "{}", line::line(standing, extent, on_terminal)))?;
+    }
+    let good = host_wide.known().filter(|program| is_of_all && host_wide.is_good(program));
+    for program in good {
+        writeln!(out, "{}", vm::on_one_line(&host_wide.line(program)))?;
+    }
+    if as_table {
+        writeln!(out, "{}", table::counts(&standings))?;
+    }
+    Ok(code)
+}
+
+fn tell(line: &str) {
+    let _nobody_reads = writeln!(io::stderr(), "virt-recontext: {}", vm::on_one_line(line));
+}
+
+/// How those stand that were asked for; `None` when libvirt does not tell for now whether the one takes part.
+fn chosen(host: &Host, config: &Config, options: &Status, survey: Option<&Survey>) -> Result<Option<Vec<Standing>>> {
+    let mut standings = all(host, config, survey)?;
     if let Some(vm) = &options.vm {
         let uuid: Option<Uuid> = vm.parse().ok();
         // A UUID means the VM that has it, even if another is called so.
         let by_uuid = standings.iter().any(|standing| Some(&standing.uuid) == uuid.as_ref());
         standings.retain(|standing| if by_uuid { Some(&standing.uuid) == uuid.as_ref() } else { standing.name == *vm });
         if standings.is_empty() {
-            return nothing_known(vm, uuid.as_ref(), survey.as_ref().ok());
+            return nothing_known(vm, uuid.as_ref(), survey).map(|()| None);
         }
     }
-    if standings.is_empty() && survey.is_ok() && !options.json {
-        vm::tell_that_none_takes_part("no VM of this host");
-    }
-    if standings.iter().any(Standing::is_bad) {
-        code = FAILED;
-    }
-    for program in failing(host, &host_wide, &standings)? {
-        let _nobody_reads = writeln!(io::stderr(), "virt-recontext: {}", vm::on_one_line(&program));
-    }
-    if options.json {
-        serde_json::to_writer_pretty(&mut *out, &standings)?;
-        writeln!(out)?;
-        return Ok(code);
-    }
-    for standing in &standings {
-        write(standing, out)?;
-    }
-    let good = host_wide.known().filter(|program| options.vm.is_none() && host_wide.is_good(program));
-    for program in good {
-        writeln!(out, "{}", vm::on_one_line(&host_wide.line(program)))?;
-    }
-    Ok(code)
+    Ok(Some(standings))
+}
+
+/// The exit code, when no more is waited for.
+fn code_after_waiting(options: &Status, found: Option<&[Standing]>) -> u8 {
+    let code = |standing: &Standing| {
+        if options.vm.is_some() && standing.running == Some(false) {
+            tell(&format!("the VM {} is not running here", standing.name));
+            return FAILED;
+        }
+        if wait::is_awaited(standing) { WAITING } else { DONE }
+    };
+    found.map_or(WAITING, |standings| standings.iter().map(code).fold(DONE, worse))
 }
 
 /// What there is to say of programs whose old facts are used.
@@ -101,53 +169,22 @@ fn failing(host: &Host, host_wide: &Results, standings: &[Standing]) -> Result<V
     Ok(lines)
 }
 
-/// How all VMs stand that take part or are recorded, by name. libvirt has told of those of this host's driver.
-fn all(host: &Host, config: &Config, survey: Option<&Survey>) -> Result<Vec<Standing>> {
-    let driver = config.driver(host);
-    let states = State::all(host)?.into_iter().map(|state| (state.uuid.clone(), state));
-    let mut states: HashMap<Uuid, State> = states.collect();
-    let has_job = |uuid: &Uuid| Job::of(host, uuid).map(|job| job.is_some());
-    let mut standings = Vec::new();
-    for vm in survey.map(|survey| survey.vms.as_slice()).unwrap_or_default() {
-        if let Some(error) = &vm.error {
-            let line = format!("asking libvirt about {}: {error}", vm.name);
-            let _nobody_reads = writeln!(io::stderr(), "virt-recontext: {}", vm::on_one_line(&line));
-        }
-        let rule = select::rule_of(host, config, vm.live.as_deref(), vm.definition.as_deref());
-        standings.extend(Standing::of(vm, rule.map(|rule| rule.number), states.remove(&vm.uuid), has_job(&vm.uuid)?));
-    }
-    // The end of a VM that takes part in rules alone is told by nobody.
-    let is_past = |state: &State| state.is_of_rules_alone() && survey.is_some() && state.driver == driver;
-    for state in states.into_values().filter(|state| !is_past(state)) {
-        let running = survey.filter(|_| state.driver == driver).map(|_| false);
-        let job_waiting = has_job(&state.uuid)?;
-        standings.push(Standing { running, ..Standing::recorded(state, job_waiting) });
-    }
-    standings.sort_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
-    Ok(standings)
-}
-
-fn nothing_known(vm: &str, uuid: Option<&Uuid>, survey: Option<&Survey>) -> Result<u8> {
+/// That libvirt tells nothing for now of a VM of which nothing is known.
+///
+/// # Errors
+/// When it is not here, or takes no part.
+fn nothing_known(vm: &str, uuid: Option<&Uuid>, survey: Option<&Survey>) -> Result<()> {
     let Some(survey) = survey else { bail!("no disc is recorded here for the VM {vm:?}") };
     let there = survey.vms.iter().find(|there| Some(&there.uuid) == uuid || there.name == vm);
     // Of one that is just arriving, or that libvirt failed to tell of, there is no XML.
-    let is_told = |there: &Vm| there.live.is_some() || there.definition.is_some();
-    ensure!(there.is_none_or(is_told), "libvirt does not tell now whether the VM {vm:?} takes part; try again");
-    if let Some(there) = there {
-        bail!("the VM {vm:?} does not take part; run: virt-recontext enable {}", there.word());
+    let is_told = |there: &&Vm| there.live.is_some() || there.definition.is_some();
+    match there {
+        Some(there) if is_told(&there) => {
+            bail!("the VM {vm:?} does not take part; run: virt-recontext enable {}", there.word())
+        }
+        Some(_) => Ok(()),
+        None => bail!("there is no VM {vm:?} here; \"virsh list --all\" shows all"),
     }
-    bail!("there is no VM {vm:?} here; \"virsh list --all\" shows all")
-}
-
-fn write(standing: &Standing, out: &mut impl Write) -> Result<()> {
-    let Standing { name, state, message, .. } = standing;
-    let occasion = standing.reason.zip(standing.since).map(|(reason, since)| {
-        let generation = standing.generation.map_or("-".to_owned(), |generation| generation.to_string());
-        format!(" ({reason}, disc {generation}, {since})")
-    });
-    let rules = standing.rules.as_ref().map(|rules| format!("; rules: {rules}")).unwrap_or_default();
-    let line = format!("{name}: {}{}: {message}{rules}", state.text(), occasion.unwrap_or_default());
-    Ok(writeln!(out, "{}", vm::on_one_line(&line))?)
 }
 
 #[cfg(test)]
@@ -163,9 +200,10 @@ mod tests {
             let (error, live, run_from_snapshot) = (None, None, None);
             let vm = Vm { name, uuid: uuid.clone(), situation, run_from_snapshot, error, live, definition };
             let survey = Survey { version: (11, 0, 0), vms: vec![vm] };
-            nothing_known("web", None, Some(&survey)).unwrap_err().to_string()
+            nothing_known("web", None, Some(&survey))
         };
-        assert!(said(None).contains("does not tell now whether the VM \"web\" takes part"), "{}", said(None));
-        assert!(said(Some("<domain/>")).contains("the VM \"web\" does not take part"));
+        assert!(said(None).is_ok());
+        let error = said(Some("<domain/>")).unwrap_err();
+        assert!(error.to_string().contains("the VM \"web\" does not take part"));
     }
 }

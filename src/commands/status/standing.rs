@@ -11,11 +11,12 @@ use crate::context::domain::select::Number;
 use crate::context::moment::Moment;
 use crate::context::uuid::Uuid;
 use crate::delivery::outcome::ASKS_FOR_NONE;
+use crate::host::vm::job::Job;
 use crate::host::vm::state::{Progress, RulesNote, State};
 use crate::libvirt::domain::Situation;
 use crate::libvirt::survey::Vm;
 
-/// The names of the fields and of the words are promised: programs read them.
+/// The names of the fields and of the words are promised: programs read them. The manual page tells of each.
 #[derive(Debug, Serialize)]
 pub(super) struct Standing {
     pub name: String,
@@ -26,17 +27,37 @@ pub(super) struct Standing {
     pub generation: Option<u64>,
     pub since: Option<Moment>,
     pub message: String,
+    /// How long the parts of the delivery took, if its disc was delivered to it.
+    pub took: Option<String>,
     /// What rules did to its XML when it came, or why none was applied.
     pub rules: Option<String>,
-    /// Whether that is a fault.
+    /// What of that is a fault, or still to be done.
+    #[serde(skip)]
+    pub rules_trouble: Option<String>,
+    /// Whether there is a fault.
     #[serde(skip)]
     pub rules_failed: bool,
     pub image: Option<PathBuf>,
     pub job_waiting: bool,
+    /// Whether what it waits for cannot come before its next start, restore or arrival.
+    pub until_next_start: bool,
+    /// Whether the helper has still to do something, or has not begun.
+    #[serde(skip)]
+    pub pending: bool,
     /// Whether it asks for context, now or at its next start; `None` where libvirt does not tell.
     pub takes_part: Option<bool>,
     /// Whether it runs here; `None` where libvirt does not tell.
     pub running: Option<bool>,
+    /// Whether the newest disc is in the drive of the running VM, and its guest was told; `None` where that cannot be told.
+    pub disc: Option<Disc>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Disc {
+    Current,
+    /// The guest has an older one, or none.
+    Stale,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -82,16 +103,21 @@ enum Asks {
 
 impl Standing {
     /// What is recorded.
-    pub(super) fn recorded(state: State, job_waiting: bool) -> Standing {
+    fn recorded(state: State, job: Option<&Job>) -> Standing {
         let alone = state.is_of_rules_alone();
+        let pending = is_pending(&state, job);
         let rules = state.rules.unwrap_or_default();
         let rules_failed =
             [&rules.fault, &rules.definition_trouble, &rules.links_trouble].iter().any(|text| !text.is_empty());
-        let rules = told(&rules, &state.name);
+        let told = |parts: &[String]| Some(parts.join("; ")).filter(|told| !told.is_empty());
+        let trouble = trouble(&rules, &state.name);
+        let (fault, due) = trouble.split_at(usize::from(!rules.fault.is_empty()));
+        let done = Some(rules.done()).filter(|done| !done.is_empty());
         Standing {
+            rules: told(&[fault, done.as_slice(), due].concat()),
+            rules_trouble: told(&trouble),
             name: state.name,
             uuid: state.uuid,
-            rules: Some(rules).filter(|rules| !rules.is_empty()),
             rules_failed,
             state: match state.progress {
                 _ if alone => Word::Rules,
@@ -103,33 +129,43 @@ impl Standing {
             generation: state.edition.map(|edition| edition.generation.0),
             since: Some(Moment(state.since)),
             message: state.message,
+            took: Some(state.took).filter(|took| !took.is_empty()),
             image: state.image,
-            job_waiting,
+            job_waiting: job.is_some(),
+            until_next_start: state.until_next_start,
+            pending,
             takes_part: None,
             running: None,
+            disc: None,
         }
+    }
+
+    /// What is recorded of a VM of which libvirt tells no more than whether it runs, if that.
+    pub(super) fn without_libvirt(state: State, job: Option<&Job>, running: Option<bool>) -> Standing {
+        Standing { running, ..Standing::recorded(state, job) }.judged()
     }
 
     /// What there is to say of a VM that libvirt knows, and that this rule selects if there is one; `None` of one that takes no
     /// part.
-    pub(super) fn of(vm: &Vm, rule: Option<Number>, recorded: Option<State>, job_waiting: bool) -> Option<Standing> {
+    pub(super) fn of(vm: &Vm, rule: Option<Number>, recorded: Option<State>, job: Option<&Job>) -> Option<Standing> {
         let is_untold = |run: u32| recorded.as_ref().is_some_and(|state| state.is_untold_since_snapshot(run));
         let is_untold = vm.run_from_snapshot.is_some_and(is_untold);
-        let recorded = recorded.map(|state| Standing::recorded(state, job_waiting));
+        let recorded = recorded.map(|state| Standing::recorded(state, job));
         if vm.error.is_some() {
-            return recorded;
+            return recorded.map(Standing::judged);
         }
         let running = Some(vm.situation != Situation::Gone);
-        let first = |state, message: String| Standing::first(vm, state, message, job_waiting);
+        let first = |state, message: String| Standing::first(vm, state, message, job.is_some());
         if vm.situation == Situation::Arriving {
-            let coming = || job_waiting.then(|| first(Word::None, "it is just arriving".to_owned()));
-            return recorded.or_else(coming).map(|standing| Standing { running, ..standing });
+            // What is in its drive is known when it is here.
+            let coming = || job.map(|_| first(Word::None, "it is just arriving".to_owned()));
+            return recorded.or_else(coming).map(|standing| Standing { running, pending: true, ..standing });
         }
         let asks = asks(vm, rule);
         // Of a VM that a rule had selected, and that got nothing, there is nothing to tell.
         let is_past = |standing: &Standing| match standing.state {
             Word::Rules => !matches!(asks, Asks::No) || running == Some(false),
-            _ => matches!(asks, Asks::No) && standing.image.is_none() && !job_waiting,
+            _ => matches!(asks, Asks::No) && standing.image.is_none() && job.is_none(),
         };
         if let Some(standing) = recorded.filter(|standing| !is_past(standing)) {
             let message = match &asks {
@@ -146,7 +182,14 @@ impl Standing {
                 _ => standing.message,
             };
             let takes_part = Some(!matches!(asks, Asks::No));
-            return Some(Standing { message, takes_part, running, ..standing });
+            let standing = Standing { message, takes_part, running, ..standing }.judged();
+            let is_in_doubt = matches!(asks, Asks::Later) || job.is_some_and(|job| !job.rules_alone);
+            let disc = match standing.disc {
+                Some(Disc::Current) if is_untold => Some(Disc::Stale),
+                Some(Disc::Current) if is_in_doubt => None,
+                disc => disc,
+            };
+            return Some(Standing { disc, ..standing });
         }
         let make = format!("to have it made: virt-recontext refresh {}", vm.word());
         let (state, message) = match asks {
@@ -162,7 +205,7 @@ impl Standing {
                 (Word::None, format!("{number} selects it, and nothing has been made for it here; {make}"))
             }
         };
-        Some(Standing { takes_part: Some(true), running, ..first(state, message) })
+        Some(Standing { takes_part: Some(true), running, ..first(state, message) }.judged())
     }
 
     /// Of a VM of which nothing is recorded.
@@ -175,13 +218,48 @@ impl Standing {
             generation: None,
             since: None,
             message,
+            took: None,
             rules: None,
+            rules_trouble: None,
             rules_failed: false,
             image: None,
             job_waiting,
+            until_next_start: false,
+            pending: job_waiting || state == Word::None,
             takes_part: None,
             running: None,
+            disc: None,
         }
+    }
+
+    /// The same with what its state says of its disc, where it has one to have here.
+    fn judged(self) -> Standing {
+        let disc = match self.state {
+            _ if !self.has_disc_to_have() => None,
+            Word::Delivered if self.running.is_none() => None,
+            Word::Delivered => Some(Disc::Current),
+            Word::Waiting | Word::Failed | Word::None | Word::NextStart => Some(Disc::Stale),
+            Word::Rules => None,
+        };
+        Standing { disc, ..self }
+    }
+
+    fn has_disc_to_have(&self) -> bool {
+        self.running != Some(false) && self.takes_part != Some(false) && self.state != Word::Rules
+    }
+
+    /// What a person reads of its disc; a dash where there is none to have.
+    pub(super) fn disc_word(&self) -> &'static str {
+        match self.disc {
+            Some(Disc::Current) => "current",
+            Some(Disc::Stale) => "stale",
+            None if self.has_disc_to_have() => "unknown",
+            None => "-",
+        }
+    }
+
+    pub(super) fn is_stale(&self) -> bool {
+        self.disc == Some(Disc::Stale)
     }
 
     /// Whether it should have a disc, or what rules give, and has not got it. One that asks for none any more lacks nothing.
@@ -190,22 +268,29 @@ impl Standing {
     }
 }
 
-/// What rules did to the VM, and have still to do.
-fn told(rules: &RulesNote, name: &str) -> String {
+/// Whether the helper has still to do something for the VM before its next start, restore or arrival.
+pub(super) fn is_pending(state: &State, job: Option<&Job>) -> bool {
+    // A job that has failed stays for whoever tries again.
+    let has_failed = |job: &Job| state.progress == Progress::Failed && state.since >= job.noted;
+    let waits = state.progress == Progress::Waiting && !state.until_next_start && !state.is_of_rules_alone();
+    waits || job.is_some_and(|job| !has_failed(job))
+}
+
+/// What went wrong with what rules did to the VM, and what they have still to do.
+fn trouble(rules: &RulesNote, name: &str) -> Vec<String> {
     let RulesNote { fault, definition_trouble, links_trouble, links_due, links_down, definition_due, .. } = rules;
     let due =
         |macs: &[String], line: &str| (!macs.is_empty()).then(|| format!("the link of {} {line}", macs.join(", ")));
     let lines = [
         (!fault.is_empty()).then(|| format!("no rule was applied: {fault}")),
-        Some(rules.done()),
         definition_due.then(|| "its definition is still to be changed like that".to_owned()),
         due(links_due, "is still to go down and up").filter(|_| links_down.is_empty()),
         due(links_down, "is down, and is still to go up again"),
         (!definition_trouble.is_empty())
             .then(|| format!("{definition_trouble}; once that is mended: virt-recontext rewrite {name}")),
-        Some(links_trouble.clone()),
+        Some(links_trouble.clone()).filter(|line| !line.is_empty()),
     ];
-    lines.into_iter().flatten().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+    lines.into_iter().flatten().collect()
 }
 
 fn asks(vm: &Vm, rule: Option<Number>) -> Asks {

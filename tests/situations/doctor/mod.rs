@@ -229,6 +229,9 @@ fn the_manual_has_every_check() {
                 .is_some_and(|words| words.trim_end_matches([' ', ',']) == check)
         });
         assert!(named, "{check}");
+        let (_, remedies) = page.split_once(".SH REMEDIES\n").unwrap();
+        let (remedies, _) = remedies.split_once("\n.SH ").unwrap();
+        assert!(remedies.contains(&format!(".TP\n.B {check}\n")), "{check}");
     }
 }
 
