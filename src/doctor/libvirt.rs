@@ -75,7 +75,7 @@ mod tests {
         let vm = Vm::hold(&host, &uuid).unwrap();
         vm.delivered(About::coming("vm", Driver::Qemu, Reason::Start), None, "").unwrap();
         assert!(!is_good());
-        vm.is_told_in(Some(1)).unwrap();
+        vm.is_told_in(Some(1), None).unwrap();
         assert!(is_good());
     }
 }

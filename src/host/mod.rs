@@ -18,6 +18,7 @@ pub(crate) mod medium;
 pub(crate) mod off;
 pub mod paths;
 pub(crate) mod programs;
+pub(crate) mod receipt;
 pub mod results;
 pub(crate) mod rules;
 pub(crate) mod select;

@@ -155,6 +155,12 @@ impl Host {
         self.run_dir().join("host-facts.lock")
     }
 
+    /// Which discs guests are seen to have read.
+    #[cfg(feature = "libvirt")]
+    pub(crate) fn receipts_file(&self) -> PathBuf {
+        self.run_dir().join("receipts.json")
+    }
+
     pub(crate) fn lock_file(&self, uuid: &Uuid) -> PathBuf {
         self.run_dir().join(format!("{uuid}.lock"))
     }

@@ -1,6 +1,7 @@
 //! libvirt, as much of it as we need: the one place that knows the `virt` crate.
 
 pub(crate) mod connection;
+pub(crate) mod counters;
 pub(crate) mod domain;
 mod lookup;
 mod raw;

@@ -1,7 +1,9 @@
-//! The calls that the crate `virt` does not wrap, or wraps wrongly: events of domains, and their state, whose errors it takes
-//! for states. All `unsafe` of libvirt is in here.
+//! The calls that the crate `virt` does not wrap, or wraps wrongly: events of domains, what they have read from their drives, and
+//! their state, whose errors it takes for states. All `unsafe` of libvirt is in here.
 
-use std::ffi::{CStr, c_int, c_uint, c_void};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::ptr;
+use std::slice;
 
 use virt::connect::Connect;
 use virt::domain::Domain;
@@ -44,6 +46,79 @@ pub(super) fn watch(connection: &Connect, happened: impl Fn(Uuid) + Send + 'stat
         return Err(Error::last_error());
     }
     Ok(Watch { connection, callback: registered })
+}
+
+/// What is counted of a running domain's drives.
+pub(super) struct Counted {
+    pub uuid: Uuid,
+    /// The number of this run.
+    pub run: c_uint,
+    /// Each count with its name, such as `block.0.rd.reqs`.
+    pub numbers: Vec<(String, u64)>,
+    /// Each text likewise, such as `block.0.name`.
+    pub texts: Vec<(String, String)>,
+}
+
+/// What is counted of the drives of all running domains, or of one. Waits for no work on a domain: of one that is worked on there
+/// are no numbers. It does wait for a hypervisor that does not answer.
+pub(super) fn counted(connection: &Connect, one: Option<&Domain>) -> Result<Vec<Counted>, Error> {
+    let (kind, no_wait) = (sys::VIR_DOMAIN_STATS_BLOCK, sys::VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT);
+    let running = sys::VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE;
+    let mut records = ptr::null_mut();
+    let count = match one {
+        // SAFETY: the domain is open, and the list ends with a null pointer.
+        Some(domain) => unsafe {
+            let mut list = [domain.as_ptr(), ptr::null_mut()];
+            sys::virDomainListGetStats(list.as_mut_ptr(), kind, &mut records, no_wait)
+        },
+        // SAFETY: the connection is open.
+        None => unsafe { sys::virConnectGetAllDomainStats(connection.as_ptr(), kind, &mut records, no_wait | running) },
+    };
+    let Ok(count) = usize::try_from(count) else { return Err(Error::last_error()) };
+    // SAFETY: libvirt gives so many records, which are valid until they are freed below, and nothing of them leaves this function.
+    let counted =
+        unsafe { slice::from_raw_parts(records, count) }.iter().filter_map(|record| unsafe { record_of(*record) });
+    let counted = counted.collect();
+    // SAFETY: it is the list that libvirt gave, and it is freed once.
+    unsafe { sys::virDomainStatsRecordListFree(records) };
+    Ok(counted)
+}
+
+/// # Safety
+/// The record must be one that libvirt gave.
+unsafe fn record_of(record: sys::virDomainStatsRecordPtr) -> Option<Counted> {
+    // SAFETY: the record is valid, and so is all that it points to.
+    let sys::_virDomainStatsRecord { dom, params, nparams } = unsafe { *record };
+    let mut text = [0; sys::VIR_UUID_STRING_BUFLEN as usize];
+    // SAFETY: the domain is valid, and the buffer has the size that libvirt asks for.
+    if unsafe { sys::virDomainGetUUIDString(dom, text.as_mut_ptr()) } != 0 {
+        return None;
+    }
+    let uuid = text_of(&text).parse().ok()?;
+    // SAFETY: the domain is valid.
+    let run = unsafe { sys::virDomainGetID(dom) };
+    let (mut numbers, mut texts) = (Vec::new(), Vec::new());
+    let count = usize::try_from(nparams).ok().filter(|count| *count > 0)?;
+    // SAFETY: the record has so many parameters.
+    for parameter in unsafe { slice::from_raw_parts(params, count) } {
+        let name = text_of(&parameter.field);
+        match parameter.type_ as c_uint {
+            // SAFETY: the type says which member is set; a text ends with a NUL.
+            sys::VIR_TYPED_PARAM_ULLONG => numbers.push((name, unsafe { parameter.value.ul })),
+            sys::VIR_TYPED_PARAM_STRING => {
+                let text = unsafe { CStr::from_ptr(parameter.value.s) };
+                texts.push((name, text.to_string_lossy().into_owned()));
+            }
+            _ => {}
+        }
+    }
+    Some(Counted { uuid, run, numbers, texts })
+}
+
+/// The text in a field of this size, which ends with a NUL unless it fills it.
+fn text_of(field: &[c_char]) -> String {
+    let bytes: Vec<u8> = field.iter().take_while(|byte| **byte != 0).map(|byte| *byte as u8).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A callback at a connection, which it keeps open in libvirt's eyes: closed before this ends, it would stay, and the daemon

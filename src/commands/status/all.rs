@@ -51,7 +51,8 @@ pub(super) fn what_is_wrong_first(standings: &mut [Standing]) {
         Word::None | Word::NextStart => 2,
         // A guest that goes on with what was in a snapshot.
         _ if standing.is_stale() => 2,
-        Word::Delivered => 3,
-        Word::Rules => 4,
+        _ if standing.is_unread() => 3,
+        Word::Delivered => 4,
+        Word::Rules => 5,
     });
 }

@@ -1,10 +1,11 @@
-//! A VM in one line, as `NAME: STATE (REASON, disc GENERATION, current, SINCE): MESSAGE`, for whoever reads without a terminal or
+//! A VM in one line, as `NAME: STATE (REASON, disc GENERATION, current, read, SINCE): MESSAGE`, for whoever reads without a terminal or
 //! asks for one VM. What is not known is left out; the manual page tells the form.
 
 use super::age::ago;
 use super::standing::{Standing, Word};
 use crate::commands::vm::on_one_line;
 use crate::host::clock;
+use crate::host::receipt::judge::Receipt;
 use crate::host::vm::state::with_times;
 
 /// How much is told of each VM.
@@ -29,6 +30,7 @@ pub(super) fn line(standing: &Standing, extent: Extent, on_terminal: bool) -> St
         reason.map(|reason| reason.to_string()),
         reason.map(|_| generation()),
         Some(standing.disc_word()).filter(|word| *word != "-").map(str::to_owned),
+        standing.read.map(|read| read.words().to_owned()),
         since,
     ];
     let facts = facts.into_iter().flatten().collect::<Vec<_>>().join(", ");
@@ -48,8 +50,32 @@ pub(super) fn message(standing: &Standing, extent: Extent) -> Option<String> {
         (Extent::Brief, _) => (message.clone(), rules_trouble),
     };
     let rules = rules.as_ref().map(|rules| format!("rules: {rules}"));
-    let said = [Some(said), rules].into_iter().flatten().filter(|said| !said.is_empty());
+    let said = [Some(said), reading(standing, extent), rules].into_iter().flatten().filter(|said| !said.is_empty());
     Some(said.collect::<Vec<_>>().join("; ")).filter(|said| !said.is_empty())
+}
+
+/// What the guest has done with its disc.
+fn reading(standing: &Standing, extent: Extent) -> Option<String> {
+    let bytes = standing.read_bytes.map(|bytes| format!("{} KB", bytes.div_ceil(1000)));
+    match (standing.read?, extent) {
+        (Receipt::NotRead, Extent::Brief) => standing.is_unread().then(|| "the guest has not read it".to_owned()),
+        (_, Extent::Brief) | (Receipt::Unknown, _) => None,
+        (Receipt::NotRead, _) if standing.read_bytes == Some(0) => {
+            Some("nothing has been read from its drive since it came".to_owned())
+        }
+        (Receipt::NotRead, _) => Some(format!(
+            "the guest has looked at it since it came{}, and has not mounted it",
+            bytes.map(|bytes| format!(" ({bytes})")).unwrap_or_default()
+        )),
+        (Receipt::Read, _) => {
+            let seen = standing.read_seen.map(|seen| match extent {
+                Extent::Verbose => format!(", first seen {seen}"),
+                _ => format!(", first seen {}", ago(clock::seconds_since(seen.0))),
+            });
+            let bytes = bytes.map(|bytes| format!(" ({bytes})")).unwrap_or_default();
+            Some(format!("the guest has read it{bytes}{}", seen.unwrap_or_default()))
+        }
+    }
 }
 
 /// What the message of a disc that was delivered says beyond where it is, and, where an older version has written it, how long

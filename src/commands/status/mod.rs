@@ -5,6 +5,7 @@ pub(in crate::commands) mod standing;
 mod age;
 mod all;
 mod line;
+mod receipts;
 mod table;
 mod wait;
 
@@ -69,7 +70,7 @@ pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Res
     let config = Config::assumed(host);
     vm::tell_unknown_keys(&config);
     let ask = || Survey::take(config.uri_of(config.driver(host)));
-    let survey = ask();
+    let mut survey = ask();
     if let Err(error) = &survey {
         trouble(format!("{error:#}; what follows is only what was recorded"));
     }
@@ -82,6 +83,7 @@ pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Res
             Err(_) => Ok(chosen(host, &config, options, None).ok().flatten()),
         };
         found = wait::until_settled(host, patience, found, look)?;
+        survey = ask();
         code = code_after_waiting(options, found.as_deref());
     }
     let Some(mut standings) = found else {
@@ -89,6 +91,10 @@ pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Res
         tell(&format!("libvirt does not tell now whether the VM {vm:?} takes part; try again"));
         return Ok(code.max(FAILED));
     };
+    if let Ok(survey) = &survey {
+        let uri = config.uri_of(config.driver(host));
+        receipts::add(host, uri, survey, &mut standings).unwrap_or_else(|error| tell(&format!("{error:#}")));
+    }
     let host_wide = printed_for_all(host)?;
     let is_of_all = options.all || options.vm.is_none();
     if standings.is_empty() && is_of_all && survey.is_ok() && !options.json {

@@ -11,10 +11,15 @@ use crate::context::domain::select::Number;
 use crate::context::moment::Moment;
 use crate::context::uuid::Uuid;
 use crate::delivery::outcome::ASKS_FOR_NONE;
+use crate::host::clock;
+use crate::host::receipt::judge::Receipt;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::{Progress, RulesNote, State};
 use crate::libvirt::domain::Situation;
 use crate::libvirt::survey::Vm;
+
+/// In seconds: a guest looks for a new disc every two or so, and may still be booting.
+const TIME_TO_READ: u64 = 60;
 
 /// The names of the fields and of the words are promised: programs read them. The manual page tells of each.
 #[derive(Debug, Serialize)]
@@ -50,6 +55,12 @@ pub(super) struct Standing {
     pub running: Option<bool>,
     /// Whether the newest disc is in the drive of the running VM, and its guest was told; `None` where that cannot be told.
     pub disc: Option<Disc>,
+    /// Whether the guest has read that; `None` where it has not come to it.
+    pub read: Option<Receipt>,
+    /// How much it has read from the drive since the disc came, in bytes.
+    pub read_bytes: Option<u64>,
+    /// When it was first seen to have read the disc.
+    pub read_seen: Option<Moment>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -137,6 +148,9 @@ impl Standing {
             takes_part: None,
             running: None,
             disc: None,
+            read: None,
+            read_bytes: None,
+            read_seen: None,
         }
     }
 
@@ -229,6 +243,9 @@ impl Standing {
             takes_part: None,
             running: None,
             disc: None,
+            read: None,
+            read_bytes: None,
+            read_seen: None,
         }
     }
 
@@ -256,6 +273,12 @@ impl Standing {
             None if self.has_disc_to_have() => "unknown",
             None => "-",
         }
+    }
+
+    /// Whether its guest has had the time to read it, and has not.
+    pub(super) fn is_unread(&self) -> bool {
+        let has_had_time = |since: Moment| clock::seconds_since(since.0) >= TIME_TO_READ;
+        self.read == Some(Receipt::NotRead) && self.since.is_some_and(has_had_time)
     }
 
     pub(super) fn is_stale(&self) -> bool {

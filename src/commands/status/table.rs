@@ -9,6 +9,7 @@ use super::line::{Extent, message};
 use super::standing::{Standing, Word};
 use crate::commands::vm::on_one_line;
 use crate::host::clock;
+use crate::host::receipt::judge::Receipt;
 
 /// A cell that is longer moves only its own line's rest.
 const WIDEST: usize = 36;
@@ -16,10 +17,10 @@ const WIDEST: usize = 36;
 /// Longest message, in characters; of a VM that is named all is told.
 const LONGEST: usize = 120;
 
-const HEADINGS: [&str; 5] = ["VM", "STATE", "DISC", "FOR", "SINCE"];
+const HEADINGS: [&str; 6] = ["VM", "STATE", "DISC", "READ", "FOR", "SINCE"];
 
 pub(super) fn write(standings: &[Standing], extent: Extent, out: &mut impl Write) -> Result<()> {
-    let rows: Vec<[String; 5]> = standings.iter().map(|standing| cells(standing, extent)).collect();
+    let rows: Vec<[String; 6]> = standings.iter().map(|standing| cells(standing, extent)).collect();
     let mut widths = HEADINGS.map(str::len);
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -41,7 +42,7 @@ pub(super) fn write(standings: &[Standing], extent: Extent, out: &mut impl Write
     Ok(())
 }
 
-fn cells(standing: &Standing, extent: Extent) -> [String; 5] {
+fn cells(standing: &Standing, extent: Extent) -> [String; 6] {
     let Standing { name, state, reason, since, .. } = standing;
     let since = since.map(|since| match extent {
         Extent::Verbose => since.to_string(),
@@ -52,6 +53,7 @@ fn cells(standing: &Standing, extent: Extent) -> [String; 5] {
         on_one_line(name),
         state.text().to_owned(),
         standing.disc_word().to_owned(),
+        standing.read.map_or("-", Receipt::yes_or_no).to_owned(),
         or_none(reason.map(|reason| reason.to_string())),
         or_none(since),
     ]
@@ -91,7 +93,12 @@ pub(super) fn counts(standings: &[Standing]) -> String {
     ];
     let number = |word: &str| standings.iter().filter(|standing| kind(standing) == word).count();
     let told = words.iter().map(|word| (number(word), word)).filter(|(number, _)| *number > 0);
-    told.map(|(number, word)| format!("{number} {word}")).collect::<Vec<_>>().join(", ")
+    let unread = standings.iter().filter(|standing| standing.is_unread()).count();
+    let told = told.map(|(number, word)| match *word {
+        "current" if unread > 0 => format!("{number} {word} ({unread} not read)"),
+        _ => format!("{number} {word}"),
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -122,6 +129,9 @@ mod tests {
             takes_part: Some(true),
             running: Some(true),
             disc: Some(if state == Word::Delivered { Disc::Current } else { Disc::Stale }),
+            read: (state == Word::Delivered).then_some(Receipt::Read),
+            read_bytes: None,
+            read_seen: None,
         }
     }
 
@@ -135,6 +145,7 @@ mod tests {
     fn of_a_hundred_vms_each_has_a_line_what_is_wrong_is_first_and_all_are_counted() {
         let mut all: Vec<Standing> =
             (0..98).map(|number| standing(&format!("vm{number:02}"), Word::Delivered, "in the drive hdc")).collect();
+        all[7].read = Some(Receipt::NotRead);
         all.push(standing("zz-waits", Word::Waiting, "the guest holds the old disc"));
         all.push(standing("zz-failed", Word::Failed, "no drive"));
         what_is_wrong_first(&mut all);
@@ -143,13 +154,13 @@ mod tests {
         assert_eq!(
             lines[..4],
             [
-                "VM         STATE      DISC     FOR      SINCE",
-                "zz-failed  failed     stale    migrate  3 min ago  no drive",
-                "zz-waits   waiting    stale    migrate  3 min ago  the guest holds the old disc",
-                "vm00       delivered  current  migrate  3 min ago",
+                "VM         STATE      DISC     READ  FOR      SINCE",
+                "zz-failed  failed     stale    -     migrate  3 min ago  no drive",
+                "zz-waits   waiting    stale    -     migrate  3 min ago  the guest holds the old disc",
+                "vm07       delivered  current  no    migrate  3 min ago  the guest has not read it",
             ]
         );
-        assert_eq!(counts(&all), "98 current, 1 waiting, 1 failed");
+        assert_eq!(counts(&all), "98 current (1 not read), 1 waiting, 1 failed");
     }
 
     #[test]

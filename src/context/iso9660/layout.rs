@@ -1,7 +1,7 @@
 //! Which block holds what, and all blocks before the files' contents.
 //!
-//! In this order: system area, descriptors, path tables, primary directories, continuation area, Joliet directories,
-//! contents. The continuation area must follow the primary directories directly (see `ContinuationArea`).
+//! In this order: system area, descriptors, path tables, primary directories, trail, continuation area, Joliet directories,
+//! contents. The continuation area, of which the trail is the first part, must follow the primary directories directly (see `ContinuationArea`).
 
 use super::block::{BLOCK, SYSTEM_AREA, blocks, filler};
 use super::contents::Leaf;
@@ -12,6 +12,7 @@ use super::label::Label;
 use super::path_table::{self, Order};
 use super::record::{PARENT, Record, SELF};
 use super::rock_ridge::{Attributes, ContinuationArea, SystemUse};
+use super::trail;
 use super::unrepresentable::Unrepresentable;
 use super::view::View;
 use super::volume_descriptor::{Roots, Volume, write_terminator};
@@ -57,6 +58,7 @@ pub fn head(
         tree.roots.big_path_table = take(blocks(tree.roots.path_table_bytes));
     }
     primary.roots.directory = take(primary.blocks());
+    let trail_at = take(trail::BLOCKS);
     let long_names_at = take(blocks(long_names.bytes().len() as u64));
     joliet.roots.directory = take(joliet.blocks());
     let contents = take(content_blocks);
@@ -77,6 +79,7 @@ pub fn head(
     primary.write_path_tables(&mut out);
     joliet.write_path_tables(&mut out);
     primary.write_directories(&mut out, targets);
+    trail::write(&mut out, trail_at);
     out.extend_from_slice(long_names.bytes());
     finish_block(&mut out);
     joliet.write_directories(&mut out, targets);

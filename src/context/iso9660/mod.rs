@@ -29,6 +29,7 @@ mod path_table;
 mod primary_name;
 mod record;
 mod rock_ridge;
+pub(crate) mod trail;
 mod view;
 mod volume_descriptor;
 

@@ -1,19 +1,21 @@
 //! Rock Ridge: real names, modes and owners in the system use fields of directory records.
 //!
-//! Follows SUSP 1.12 for SP, CE and ER, and RRIP 1.09 (which announces itself as `RRIP_1991A`) for PX, TF, NM and RR.
+//! Follows SUSP 1.12 for SP, CE, ST and ER, and RRIP 1.09 (which announces itself as `RRIP_1991A`) for PX, TF, NM and RR.
 //! The older version on purpose: the later one's PX carries serial numbers, by which libarchive finds hard links.
 
 use super::block::{BLOCK, without_crossing};
 use super::date::VolumeDate;
 use super::field::{block_number, both32};
 use super::record;
+use super::trail;
 
 const VERSION: u8 = 1;
 const SP: usize = 7;
 const RR: usize = 5;
 const PX: usize = 36;
 const TF: usize = 5 + 3 * 7;
-const CE: usize = 28;
+pub(super) const CE: usize = 28;
+pub(super) const ST: usize = 4;
 const ER: usize = 8 + ER_NAME.len() + ER_WHAT.len() + ER_WHERE.len();
 const ATTRIBUTES: usize = RR + PX + TF;
 
@@ -55,7 +57,7 @@ pub enum Name<'a> {
 
 /// The names that are too long for their records.
 ///
-/// Lies directly after the directories of the primary tree: libarchive looks for it nowhere else. What belongs to one
+/// Lies directly after the directories of the primary tree and the trail: libarchive looks for it nowhere else. What belongs to one
 /// record lies within one block, or Linux refuses it.
 #[derive(Debug, Default)]
 pub struct ContinuationArea {
@@ -140,14 +142,14 @@ impl SystemUse<'_> {
     pub fn len(&self) -> usize {
         match self {
             SystemUse::Nothing => 0,
-            SystemUse::Root => SP + ATTRIBUTES + ER,
+            SystemUse::Root => SP + ATTRIBUTES + ER + CE,
             SystemUse::Unnamed => ATTRIBUTES,
             SystemUse::Named(Name::Here(name)) => ATTRIBUTES + NM + name.len(),
             SystemUse::Named(Name::Continued { .. }) => ATTRIBUTES + CE,
         }
     }
 
-    /// Writes the fields; `area` is the first block of the continuation area.
+    /// Writes the fields; `area` is the first block of the continuation area, and the trail ends before it.
     pub fn write(&self, out: &mut Vec<u8>, attributes: Attributes, area: u64) {
         match *self {
             SystemUse::Nothing => {}
@@ -158,6 +160,7 @@ impl SystemUse<'_> {
                 out.extend([b'E', b'R', ER as u8, VERSION]);
                 out.extend([ER_NAME.len() as u8, ER_WHAT.len() as u8, ER_WHERE.len() as u8, VERSION]);
                 out.extend([ER_NAME, ER_WHAT, ER_WHERE].concat().bytes());
+                write_continuation(out, area.saturating_sub(trail::BLOCKS), 0, CE);
             }
             SystemUse::Unnamed => attributes.write(out, HAS_ATTRIBUTES),
             SystemUse::Named(Name::Here(name)) => {
@@ -177,10 +180,15 @@ fn write_name(out: &mut Vec<u8>, piece: &[u8], flags: u8) {
     out.extend_from_slice(piece);
 }
 
-fn write_continuation(out: &mut Vec<u8>, area: u64, offset: usize, len: usize) {
+pub(super) fn write_continuation(out: &mut Vec<u8>, area: u64, offset: usize, len: usize) {
     let (blocks, within) = (offset / BLOCK, offset % BLOCK);
     out.extend([b'C', b'E', CE as u8, VERSION]);
     out.extend([block_number(area + blocks as u64), within as u32, len as u32].into_iter().flat_map(both32));
+}
+
+/// ST: no fields follow.
+pub(super) fn write_end(out: &mut Vec<u8>) {
+    out.extend([b'S', b'T', ST as u8, VERSION]);
 }
 
 #[cfg(test)]

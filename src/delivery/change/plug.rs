@@ -7,6 +7,7 @@ use crate::delivery::maker::{Maker, UpToDate};
 use crate::delivery::outcome::{Done, Outcome};
 use crate::delivery::phases::Phases;
 use crate::host::config::Config;
+use crate::host::receipt::Count;
 use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::State;
@@ -56,8 +57,9 @@ pub(in crate::delivery) fn attempt(
         };
     }
     phases.end("plug");
+    let counted = Some(Count::default());
     // Where this cannot be written, the step that follows cannot either, and tells why.
-    let _told_later = Vm::hold(maker.host, &live.uuid).and_then(|vm| vm.is_told_in(handle.id()));
+    let _told_later = Vm::hold(maker.host, &live.uuid).and_then(|vm| vm.is_told_in(handle.id(), counted));
     let slots = handle.xml(Scope::Live).ok().and_then(|xml| free_slots(&xml));
     let slots = slots.map(|slots| format!("; {slots} more devices can be plugged in")).unwrap_or_default();
     let line = format!("in the new drive {target}, plugged in{slots}");

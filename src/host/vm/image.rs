@@ -97,6 +97,12 @@ pub(crate) fn exists(host: &Host, path: &Path) -> bool {
     host.under_root(path).is_file()
 }
 
+/// How much room the image at `path` takes, in bytes.
+#[cfg(feature = "libvirt")]
+pub(crate) fn room(host: &Host, path: &Path) -> Option<u64> {
+    host.under_root(path).metadata().ok().map(|found| found.blocks() * 512)
+}
+
 /// A new image beside its place. It is removed with this value, unless it has been published.
 #[derive(Debug)]
 pub(crate) struct New {

@@ -13,6 +13,7 @@ use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
 use crate::host::clock;
 use crate::host::paths::Host;
+use crate::host::receipt::Count;
 
 /// Longest message, in characters: some quote what is faulty, and that may be as large as a VM's XML.
 const MAX_MESSAGE: usize = 2_000;
@@ -49,6 +50,9 @@ pub struct State {
     /// libvirt's number of the run in which the guest was last told of a disc by a media change, if it was in this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) told_in: Option<u32>,
+    /// What had been read from the drive when that disc was put in, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) counted: Option<Count>,
     /// What the rules of this host did to the VM's XML when it came, if any fitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rules: Option<RulesNote>,
@@ -277,6 +281,15 @@ impl State {
         self.told_in.is_some()
     }
 
+    /// What had been read from the drive in the run of this number when the disc came; `None` if that is not known. Where it was
+    /// there from the beginning, that is nothing.
+    pub(crate) fn counted_before(&self, run: u32) -> Option<Count> {
+        match self.told_in {
+            None => Some(Count::default()),
+            Some(told_in) => self.counted.filter(|_| told_in == run),
+        }
+    }
+
     pub(super) fn new(uuid: &Uuid, about: About) -> State {
         State {
             uuid: uuid.clone(),
@@ -287,6 +300,7 @@ impl State {
             left: false,
             detached: None,
             told_in: None,
+            counted: None,
             rules: None,
             since: 0,
             reason: about.reason,
@@ -308,6 +322,7 @@ impl State {
         if about.seen == Seen::Coming {
             self.detached = None;
             self.told_in = None;
+            self.counted = None;
         }
         if let Rules::Are(rules) = about.rules {
             let known = self.rules.take().filter(|known| about.reason == Reason::Restore && known.is_due());

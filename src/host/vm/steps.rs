@@ -7,6 +7,7 @@ use super::image::{Disc, Kept};
 use super::record;
 use super::state::{About, Progress, RulesNote, State};
 use crate::host::clock;
+use crate::host::receipt::Count;
 
 /// Each step is written down as of now.
 impl Vm<'_> {
@@ -45,12 +46,12 @@ impl Vm<'_> {
         self.put(state.with_file(disc))
     }
 
-    /// The guest was told of its disc by a media change in the run of this number. How far the disc has come is told by the step
-    /// that follows.
-    pub(crate) fn is_told_in(&self, run: Option<u32>) -> Result<()> {
+    /// The guest was told of its disc by a media change in the run of this number, when so much had been read from its drive. How
+    /// far the disc has come is told by the step that follows.
+    pub(crate) fn is_told_in(&self, run: Option<u32>, counted: Option<Count>) -> Result<()> {
         match State::known(self.host, self.uuid())? {
             None => Ok(()),
-            Some(state) => record::write(&self.host.state_file(self.uuid()), &State { told_in: run, ..state }),
+            Some(state) => record::write(&self.host.state_file(self.uuid()), &State { told_in: run, counted, ..state }),
         }
     }
 
@@ -136,7 +137,7 @@ mod tests {
         let comes = || vm.delivered(About::coming("vm", Driver::Qemu, Reason::Start), None, "").unwrap();
         comes();
         assert!(is_untold(1));
-        vm.is_told_in(Some(1)).unwrap();
+        vm.is_told_in(Some(1), None).unwrap();
         vm.delivered(About::running("vm", Driver::Qemu, Reason::Refresh), None, "").unwrap();
         assert!(!is_untold(1) && is_untold(2));
         // The daemon may give that number again, to a run that begins anew.
