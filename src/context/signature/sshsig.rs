@@ -1,6 +1,6 @@
 //! The form of a signature (PROTOCOL.sshsig): what is signed for a message, and the file that holds it.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest, Sha256, Sha512};
 
@@ -43,7 +43,7 @@ pub fn signed_by(armored: &str) -> Result<Vec<u8>> {
 pub fn taken(armored: &str, public: &PublicKey, message: &[u8]) -> Result<String> {
     let blob = armor::read(armored, LABEL).context("reading a signature")?;
     let fields = ours(&blob)?;
-    ensure!(fields.public == public.blob(), "it is a signature by another key");
+    check_signer(fields.public, public)?;
     if let Some(key) = ed25519(public) {
         let is_true = signature_of(&fields).is_some_and(|signature| {
             let hash =
@@ -54,6 +54,25 @@ pub fn taken(armored: &str, public: &PublicKey, message: &[u8]) -> Result<String
         ensure!(is_true, "it is not a signature of this disc");
     }
     Ok(armor::write(&blob, LABEL))
+}
+
+/// Checks that the blob in a signature is that of `public`, and says in what it differs.
+fn check_signer(signed: &[u8], public: &PublicKey) -> Result<()> {
+    if signed == public.blob() {
+        return Ok(());
+    }
+    let by = Reader(signed).text().and_then(|kind| PublicKey::of(&kind, signed.to_vec(), ""));
+    let by = by.context("it is a signature by another key")?;
+    ensure!(by.plain() == public.plain(), "it is a signature by another key, {}", by.fingerprint());
+    match (by.is_certificate(), public.is_certificate()) {
+        (false, _) => bail!(
+            "it is a signature by this key without its certificate: ssh-keygen -Y sign signs by the certificate if -f \
+            names that, and if an agent has the key, the agent must hold the certificate too, which ssh-add KEY gives it \
+            if KEY-cert.pub lies beside KEY"
+        ),
+        (true, true) => bail!("it is a signature by another certificate of this key"),
+        (true, false) => bail!("it is a signature by a certificate of this key, not by the key itself"),
+    }
 }
 
 fn ed25519(public: &PublicKey) -> Option<VerifyingKey> {
@@ -151,8 +170,30 @@ mod tests {
         assert_eq!(taken(&signature, b"sums"), Ok(signature.clone()));
         assert_eq!(taken(&format!("\n  {}\n\n", signature.replace('\n', "\r\n")), b"sums"), Ok(signature.clone()));
         assert_eq!(taken(&signature, b"others"), Err("it is not a signature of this disc".to_owned()));
-        assert_eq!(taken(&other.sign(b"sums"), b"sums"), Err("it is a signature by another key".to_owned()));
         assert!(super::taken(&other.sign(b"sums"), other.public(), b"sums").is_ok());
+    }
+
+    #[test]
+    fn a_signature_by_another_key_is_told_apart_from_one_by_the_key_with_or_without_a_certificate() {
+        let plain = SigningKey::read(samples::KEY, None).unwrap();
+        let certified = SigningKey::read(samples::KEY, Some(samples::CERTIFICATE)).unwrap();
+        let told = |by: &SigningKey, public| taken(&by.sign(b"sums"), public, b"sums").unwrap_err().to_string();
+        let without = told(&plain, certified.public());
+        assert!(without.starts_with("it is a signature by this key without its certificate: "), "{without}");
+        let with = told(&certified, plain.public());
+        assert!(with.starts_with("it is a signature by a certificate of this key, "), "{with}");
+        // Another nonce.
+        let mut blob = certified.public().blob().to_vec();
+        blob[40] ^= 1;
+        let renewed = PublicKey::of("ssh-ed25519-cert-v01@openssh.com", blob, "").unwrap();
+        let renewed = told(&certified, &renewed);
+        assert_eq!(renewed, "it is a signature by another certificate of this key");
+        let mut blob = plain.public().blob().to_vec();
+        blob[40] ^= 1;
+        let other = told(&plain, &PublicKey::of("ssh-ed25519", blob, "").unwrap());
+        assert_eq!(other, format!("it is a signature by another key, {}", samples::FINGERPRINT));
+        let unknown = taken(&armored(PUBLIC, SIGNATURE), plain.public(), b"sums").unwrap_err().to_string();
+        assert_eq!(unknown, "it is a signature by another key");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Who signs this host's discs, and with what: the key in `/etc/virt-recontext/signing_key`, or a program that asks an agent, a
-//! TPM or an HSM. A key that is there and cannot be used is an error: no disc leaves such a host unsigned.
+//! TPM or an HSM. A key that is there and cannot be used is an error: no disc leaves such a host unsigned. What to do about it
+//! stands in its message behind the last semicolon.
 
 #[cfg(feature = "libvirt")]
 pub(crate) mod command;
@@ -155,9 +156,9 @@ fn key(host: &Host, config: &Config) -> Result<Option<SigningKey>> {
         let (shown, certified) = (path.display(), certificate.display());
         ensure!(
             !is_there(&certificate)?,
-            "{shown} is missing, whose certificate is {certified}: put the key there with mv"
+            "{shown} is missing, whose certificate is {certified}; put the key there with mv"
         );
-        ensure!(config.signer.is_none(), "signer is set, and {shown} is missing: put the key there with mv");
+        ensure!(config.signer.is_none(), "signer is set, and {shown} is missing; put the key there with mv");
         return Ok(None);
     }
     let private = file::read_checked_text(&path, |metadata| check_private(&path, metadata))?;
@@ -174,7 +175,7 @@ fn public_key(host: &Host) -> Result<PublicKey> {
     };
     let Some((path, text)) = found else {
         bail!(
-            "sign_command is set, and {} is missing: put the public key there with which it signs, or its certificate beside it",
+            "sign_command is set, and {} is missing; put the public key there with which it signs, or its certificate beside it",
             plain.display()
         );
     };
@@ -191,7 +192,7 @@ fn check_private(path: &Path, metadata: &Metadata) -> Result<()> {
 
     file::check_trusted(path, metadata)?;
     let shown = path.display();
-    ensure!(metadata.mode() & 0o037 == 0, "{shown} is a private key that others may read: chmod 0600 {shown}");
+    ensure!(metadata.mode() & 0o037 == 0, "{shown} is a private key that others may read; chmod 0600 {shown}");
     Ok(())
 }
 
@@ -202,12 +203,12 @@ fn signer<'a>(public: &'a PublicKey, config: &'a Config) -> Result<&'a str> {
         let principals = public.principals();
         ensure!(
             !principals.is_empty(),
-            "the certificate names no principal, so that no guest takes it: make one with ssh-keygen -s CA -n NAME"
+            "the certificate names no principal, so that no guest takes it; make one with ssh-keygen -s CA -n NAME"
         );
         if let Some(signer) = &config.signer {
             ensure!(
                 principals.contains(signer),
-                "signer = {signer:?} is no principal of the certificate, so that no guest takes it; it has: {}",
+                "signer = {signer:?} is no principal of the certificate, so that no guest takes it; set signer to one of: {}",
                 principals.join(", ")
             );
             return Ok(signer);
@@ -215,7 +216,7 @@ fn signer<'a>(public: &'a PublicKey, config: &'a Config) -> Result<&'a str> {
         let principal = public.principal().unwrap_or_default();
         ensure!(
             is_signer(principal),
-            "the certificate's first principal is {principal:?}, and {allowed}: set signer in config.toml to another one of it"
+            "the certificate's first principal is {principal:?}, and {allowed}; set signer in config.toml to another one of it"
         );
         return Ok(principal);
     }
@@ -223,7 +224,7 @@ fn signer<'a>(public: &'a PublicKey, config: &'a Config) -> Result<&'a str> {
         return Ok(signer);
     }
     let comment = public.comment();
-    ensure!(is_signer(comment), "the key's comment is {comment:?}, and {allowed}: set signer in config.toml");
+    ensure!(is_signer(comment), "the key's comment is {comment:?}, and {allowed}; set signer in config.toml");
     Ok(comment)
 }
 
@@ -232,11 +233,27 @@ fn check_now(public: &PublicKey) -> Result<()> {
     let Some(Validity { after, before }) = public.validity() else { return Ok(()) };
     let now = clock::now().0 / 100;
     let day = |seconds: u64| Moment(seconds.saturating_mul(100));
-    ensure!(after <= now, "the certificate is not valid before {}; is this host's clock right?", day(after));
+    ensure!(
+        after <= now,
+        "the certificate is not valid before {}; set this host's clock if it is behind, or have a certificate made that is \
+        valid now: {}",
+        day(after),
+        renewal(public)
+    );
     match before {
         Some(before) if before <= now => {
-            bail!("the certificate has expired at {}: have the key certified anew, with ssh-keygen -s CA", day(before))
+            bail!("the certificate has expired at {}; have a new one made: {}", day(before), renewal(public))
         }
         _ => Ok(()),
     }
+}
+
+/// How the CA makes a certificate of the same names.
+pub(crate) fn renewal(public: &PublicKey) -> String {
+    // What else a certificate may name is no text to be typed into a shell.
+    let names = match public.principals() {
+        names if names.iter().all(|name| is_signer(name)) => names.join(","),
+        _ => "NAMES".to_owned(),
+    };
+    format!("ssh-keygen -s CA -I ID -n {names} -V +52w signing_key.pub")
 }
