@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::exit::DONE;
-use super::preview::layers;
+use super::preview::{layers, signed};
 use super::vm;
 use crate::context::domain::Domain;
 use crate::context::iso9660::Image;
@@ -17,7 +17,6 @@ use crate::host::disc::first_edition;
 use crate::host::file;
 use crate::host::paths::Host;
 use crate::host::select;
-use crate::host::signing::command;
 use crate::host::vm::image;
 
 /// Write the disc of a domain's XML to a file.
@@ -37,7 +36,7 @@ pub(super) fn build(host: &Host, options: &Build) -> Result<u8> {
     let domain = Domain::read(&xml)?;
     let request = select::request(host, &config, &domain)?;
     let (layers, _) = layers(host, &config, &domain, &request)?;
-    let image = layers.image(first_edition(), &mut |sums| command::ask(host, &config, sums).map(Some))?;
+    let image = layers.image(first_edition(), &mut |sums| signed(host, &config, sums))?;
     let output = &options.output;
     match fs::symlink_metadata(output) {
         _ if output == Path::new("-") => match write_whole(&image, &mut stdout().lock()) {

@@ -73,7 +73,7 @@ pub(super) fn preview(host: &Host, options: &Preview, out: &mut impl Write) -> R
         let _nobody_reads = writeln!(std::io::stderr(), "virt-recontext: it would not get it as it is: {error:#}");
     }
     let edition = first_edition();
-    let mut ask = |sums: &[u8]| command::ask(host, &config, sums).map(Some);
+    let mut ask = |sums: &[u8]| signed(host, &config, sums);
     let files = layers.files(edition, &mut ask).map_err(|error| composer::hint(&printed, error))?;
     match &options.file {
         Some(path) => {
@@ -152,6 +152,11 @@ pub(super) fn layers<'a>(
     }
     composer::limit_own_memory(config)?;
     Ok((layers, programs.printed))
+}
+
+/// What `sign_command` signs, for a disc that is made within the limits of [`layers`].
+pub(super) fn signed(host: &Host, config: &Config, sums: &[u8]) -> Result<Option<String>> {
+    composer::outside_own_limit(|| command::ask(host, config, sums))?.map(Some)
 }
 
 #[cfg(test)]

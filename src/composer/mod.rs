@@ -20,5 +20,5 @@ pub(crate) use self::kept::hint;
 pub(crate) use self::order::{Answer, Order, Signed, Why};
 pub(crate) use self::pool::Composers;
 pub(crate) use self::process::Fault;
-pub(crate) use self::serve::limit_own_memory;
 pub use self::serve::serve;
+pub(crate) use self::serve::{limit_own_memory, outside_own_limit};

@@ -107,13 +107,26 @@ pub(super) fn memory(config: &Config) -> u64 {
 }
 
 /// Limits the memory of this process, which is no composer and makes a disc itself: once for its files and once for its image.
-/// What a VM carries may ask for more than the host has. Programs must have run before, or they would have the limit as well.
+/// What a VM carries may ask for more than the host has. Programs run before it or [`outside_own_limit`], or they would have it
+/// as well.
 ///
 /// # Errors
 /// When the system refuses.
 pub(crate) fn limit_own_memory(config: &Config) -> Result<()> {
     let limit = address_space().saturating_add(memory(config).saturating_mul(2));
     limit_memory(limit).context("limiting the memory for a disc")
+}
+
+/// Does `work`, which is to run a program, without that limit.
+///
+/// # Errors
+/// When the system refuses.
+pub(crate) fn outside_own_limit<T>(work: impl FnOnce() -> T) -> Result<T> {
+    let (limit, _) = getrlimit(Resource::RLIMIT_AS)?;
+    limit_memory(u64::MAX)?;
+    let done = work();
+    limit_memory(limit).context("limiting the memory for a disc")?;
+    Ok(done)
 }
 
 /// The address space of this process, in bytes.
