@@ -13,12 +13,13 @@ use crate::host::rules;
 
 /// What is read in the directory, and in that of one VM.
 const READ: [&str; 6] = ["config.toml", "context", "facts.d", "rewrite.d", "domains", "disabled"];
+const READ_OF_SIGNING: [&str; 3] = ["signing_key", "signing_key-cert.pub", "signing_key.pub"];
 const READ_OF_VM: [&str; 4] = ["context", "facts.d", "rewrite.d", "unselected"];
 
 /// A VM for each directory below `domains`.
 pub(super) fn judge(candidate: &Candidate, sample: &Sample, findings: &mut Findings) -> Vec<Sample> {
     let dir = candidate.host.config_dir();
-    tell_unread(&dir, &READ, findings);
+    tell_unread(&dir, &[&READ[..], &READ_OF_SIGNING].concat(), findings);
     let there = names(&dir, findings);
     if !there.is_empty() && !there.iter().any(|name| READ.contains(&name.as_str())) {
         findings.error(format_args!(

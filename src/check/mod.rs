@@ -10,6 +10,7 @@ mod overlay;
 mod owners;
 mod programs;
 mod sample;
+mod signing;
 
 use anyhow::Result;
 
@@ -51,6 +52,7 @@ impl Question {
 pub(crate) fn judge(candidate: &Candidate, question: &Question) -> Findings {
     let mut findings = Findings::default();
     let config = config::judge(candidate, &mut findings);
+    signing::judge(candidate, &config, &mut findings);
     let mut samples = vec![question.sample.clone()];
     samples.extend(directory::judge(candidate, &question.sample, &mut findings));
     // What ends one would end each of them, in its time.

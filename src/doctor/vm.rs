@@ -303,8 +303,7 @@ impl Look<'_> {
                 format_args!("{} tries again; with --force a guest that holds its disc is not asked", self.refresh()),
             ),
             Progress::Failed => {
-                let why =
-                    if self.told.contains(&state.message) { "for what is told of content" } else { &state.message };
+                let why = if self.told.contains(&state.message) { "for what is told above" } else { &state.message };
                 check.bad(
                     format_args!("it got no new disc at {since}: {why}"),
                     format_args!("fix that, then {}", self.refresh()),

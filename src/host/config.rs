@@ -50,6 +50,7 @@ pub struct Config {
     /// Who signs the discs, if another than the key or its certificate says.
     pub(crate) signer: Option<String>,
     /// The program that signs them, with its arguments; empty if a key that lies here does.
+    #[serde(deserialize_with = "command")]
     pub(crate) sign_command: Vec<String>,
     pub(crate) limits: Limits,
     /// Which VMs take part without an element of ours.
@@ -317,6 +318,12 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
     deserializer.deserialize_any(Text)
 }
 
+/// A program that is set is one that is wanted: where it is not named, nothing else is done in its stead.
+fn command<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let command = Vec::deserialize(deserializer)?;
+    if command.is_empty() { Err(D::Error::custom("it names no program")) } else { Ok(command) }
+}
+
 fn time_or_never<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = text(deserializer)?;
     if text == "never" {
@@ -434,6 +441,8 @@ mod tests {
             ("signer = '-c'", "", "letters, digits and . _ @ -"),
             ("sign_command = ['ssh-keygen']", "", "absolute"),
             ("sign_command = '/bin/sign'", "line 1", "sequence"),
+            ("sign_command = []", "line 1", "it names no program"),
+            ("sign_command = ['']", "", "absolute"),
             ("on_error.continue = 1", "line 1", ""),
             ("on_error.refused = 1", "line 1", "refuse"),
             ("[limits]\ndisc_size.x = '1MiB'", "line 2", ""),

@@ -134,6 +134,58 @@ fn every_fault_is_told_with_its_place_and_not_only_the_first() {
 }
 
 #[test]
+fn what_signs_is_known_and_judged_as_far_as_it_lies_there() {
+    let public = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBqmefekBgtAYF3jiTEjfIaD46cdICnaRU1clRbAc8Qo site-b";
+    let checkout = Checkout::with(&[
+        ("config.toml", ""),
+        ("context/a", ""),
+        ("signing_key", "secret"),
+        ("signing_key.pub", public),
+    ]);
+    assert_eq!(checkout.check(&[]), (0, vec![]));
+    for (command, told) in [
+        ("[]", "error: reading config.toml: line 1: it names no program"),
+        ("['sign']", "error: reading config.toml: sign_command begins with \"sign\", which is not an absolute path"),
+        ("['/nowhere/sign', 'x']", "note: sign_command: /nowhere/sign is not there on this machine"),
+        ("['/etc/passwd']", "note: sign_command: /etc/passwd may not be executed, or is no file on this machine"),
+        ("['/usr/bin/env']", ""),
+    ] {
+        checkout.write("config.toml", &format!("sign_command = {command}\n"));
+        let (_, lines) = checkout.check(&[]);
+        let told = Some(told).filter(|told| !told.is_empty());
+        let unused = "note: signing_key does not sign, for sign_command does";
+        let wanted: Vec<&str> = told.into_iter().chain(command.contains('/').then_some(unused)).collect();
+        assert_told(&lines, &wanted);
+    }
+    fs::remove_file(checkout.path("signing_key")).unwrap();
+    for (key, told) in [
+        ("secret", "error: reading signing_key.pub: \"secret\" is not the type of a key that OpenSSH signs with"),
+        (&public.replace("site-b", "site b"), "error: signing with signing_key.pub: the key's comment is \"site b\""),
+    ] {
+        checkout.write("signing_key.pub", key);
+        assert_told(&checkout.check(&[]).1, &[told]);
+    }
+    fs::remove_file(checkout.path("signing_key.pub")).unwrap();
+    assert_eq!(checkout.check(&[]), (0, vec![]), "it may be on the hosts");
+    checkout.write("config.toml", "");
+    checkout.write("signing_key-cert.pub", "secret");
+    assert_told(&checkout.check(&[]).1, &["error: reading signing_key-cert.pub: \"secret\" is not the type"]);
+}
+
+#[test]
+fn where_it_is_in_use_what_signs_must_be_there() {
+    let node = Node::with(&[]);
+    node.configure("sign_command = ['/nowhere/sign']\n");
+    let (code, said) = node.say(&["check"]);
+    assert_eq!(code, 1);
+    assert!(said.contains("error: sign_command: /nowhere/sign is not there\n"), "{said}");
+    assert!(
+        said.contains("error: sign_command is set, and ") && said.contains("/signing_key.pub is missing"),
+        "{said}"
+    );
+}
+
+#[test]
 fn paths_are_told_as_the_directory_was_named() {
     let checkout = Checkout::with(&[("facts.d/a.toml", "="), ("b", "")]);
     let from_root = checkout.path("").strip_prefix("/").unwrap().to_owned();

@@ -108,6 +108,121 @@ fn a_program_that_signs_is_run_by_the_helper_alone_and_only_for_other_content() 
     assert!(code == 1 && said.contains("it is a signature by another key"), "{code} {said}");
 }
 
+/// What doctor says of signing.
+fn signing(node: &Node) -> Vec<String> {
+    let (_, said) = node.say(&["doctor"]);
+    said.lines().filter(|line| line.contains(": signing: ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn doctor_has_sign_command_sign_a_sample_once_and_says_what_comes_of_it() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    let key = new_key(&node, "elsewhere", "site-c");
+    let public = node.site.path(&format!("{KEY}.pub"));
+    fs::copy(format!("{key}.pub"), &public).unwrap();
+    let (runs, program) = (node.site.beside("runs"), node.site.path("usr/bin/sign"));
+    let does = |what: &str| {
+        let script = format!("#!/bin/sh\necho >>{}\n{what}\n", runs.display());
+        node.site.install_program(&script, "usr/bin/sign");
+    };
+    node.configure(&format!("sign_command = ['{}']\n[limits]\nprogram_time = '1s'\n", program.display()));
+    does(&format!("exec ssh-keygen -q -Y sign -n virt-recontext -f {key}"));
+    let lines = signing(&node);
+    assert!(lines.len() == 1 && lines[0].starts_with("good: signing: discs are signed by site-c with "), "{lines:?}");
+    assert!(lines[0].ends_with("; sign_command has signed a sample"), "{lines:?}");
+    assert_eq!(fs::read(&runs).unwrap().len(), 1);
+    let bad = |fault: &str| {
+        let lines = signing(&node);
+        let begin = format!("bad: signing: signing a sample: running sign_command {}: ", program.display());
+        assert!(lines.len() == 1 && lines[0].starts_with(&begin) && lines[0].contains(fault), "{lines:?}");
+    };
+    does("echo no agent >&2; exit 1");
+    bad("no agent");
+    does("exec sleep 60");
+    bad("it took longer than limits.program_time = 1 s");
+    let other = new_key(&node, "other", "site-c");
+    does(&format!("exec ssh-keygen -q -Y sign -n virt-recontext -f {other}"));
+    bad("it is a signature by another key");
+    // Of a key of another type only its own program tells.
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.args(["-q", "-t", "ecdsa", "-N", "", "-C", "site-c", "-f"]).arg(node.site.path("third"));
+    assert!(keygen.status().unwrap().success());
+    fs::copy(node.site.path("third.pub"), &public).unwrap();
+    does(&format!("exec ssh-keygen -q -Y sign -n virt-recontext -f {}", node.site.path("third").display()));
+    assert!(signing(&node)[0].ends_with("whether guests take it is not checked of such a key"));
+    fs::remove_file(program).unwrap();
+    assert!(signing(&node)[0].starts_with("bad: signing: signing a sample: running sign_command "));
+}
+
+#[test]
+fn what_signs_for_a_person_has_no_limit_of_memory() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    let key = new_key(&node, "elsewhere", "site-c");
+    fs::copy(format!("{key}.pub"), node.site.path(&format!("{KEY}.pub"))).unwrap();
+    let limits = node.site.beside("limits");
+    let sign = format!("ulimit -v >>{}; exec ssh-keygen -q -Y sign -n virt-recontext -f {key}", limits.display());
+    node.site.install_program(&format!("#!/bin/sh\n{sign}\n"), "usr/bin/sign");
+    node.configure(&format!("sign_command = ['{}']\n", node.site.path("usr/bin/sign").display()));
+    let xml = node.site.beside("web.xml");
+    fs::write(&xml, web.xml()).unwrap();
+    let (xml, disc) = (xml.display().to_string(), node.site.beside("web.iso").display().to_string());
+    for command in [vec!["preview", "web"], vec!["build", "--xml", &xml, "--output", &disc], vec!["doctor"]] {
+        node.say(&command);
+        assert_eq!(fs::read_to_string(&limits).unwrap_or_default(), "unlimited\n", "{command:?}");
+        fs::remove_file(&limits).unwrap();
+    }
+}
+
+#[test]
+fn doctor_says_what_to_do_about_what_cannot_sign() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    let told = |what: &str, remedy: &str| {
+        let lines = signing(&node);
+        let end = format!("; no disc is made -> {remedy}; then virt-recontext refresh --all");
+        assert!(lines.len() == 1 && lines[0].contains(what) && lines[0].ends_with(&end), "{lines:?} {end}");
+    };
+    let key = new_key(&node, KEY, "a key");
+    told("the key's comment is \"a key\", and a signer's name has ", "set signer in config.toml");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    told(" is a private key that others may read", &format!("chmod 0600 {key}"));
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    chown(&key, Some(1), None).unwrap();
+    told(" belongs to user 1, not to root", &format!("chown root {key}"));
+    chown(&key, Some(0), None).unwrap();
+    let ca = new_key(&node, "ca", "ca");
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.args(["-q", "-s", &ca, "-I", "id", "-n", "a.site,b", "-V", "-2d:-1d"]).arg(format!("{key}.pub"));
+    assert!(keygen.status().unwrap().success());
+    told(
+        "the certificate has expired at ",
+        "have a new one made: ssh-keygen -s CA -I ID -n a.site,b -V +52w signing_key.pub",
+    );
+    fs::write(&key, "").unwrap();
+    told("the private key is empty", "an OpenSSH private key belongs here: ssh-keygen -t ed25519 -N '' makes one");
+    fs::remove_file(&key).unwrap();
+    std::os::unix::fs::symlink("/nowhere", &key).unwrap();
+    told("signing_key: No such file or directory", "see virt-recontext(8), SIGNED DISCS");
+}
+
+#[test]
+fn doctor_warns_of_a_signer_whose_name_is_only_what_ssh_keygen_makes_of_this_host() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    let warnings = || signing(&node).iter().filter(|line| line.contains("so ssh-keygen calls a key")).count();
+    for (comment, count) in
+        [("root@host-b", 1), ("root@host-b.site", 0), ("root@host-c", 0), ("host-b", 0), ("@host-b", 0)]
+    {
+        new_key(&node, KEY, comment);
+        assert_eq!(warnings(), count, "{comment}");
+    }
+    new_key(&node, KEY, "root@host-b");
+    node.configure("signer = 'root@host-b'\n");
+    assert_eq!(warnings(), 0, "somebody means it");
+}
+
 #[test]
 fn a_private_key_is_roots_and_one_group_at_most_may_read_it() {
     let web = Vm::called("web");
@@ -135,10 +250,7 @@ fn a_private_key_is_roots_and_one_group_at_most_may_read_it() {
 fn doctor_says_who_signs_for_how_long_and_what_that_tells_of_the_host() {
     let web = Vm::called("web");
     let node = Node::with(&[&web]);
-    let signing = || {
-        let (_, said) = node.say(&["doctor", "--verbose"]);
-        said.lines().filter(|line| line.contains(": signing: ")).map(str::to_owned).collect::<Vec<_>>()
-    };
+    let signing = || signing(&node);
     assert_eq!(signing(), [""; 0], "it is nothing that a host must have");
     let key = new_key(&node, KEY, "site-a");
     let lines = signing();
@@ -165,7 +277,16 @@ fn doctor_says_who_signs_for_how_long_and_what_that_tells_of_the_host() {
     certify("a.site,b.site", "always:forever");
     node.configure("signer = 'c.site'\n");
     let lines = signing();
-    assert!(lines[0].starts_with("bad: ") && lines[0].contains("it has: a.site, b.site"), "{lines:?}");
+    assert!(
+        lines[0].starts_with("bad: ")
+            && lines[0].ends_with("set signer to one of: a.site, b.site; then virt-recontext refresh --all"),
+        "{lines:?}"
+    );
+    node.configure("");
+    assert!(
+        signing()[0].contains("signed by a.site with ")
+            && signing()[0].ends_with("2 names, of which the first is used, and signer takes another")
+    );
     node.configure("signer = 'b.site'\nexpose_host = 'none'\n");
     let lines = signing();
     assert!(lines[0].contains("discs are signed by b.site") && lines[1].contains("a certificate tells hosts apart"));

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
 
 use super::armor;
@@ -157,6 +158,17 @@ impl PublicKey {
     /// Its type as it stands in the file, such as `ssh-ed25519`.
     pub fn kind(&self) -> &str {
         &self.kind
+    }
+
+    /// Whether it is told here what it has signed; of other types than ed25519 only their own programs tell.
+    pub fn can_be_verified(&self) -> bool {
+        self.ed25519().is_some()
+    }
+
+    pub(super) fn ed25519(&self) -> Option<VerifyingKey> {
+        let mut reader = Reader(&self.plain);
+        let is_one = reader.text()? == "ssh-ed25519";
+        VerifyingKey::from_bytes(reader.string().filter(|_| is_one)?.try_into().ok()?).ok()
     }
 
     /// The fingerprint of the key, as `ssh-keygen -l` prints it; a certificate has its key's.

@@ -1,7 +1,7 @@
 //! The form of a signature (PROTOCOL.sshsig): what is signed for a message, and the file that holds it.
 
 use anyhow::{Context, Result, bail, ensure};
-use ed25519_dalek::{Signature, VerifyingKey};
+use ed25519_dalek::Signature;
 use sha2::{Digest, Sha256, Sha512};
 
 use super::public::PublicKey;
@@ -44,7 +44,7 @@ pub fn taken(armored: &str, public: &PublicKey, message: &[u8]) -> Result<String
     let blob = armor::read(armored, LABEL).context("reading a signature")?;
     let fields = ours(&blob)?;
     check_signer(fields.public, public)?;
-    if let Some(key) = ed25519(public) {
+    if let Some(key) = public.ed25519() {
         let is_true = signature_of(&fields).is_some_and(|signature| {
             let hash =
                 if fields.hash == HASH { Sha256::digest(message).to_vec() } else { Sha512::digest(message).to_vec() };
@@ -73,12 +73,6 @@ fn check_signer(signed: &[u8], public: &PublicKey) -> Result<()> {
         (true, true) => bail!("it is a signature by another certificate of this key"),
         (true, false) => bail!("it is a signature by a certificate of this key, not by the key itself"),
     }
-}
-
-fn ed25519(public: &PublicKey) -> Option<VerifyingKey> {
-    let mut reader = Reader(public.plain());
-    let is_one = reader.text()? == "ssh-ed25519";
-    VerifyingKey::from_bytes(reader.string().filter(|_| is_one)?.try_into().ok()?).ok()
 }
 
 fn signature_of(fields: &Fields) -> Option<Signature> {

@@ -1,6 +1,6 @@
 //! Who signs this host's discs, and with what: the key in `/etc/virt-recontext/signing_key`, or a program that asks an agent, a
 //! TPM or an HSM. A key that is there and cannot be used is an error: no disc leaves such a host unsigned. What to do about it
-//! stands in its message behind the last semicolon.
+//! stands in its message behind the last semicolon, or is a command at its end.
 
 #[cfg(feature = "libvirt")]
 pub(crate) mod command;
@@ -14,6 +14,7 @@ use anyhow::{Context, Error, Result, bail, ensure};
 use super::clock;
 use super::config::{Config, is_signer};
 use super::file;
+use super::judge::{Judge, Strict};
 use super::paths::Host;
 use crate::context::disc::files::Files;
 use crate::context::disc::sums::{SIGNATURE, SUMS};
@@ -59,16 +60,13 @@ impl Signing {
     /// When they are to be signed and cannot be: with what is wrong with the key, and what to do.
     pub(crate) fn of(host: &Host, config: &Config) -> Result<Option<Signing>> {
         let with = match config.sign_command.is_empty() {
-            false => With::Command(public_key(host)?),
+            false => With::Command(public_key(host, &mut Strict)?),
             true => match key(host, config)? {
                 None => return Ok(None),
                 Some(key) => With::Key(Box::new(key)),
             },
         };
-        let public = public_of(&with);
-        let used = || used_name(host, config);
-        let signer = signer(public, config).with_context(|| format!("signing with {}", used()))?.to_owned();
-        check_now(public).with_context(|| format!("signing with {}", used()))?;
+        let signer = usable(host, config, public_of(&with))?;
         Ok(Some(Signing { signer, with }))
     }
 
@@ -111,6 +109,26 @@ impl Signing {
         };
         files.make(SIGNATURE, |_| Ok(signature.into_bytes()))
     }
+}
+
+/// Judges what is known of the key that signs without its private part, which lies on hosts alone.
+///
+/// # Errors
+/// As of [`Signing::of`].
+#[cfg(feature = "libvirt")]
+pub(crate) fn judge_public(host: &Host, config: &Config, judge: &mut dyn Judge) -> Result<()> {
+    if config.sign_command.is_empty() && !is_there(&host.signing_certificate())? {
+        return Ok(());
+    }
+    usable(host, config, &public_key(host, judge)?).map(drop)
+}
+
+/// The name under which this key signs, if guests can take it now.
+fn usable(host: &Host, config: &Config, public: &PublicKey) -> Result<String> {
+    let used = || format!("signing with {}", used_name(host, config));
+    let signer = signer(public, config).with_context(used)?;
+    check_now(public).with_context(used)?;
+    Ok(signer.to_owned())
 }
 
 /// Whether `sign_command` has made this signature of these sums.
@@ -162,16 +180,16 @@ fn key(host: &Host, config: &Config) -> Result<Option<SigningKey>> {
         return Ok(None);
     }
     let private = file::read_checked_text(&path, |metadata| check_private(&path, metadata))?;
-    let certificate = text_if_there(&host.signing_certificate())?;
+    let certificate = text_if_there(&host.signing_certificate(), &mut Strict)?;
     SigningKey::read(&private, certificate.as_deref()).with_context(|| format!("reading {}", path.display())).map(Some)
 }
 
 /// The key with which `sign_command` signs.
-fn public_key(host: &Host) -> Result<PublicKey> {
+fn public_key(host: &Host, judge: &mut dyn Judge) -> Result<PublicKey> {
     let (certificate, plain) = (host.signing_certificate(), host.signing_public_key());
-    let found: Option<(PathBuf, String)> = match text_if_there(&certificate)? {
+    let found: Option<(PathBuf, String)> = match text_if_there(&certificate, judge)? {
         Some(text) => Some((certificate, text)),
-        None => text_if_there(&plain)?.map(|text| (plain.clone(), text)),
+        None => text_if_there(&plain, judge)?.map(|text| (plain.clone(), text)),
     };
     let Some((path, text)) = found else {
         bail!(
@@ -182,8 +200,11 @@ fn public_key(host: &Host) -> Result<PublicKey> {
     PublicKey::read(&text).with_context(|| format!("reading {}", path.display()))
 }
 
-fn text_if_there(path: &Path) -> Result<Option<String>> {
-    if is_there(path)? { file::read_trusted_text(path).map(Some) } else { Ok(None) }
+fn text_if_there(path: &Path, judge: &mut dyn Judge) -> Result<Option<String>> {
+    if !is_there(path)? {
+        return Ok(None);
+    }
+    file::read_checked_text(path, |metadata| judge.check(path, metadata)).map(Some)
 }
 
 /// Checks that nobody but root, and at most one group, can read a private key, as ssh has it.
@@ -192,7 +213,7 @@ fn check_private(path: &Path, metadata: &Metadata) -> Result<()> {
 
     file::check_trusted(path, metadata)?;
     let shown = path.display();
-    ensure!(metadata.mode() & 0o037 == 0, "{shown} is a private key that others may read; chmod 0600 {shown}");
+    ensure!(metadata.mode() & 0o037 == 0, "{shown} is a private key that others may read: chmod 0600 {shown}");
     Ok(())
 }
 

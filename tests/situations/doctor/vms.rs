@@ -137,7 +137,7 @@ fn one_fault_is_told_once_of_a_vm() {
     fs::write(&state, text.replace("so it is", &told)).unwrap();
     let found = bad(&patient);
     assert_eq!(found.iter().filter(|(_, message)| message.contains(&told)).count(), 1, "{found:?}");
-    assert!(found.len() == 2 && found[1].1.ends_with(": for what is told of content"), "{found:?}");
+    assert!(found.len() == 2 && found[1].1.ends_with(": for what is told above"), "{found:?}");
 }
 
 #[test]
