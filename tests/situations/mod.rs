@@ -180,6 +180,7 @@ situations! {
     second_release_changes_nothing
     second_start_makes_a_new_disc_in_a_new_file
     session_mode_does_nothing
+    sign_command_leaves_the_drive_to_the_helper
     started_goes_on_with_a_helper_that_is_no_program
     started_goes_on_without_a_helper
     started_with_a_foreign_disc_in_the_named_drive_notes_a_job
