@@ -156,6 +156,35 @@ fn doctor_has_sign_command_sign_a_sample_once_and_says_what_comes_of_it() {
 }
 
 #[test]
+fn an_agent_signs_by_a_certificate_that_it_holds() {
+    let web = Vm::called("web");
+    let node = Node::with(&[&web]);
+    let (key, ca) = (new_key(&node, "elsewhere", "site-c"), new_key(&node, "ca", "ca"));
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.args(["-q", "-s", &ca, "-I", "id", "-n", "c.site"]).arg(format!("{key}.pub"));
+    assert!(keygen.status().unwrap().success());
+    let certificate = node.site.path(&format!("{KEY}-cert.pub"));
+    fs::copy(format!("{key}-cert.pub"), &certificate).unwrap();
+    node.configure(&format!("sign_command = ['{}']\n", node.site.path("usr/bin/sign").display()));
+    let told = |public: &str| {
+        // One that is not ended looks every ten seconds whether it still has somebody to serve.
+        let sign = format!(
+            "ssh-add -q {key} && ssh-keygen -q -Y sign -n virt-recontext -f {public}; code=$?; kill $SSH_AGENT_PID; exit $code"
+        );
+        node.site.install_program(&format!("#!/bin/sh\nexec ssh-agent sh -c '{sign}'\n"), "usr/bin/sign");
+        signing(&node).concat()
+    };
+    let certified = certificate.display().to_string();
+    let good = told(&certified);
+    assert!(good.starts_with("good: signing: discs are signed by c.site with ssh-ed25519-cert-v01@"), "{good}");
+    let plain = told(&format!("{key}.pub"));
+    assert!(plain.contains("it is a signature by this key without its certificate: "), "{plain}");
+    fs::remove_file(format!("{key}-cert.pub")).unwrap();
+    let refused = told(&certified);
+    assert!(refused.starts_with("bad: signing: ") && refused.contains("agent refused"), "{refused}");
+}
+
+#[test]
 fn what_signs_for_a_person_has_no_limit_of_memory() {
     let web = Vm::called("web");
     let node = Node::with(&[&web]);
