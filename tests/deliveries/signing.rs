@@ -110,7 +110,7 @@ fn a_program_that_signs_is_run_by_the_helper_alone_and_only_for_other_content() 
 
 /// What doctor says of signing.
 fn signing(node: &Node) -> Vec<String> {
-    let (_, said) = node.say(&["doctor"]);
+    let (_, said) = node.say(&["doctor", "--verbose"]);
     said.lines().filter(|line| line.contains(": signing: ")).map(str::to_owned).collect()
 }
 
