@@ -10,6 +10,7 @@ use virt_recontext::commands::complete::{self, complete};
 use virt_recontext::commands::exit::{DONE, FAILED, NOBODY_READS};
 use virt_recontext::composer;
 use virt_recontext::delivery::arrived::guard;
+use virt_recontext::host::metrics;
 use virt_recontext::host::paths::Host;
 
 fn main() -> ExitCode {
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
     let done = match arguments.split_first() {
         Some((verb, [])) if verb == composer::VERB => composer::serve(&host).map(|()| DONE),
         Some((verb, [])) if verb == guard::VERB => guard::serve(&host).map(|()| DONE),
+        Some((verb, [])) if verb == metrics::VERB => metrics::serve(&host).map(|()| DONE),
         Some((verb, line)) if verb == complete::VERB => complete(&host, line),
         _ => Cli::parse().run(&host),
     };

@@ -21,6 +21,7 @@ use crate::host::config::Config;
 use crate::host::file;
 use crate::host::host_wide;
 use crate::host::log::Log;
+use crate::host::metrics;
 use crate::host::off;
 use crate::host::paths::Host;
 use crate::host::select::selected;
@@ -81,6 +82,21 @@ pub(super) fn refresh(host: &Host, options: &Refresh, out: &mut impl Write) -> R
         writeln!(out, "virt-recontext: {off}")?;
         return Ok(WAITING);
     }
+    let done = bring_up_to_date(host, options, turn, out);
+    if options.all && done.is_ok() {
+        metrics::refreshed::now(host);
+    }
+    metrics::export(host);
+    done
+}
+
+/// The same, when it is time to.
+fn bring_up_to_date(
+    host: &Host,
+    options: &Refresh,
+    turn: Option<Result<host_wide::Turn>>,
+    out: &mut impl Write,
+) -> Result<u8> {
     let config = Config::load(host)?;
     vm::tell_unknown_keys(&config);
     // Also for the VMs that are to come.

@@ -137,11 +137,12 @@ impl Attempts<'_> {
         match change::change(self.host, handle, drive, path, due.force && (ours || job.force)) {
             Err(Outcome::Failed(message)) => Err(Outcome::Failed(self.after_failure(message, last, handle, drive))),
             changed => {
-                let Done { line, took } = changed?;
+                let done = changed?;
                 let counted = handle.count(&drive.target);
                 // Where this cannot be written, the step that follows cannot either, and tells why.
                 let _told_later = Vm::hold(self.host, &domain.uuid).and_then(|vm| vm.is_told_in(handle.id(), counted));
-                Ok(Outcome::Done(Done { line: with_told(line), took: format!("{took}; before that {phases}") }))
+                let took = format!("{}; before that {phases}", done.took);
+                Ok(Outcome::Done(Done { line: with_told(done.line), took, ..done }))
             }
         }
     }

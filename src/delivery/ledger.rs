@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use super::outcome::Done;
 use super::schedule::Action;
 use crate::host::log::Log;
+use crate::host::metrics::counters::{Became, count};
 use crate::host::paths::Host;
 use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
@@ -50,7 +51,12 @@ impl Ledger<'_> {
 
     fn try_write(&mut self, action: Action<Job>, grace: Option<Duration>, libvirt: &Libvirt) -> Result<()> {
         match action {
-            Action::Done(job, done) => self.done(&job, &done),
+            Action::Done(job, done) => {
+                if let Some(way) = done.way {
+                    count(self.host, &mut self.log, &job, Became::Delivered(way));
+                }
+                self.done(&job, &done)
+            }
             Action::AtNextStart(job, line) => self.at_next_start(&job, &line),
             // The state stays as well, so that it tells of the disc that is in the drive.
             Action::Unchanged(job) => of_newest(self.host, &job, |vm| over(&vm, &job)),
@@ -63,6 +69,7 @@ impl Ledger<'_> {
                 self.note(&job, |vm| vm.waits(job.about(), None, &line))
             }
             Action::Failed(job, message) => {
+                count(self.host, &mut self.log, &job, Became::Failed);
                 self.note(&job, |vm| vm.failed(job.about(), &message))?;
                 self.give_up(job, &message);
                 Ok(())

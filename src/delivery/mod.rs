@@ -27,6 +27,7 @@ use crate::composer::Composers;
 use crate::context::domain::driver::Driver;
 use crate::host::config::Config;
 use crate::host::log::Log;
+use crate::host::metrics::export;
 use crate::host::off;
 use crate::host::paths::Host;
 use crate::host::vm::job::Job;
@@ -49,6 +50,16 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// # Errors
 /// When the spool cannot be read or libvirt cannot be reached. The jobs stay.
 pub(crate) fn deliver(host: &Host) -> Result<()> {
+    let mut has_worked = false;
+    let done = do_all(host, &mut has_worked);
+    if has_worked {
+        export(host);
+    }
+    done
+}
+
+/// The same; `has_worked` tells whether this was the helper.
+fn do_all(host: &Host, has_worked: &mut bool) -> Result<()> {
     let mut ledger = Ledger { host, log: Log::open(host), given_up: HashSet::new(), told: Vec::new() };
     let composers = Arc::new(Composers::new());
     loop {
@@ -56,6 +67,7 @@ pub(crate) fn deliver(host: &Host) -> Result<()> {
             return Ok(());
         }
         let Some(lock) = HelperLock::try_now(host)? else { return Ok(()) };
+        *has_worked = true;
         // While it is linked, the daemon is called.
         if let Err(error) = composers.stand_by() {
             ledger.log.warning(format_args!("delivering: {error:#}"));

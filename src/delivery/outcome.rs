@@ -1,5 +1,6 @@
 //! What an attempt came to. It says what happened; what to do next is the coordinator's to decide.
 
+use crate::host::metrics::counters::Way;
 use crate::libvirt::trouble::Trouble;
 
 /// What there is to say of a VM that takes no part any more.
@@ -12,11 +13,13 @@ pub(crate) struct Done {
     pub line: String,
     /// How long its parts took; empty where they took no time worth telling.
     pub took: String,
+    /// How the guest got a newer disc; `None` where there was nothing to bring.
+    pub way: Option<Way>,
 }
 
 impl From<String> for Done {
     fn from(line: String) -> Done {
-        Done { line, took: String::new() }
+        Done { line, took: String::new(), way: None }
     }
 }
 

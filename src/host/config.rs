@@ -52,6 +52,8 @@ pub struct Config {
     /// The program that signs them, with its arguments; empty if a key that lies here does.
     #[serde(deserialize_with = "command")]
     pub(crate) sign_command: Vec<String>,
+    /// Where metrics are written for node_exporter.
+    pub(crate) metrics_file: Option<String>,
     pub(crate) limits: Limits,
     /// Which VMs take part without an element of ours.
     pub(crate) select: Rules,
@@ -115,6 +117,7 @@ impl Default for Config {
             facts_grace: Duration::from_secs(60 * 60),
             signer: None,
             sign_command: Vec::new(),
+            metrics_file: None,
             limits: Limits::default(),
             select: Rules::default(),
             unknown: Vec::new(),
@@ -232,6 +235,9 @@ impl Config {
         }
         if let Some(program) = self.sign_command.first() {
             ensure!(program.starts_with('/'), "sign_command begins with {program:?}, which is not an absolute path");
+        }
+        if let Some(file) = &self.metrics_file {
+            ensure!(file.starts_with('/'), "metrics_file = {file:?} is not an absolute path");
         }
         ensure!(*mode <= 0o777, "image_mode = 0o{mode:o} is not a file mode such as 0o640");
         Ok(())
@@ -381,6 +387,7 @@ mod tests {
                     image_group: None,
                     signer: None,
                     sign_command: Vec::new(),
+                    metrics_file: None,
                     ..config
                 }
             ),
@@ -399,6 +406,7 @@ mod tests {
             "facts_grace",
             "signer",
             "sign_command",
+            "metrics_file",
             "disc_size",
             "files",
             "template_steps",
@@ -443,6 +451,7 @@ mod tests {
             ("sign_command = '/bin/sign'", "line 1", "sequence"),
             ("sign_command = []", "line 1", "it names no program"),
             ("sign_command = ['']", "", "absolute"),
+            ("metrics_file = 'x.prom'", "", "absolute"),
             ("on_error.continue = 1", "line 1", ""),
             ("on_error.refused = 1", "line 1", "refuse"),
             ("[limits]\ndisc_size.x = '1MiB'", "line 2", ""),

@@ -15,6 +15,8 @@ pub(crate) mod left_over;
 pub(crate) mod log;
 #[cfg(feature = "libvirt")]
 pub(crate) mod medium;
+#[cfg(feature = "libvirt")]
+pub mod metrics;
 pub(crate) mod off;
 pub mod paths;
 pub(crate) mod programs;

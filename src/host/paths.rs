@@ -22,9 +22,13 @@ pub(crate) const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
 //  <root>/run/libvirt/recontext/state/UUID.json  what became of it, for `status`
 //  <root>/run/libvirt/recontext/facts/UUID.json  what programs printed last for a VM, for the hook
 //  <root>/run/libvirt/recontext/facts/host.json  what those in facts.d/host/ printed last
+//  <root>/run/libvirt/recontext/metrics/counters.json   how many discs were delivered
+//  <root>/run/libvirt/recontext/metrics/refreshed.json  when all were brought up to date
+//  <root>/run/libvirt/recontext/metrics/told.json       what was told of trouble with these and with metrics_file
 //  <root>/run/libvirt/recontext/UUID.lock        held while the VM's image or state is written
 //  <root>/run/libvirt/recontext/host-facts.lock  held while those run
 //  <root>/run/libvirt/recontext/helper.lock      held by the one helper
+//  <root>/run/libvirt/recontext/metrics.lock     held while metrics_file is written
 //  <root>/run/libvirt/recontext/settle.lock      held by a refresh that waits for others to join it
 //  <root>/usr/sbin/virt-recontext              the helper
 //  <root>/dev/log                              the log
@@ -159,6 +163,29 @@ impl Host {
     #[cfg(feature = "libvirt")]
     pub(crate) fn receipts_file(&self) -> PathBuf {
         self.run_dir().join("receipts.json")
+    }
+
+    /// How many discs were delivered; in a directory with what else is kept for metrics alone.
+    #[cfg(feature = "libvirt")]
+    pub(crate) fn counters_file(&self) -> PathBuf {
+        self.run_dir().join("metrics/counters.json")
+    }
+
+    /// When the last refresh of all VMs has ended.
+    #[cfg(feature = "libvirt")]
+    pub(crate) fn refreshed_file(&self) -> PathBuf {
+        self.run_dir().join("metrics/refreshed.json")
+    }
+
+    /// What was told of trouble with metrics.
+    #[cfg(feature = "libvirt")]
+    pub(crate) fn metrics_told_file(&self) -> PathBuf {
+        self.run_dir().join("metrics/told.json")
+    }
+
+    #[cfg(feature = "libvirt")]
+    pub(crate) fn metrics_lock_file(&self) -> PathBuf {
+        self.run_dir().join("metrics.lock")
     }
 
     pub(crate) fn lock_file(&self, uuid: &Uuid) -> PathBuf {

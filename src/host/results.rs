@@ -80,6 +80,12 @@ impl Results {
         self.programs.get(program).map(|good| clock::seconds_since(good.at))
     }
 
+    /// When it last printed facts, in hundredths of a second since 1970.
+    #[cfg(feature = "libvirt")]
+    pub(crate) fn printed_at(&self, program: &Path) -> Option<u64> {
+        self.programs.get(program).map(|good| good.at)
+    }
+
     /// How it fails, if it does.
     pub(crate) fn failing(&self, program: &Path) -> Option<&Failing> {
         self.failing.get(program)

@@ -22,6 +22,7 @@ use super::exit::{DONE, FAILED, WAITING, worse};
 use super::{settle, vm};
 use crate::context::uuid::Uuid;
 use crate::host::config::Config;
+use crate::host::metrics::exposition::exposition;
 use crate::host::off;
 use crate::host::paths::Host;
 use crate::host::programs::printed_for_all;
@@ -47,6 +48,9 @@ pub(super) struct Status {
     /// Print a JSON array, one object per VM.
     #[arg(long)]
     pub json: bool,
+    /// Print what is recorded, in Prometheus' text format.
+    #[arg(long, conflicts_with_all = ["json", "vm", "wait", "verbose"])]
+    pub metrics: bool,
     /// Show all that is known, with times.
     #[arg(short, long, conflicts_with = "json")]
     pub verbose: bool,
@@ -56,6 +60,10 @@ const EXIT_CODES: &str = "Exit codes: 0 no disc has failed; 1 one has, or none c
             with --wait also 1 the VM is not here; 3 a disc is still on its way.";
 
 pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Result<u8> {
+    if options.metrics {
+        write!(out, "{}", exposition(host)?)?;
+        return Ok(DONE);
+    }
     let mut code = DONE;
     let mut trouble = |line: String| {
         tell(&line);

@@ -45,6 +45,11 @@ pub enum Reason {
     Refresh,
 }
 
+#[cfg(feature = "libvirt")]
+impl Reason {
+    pub(crate) const ALL: [Reason; 4] = [Reason::Start, Reason::Migrate, Reason::Restore, Reason::Refresh];
+}
+
 impl fmt::Display for Reason {
     /// The word for it that is on the disc.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

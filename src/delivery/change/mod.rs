@@ -13,6 +13,7 @@ use crate::context::domain::drive::Drive;
 use crate::context::domain::driver::MediaChange;
 use crate::delivery::outcome::{Done, Outcome};
 use crate::delivery::phases::Phases;
+use crate::host::metrics::counters::Way;
 use crate::host::paths::Host;
 use crate::libvirt::domain::{Handle, Scope};
 
@@ -20,12 +21,14 @@ use crate::libvirt::domain::{Handle, Scope};
 /// it went.
 pub(super) fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str, force: bool) -> Result<Done, Outcome> {
     let mut phases = Phases::begin();
-    let mut by_force = false;
+    let mut way = Way::Asked;
     let mut more = None;
     match drive.media_change() {
         MediaChange::EjectAndInsert => {
             eject_insert::change(handle, drive, path, force, &mut phases)?;
-            by_force = force && !drive.is_empty();
+            if force && !drive.is_empty() {
+                way = Way::Forced;
+            }
         }
         MediaChange::Update => update::insert(handle, drive, path)?,
         MediaChange::DetachAndAttach => more = replug::change(host, handle, drive, path)?,
@@ -36,9 +39,10 @@ pub(super) fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str, fo
     }
     phases.end("insert");
     check(handle, drive, path)?;
-    let how = if by_force { " by force" } else { "" };
+    let how = if way == Way::Forced { " by force" } else { "" };
     let more = more.map(|more| format!("; {more}")).unwrap_or_default();
-    Ok(Done { line: format!("in the drive {}{how}{more}", drive.target), took: phases.to_string() })
+    let line = format!("in the drive {}{how}{more}", drive.target);
+    Ok(Done { line, took: phases.to_string(), way: Some(way) })
 }
 
 /// libvirt must say that the disc is in the drive.

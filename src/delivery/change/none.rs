@@ -7,8 +7,9 @@ use crate::context::disc::marker::Reason;
 use crate::context::domain::Domain;
 use crate::context::domain::drive::Drive;
 use crate::delivery::maker::Maker;
-use crate::delivery::outcome::Outcome;
+use crate::delivery::outcome::{Done, Outcome};
 use crate::host::config::Config;
+use crate::host::metrics::counters::Way;
 use crate::host::vm::image;
 use crate::host::vm::job::Job;
 use crate::host::vm::state::{Progress, State};
@@ -41,5 +42,7 @@ pub(in crate::delivery) fn attempt(
     if job.reason == Reason::Refresh && delivered && warnings.is_empty() {
         return Ok(Outcome::Unchanged);
     }
-    Ok(Outcome::Done(with_warnings(format!("in the drive {target} since the guest started or arrived")).into()))
+    let line = with_warnings(format!("in the drive {target} since the guest started or arrived"));
+    // The guest finds a newer one there once; what else there is to say may be said at each refresh.
+    Ok(Outcome::Done(Done { way: (!delivered).then_some(Way::Asked), ..line.into() }))
 }

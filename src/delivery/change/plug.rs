@@ -7,6 +7,7 @@ use crate::delivery::maker::{Maker, UpToDate};
 use crate::delivery::outcome::{Done, Outcome};
 use crate::delivery::phases::Phases;
 use crate::host::config::Config;
+use crate::host::metrics::counters::Way;
 use crate::host::receipt::Count;
 use crate::host::vm::Vm;
 use crate::host::vm::job::Job;
@@ -65,7 +66,7 @@ pub(in crate::delivery) fn attempt(
     let line = format!("in the new drive {target}, plugged in{slots}");
     let unknown = live.request().ok().flatten().and_then(|request| request.unknown.told());
     let told: Vec<String> = [line].into_iter().chain(warnings).chain(unknown).collect();
-    Ok(Outcome::Done(Done { line: told.join("; "), took: phases.to_string() }))
+    Ok(Outcome::Done(Done { line: told.join("; "), took: phases.to_string(), way: Some(Way::Asked) }))
 }
 
 /// Why a running VM can be given no drive.

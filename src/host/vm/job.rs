@@ -48,8 +48,17 @@ pub struct Job {
     pub(crate) driver: Driver,
     /// When it was noted, in hundredths of a second since 1970.
     pub(crate) noted: u64,
+    /// The same of the one for which it has waited first, if it is in the place of another one that waited; else 0.
+    #[cfg(feature = "libvirt")]
+    #[serde(default, skip_serializing_if = "is_zero")]
+    first_noted: u64,
     /// Tells it from an older or newer job of the same VM.
     id: String,
+}
+
+#[cfg(feature = "libvirt")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Job {
@@ -66,6 +75,8 @@ impl Job {
             rules_alone: false,
             driver,
             noted,
+            #[cfg(feature = "libvirt")]
+            first_noted: 0,
             id: format!("{noted}-{}", process::id()),
         }
     }
@@ -78,7 +89,27 @@ impl Job {
     /// This one in the place of `waiting`: for what that was noted, and as urgent.
     pub(crate) fn instead_of(self, waiting: &Job) -> Job {
         let (force, accept_loss) = (self.force || waiting.force, self.accept_loss || waiting.accept_loss);
-        Job { reason: waiting.reason, force, accept_loss, again: true, ..self }
+        Job {
+            reason: waiting.reason,
+            force,
+            accept_loss,
+            again: true,
+            #[cfg(feature = "libvirt")]
+            first_noted: waiting.waits_since(),
+            ..self
+        }
+    }
+
+    /// Since when its VM waits, in hundredths of a second since 1970.
+    #[cfg(feature = "libvirt")]
+    pub(crate) fn waits_since(&self) -> u64 {
+        if self.first_noted == 0 { self.noted } else { self.first_noted }
+    }
+
+    /// When it was noted, if it is not a damaged one, of which that is not known.
+    #[cfg(feature = "libvirt")]
+    pub(crate) fn noted_at(&self) -> Option<u64> {
+        (self.noted != 0).then(|| self.waits_since())
     }
 
     /// Whether the VM may have waited for its disc already, and its guest may have been asked, before this was noted.

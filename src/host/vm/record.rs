@@ -42,7 +42,7 @@ pub(in crate::host) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<s
 }
 
 /// Whether the record at `path` is of a version that is newer than this one.
-pub(super) fn is_newer(path: &Path) -> bool {
+pub(in crate::host) fn is_newer(path: &Path) -> bool {
     matches!(read(path), Ok(Some(Ok(Version { version }))) if version > VERSION)
 }
 

@@ -151,6 +151,12 @@ impl RulesNote {
         RulesNote { links_down: Vec::new(), ..self }
     }
 
+    /// Whether something of what rules were to do could not be done.
+    #[cfg(feature = "libvirt")]
+    pub(crate) fn has_fault(&self) -> bool {
+        [&self.fault, &self.definition_trouble, &self.links_trouble].iter().any(|text| !text.is_empty())
+    }
+
     /// Whether there is something to do for rules once the VM is here.
     pub(crate) fn is_due(&self) -> bool {
         self.definition_due || !self.links_due.is_empty() || !self.links_down.is_empty()
