@@ -85,7 +85,7 @@ def test_the_deb_holds_the_list(deb):
 
 
 def test_both_hold_every_recipe_and_page(deb, rpm):
-    recipes = [str(path) for place in ("guest", "platforms") for path in (TOP / "packaging" / place).rglob("*") if path.is_file()]
+    recipes = [str(path) for place in ("guest", "platforms", "prometheus") for path in (TOP / "packaging" / place).rglob("*") if path.is_file()]
     wanted = {path.replace(f"{TOP}/packaging", "/usr/share/doc/virt-recontext/examples") for path in recipes}
     assert wanted <= {line.split()[-1].removeprefix(".") for line in run("dpkg-deb", "-c", deb).splitlines()}
     assert wanted <= set(run("rpm", "-qlp", rpm).splitlines())
