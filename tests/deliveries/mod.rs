@@ -23,6 +23,7 @@ mod host_wide;
 mod isolation;
 mod jobs;
 mod left;
+mod metrics;
 mod node;
 mod refresh;
 mod released;

@@ -1,4 +1,4 @@
-//! Servers that programs for facts ask: the real ones of the distribution, each on a port of its own.
+//! Servers that programs for facts ask, and node_exporter: the real ones of the distribution, each on a port of its own.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -50,6 +50,16 @@ fn free_port() -> u16 {
 
 fn answers(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// What the server at a port says of itself.
+fn metrics(port: u16) -> String {
+    let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    let (_, metrics) = answer.split_once("\r\n\r\n").unwrap();
+    metrics.to_owned()
 }
 
 /// dnsmasq, which knows the records of one zone and asks nobody else.
@@ -177,11 +187,38 @@ impl Etcd {
 
     /// How many queries it has answered, by its own count.
     pub fn queries(&self) -> u64 {
-        let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
-        connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
-        let mut metrics = String::new();
-        connection.read_to_string(&mut metrics).unwrap();
+        let metrics = metrics(self.port);
         let count = metrics.lines().find_map(|line| line.strip_prefix("etcd_debugging_mvcc_range_total "));
         count.unwrap().trim().parse().unwrap()
+    }
+}
+
+/// A program of Prometheus, where tests/packages has unpacked it.
+pub fn prometheus(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/cache/prometheus/usr/bin").join(name)
+}
+
+/// node_exporter, which knows nothing but the files of one directory.
+pub struct NodeExporter {
+    _server: Server,
+    port: u16,
+}
+
+impl NodeExporter {
+    /// With the files in `directory`, and its log at `log`.
+    pub fn of(directory: &Path, log: &Path) -> NodeExporter {
+        let port = free_port();
+        let mut command = Command::new(prometheus("prometheus-node-exporter"));
+        command.args(["--collector.disable-defaults", "--web.disable-exporter-metrics", "--collector.textfile"]);
+        command.arg("--collector.textfile.directory").arg(directory);
+        command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        let server = Server::start(&mut command, log);
+        wait_for("node_exporter to answer", || answers(port));
+        NodeExporter { _server: server, port }
+    }
+
+    /// What Prometheus would be given now.
+    pub fn scrape(&self) -> String {
+        metrics(self.port)
     }
 }
