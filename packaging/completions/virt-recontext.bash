@@ -536,7 +536,7 @@ _virt__recontext() {
             return 0
             ;;
         virt__recontext__subcmd__status)
-            opts="-v -h --all --wait --json --verbose --help"
+            opts="-v -h --all --wait --json --metrics --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

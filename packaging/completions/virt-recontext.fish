@@ -86,6 +86,7 @@ complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand rewrite" -
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -l wait -d 'Wait until no disc is on its way any more, for up to TIME' -r
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -l all -d 'All VMs, as without a name'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -l json -d 'Print a JSON array, one object per VM'
+complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -l metrics -d 'Print what is recorded, in Prometheus\' text format'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -s v -l verbose -d 'Show all that is known, with times'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c virt-recontext -n "__fish_virt_recontext_using_subcommand doctor" -l json -d 'Print a JSON array, one object per finding, good ones too'

@@ -1,7 +1,7 @@
 //! Metrics: what the helper counts, what `status --metrics` and the file for node_exporter show, and that no trouble with them
 //! costs a VM anything. Prometheus' own tools judge them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
@@ -102,6 +102,21 @@ fn on_a_host_where_nothing_has_happened_all_that_is_counted_is_0() {
         ],
     );
     assert!(!metrics.contains_key("virt_recontext_oldest_waiting_timestamp_seconds"));
+}
+
+#[test]
+fn the_manual_has_every_metric_and_no_other() {
+    let (_, text) = Node::with(&[]).say(&["status", "--metrics"]);
+    let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let shown: BTreeSet<String> = families
+        .flat_map(|(name, kind)| match kind {
+            "summary" => vec![format!("{name}_sum"), format!("{name}_count")],
+            _ => vec![name.to_owned()],
+        })
+        .collect();
+    let page = include_str!("../../packaging/man/virt-recontext.8");
+    let words = page.split_whitespace().filter(|word| word.starts_with("virt_recontext_")).map(str::to_owned);
+    assert_eq!(words.collect::<BTreeSet<_>>(), shown);
 }
 
 #[test]

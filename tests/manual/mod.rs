@@ -221,7 +221,8 @@ fn the_manual_and_the_example_have_every_configuration_key_with_its_default() {
                 // That config.toml shows the code's own defaults is a test of config.rs.
                 Some(default) => assert_eq!(default, in_example[0], "{key}"),
                 None => {
-                    let has_none = ["image_owner", "image_group", "signer", "sign_command"].contains(&key);
+                    let has_none =
+                        ["image_owner", "image_group", "signer", "sign_command", "metrics_file"].contains(&key);
                     assert!(has_none, "{key} has a default");
                 }
             }
