@@ -32,7 +32,8 @@ class Seen:
 class Guest:
     """See the module. Made with Guest(lab, name, …) and started with create() or start().
 
-    mode: "poll" reads the disc twice a second and at events, "event" at events only, "hold" never lets go of it.
+    mode: "poll" reads the disc twice a second and at events, "event" at events only, "hold" never lets go of it,
+    "probe" looks for what it may hold and never mounts it.
     cdrom: its drive, or None. metadata: the XML inside <metadata>. poll_ms: how often its kernel asks for new media.
     devices: the XML of more devices. on_reboot: what libvirt does when it is reset. boots: what of boot_files.py it boots
     instead of that for its bus. firmware: "bios" or "uefi".
