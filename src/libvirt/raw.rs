@@ -59,21 +59,18 @@ pub(super) struct Counted {
     pub texts: Vec<(String, String)>,
 }
 
-/// What is counted of the drives of all running domains, or of one. Waits for no work on a domain: of one that is worked on there
-/// are no numbers. It does wait for a hypervisor that does not answer.
-pub(super) fn counted(connection: &Connect, one: Option<&Domain>) -> Result<Vec<Counted>, Error> {
+/// What is counted of the drives of these domains. Waits for no work on a domain: of one that is worked on there are no numbers. It
+/// does wait for a hypervisor that does not answer, and until that does others wait who ask about that domain.
+pub(super) fn counted(domains: &[&Domain]) -> Result<Vec<Counted>, Error> {
     let (kind, no_wait) = (sys::VIR_DOMAIN_STATS_BLOCK, sys::VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT);
-    let running = sys::VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE;
+    // libvirt takes no empty list.
+    if domains.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut list: Vec<_> = domains.iter().map(|domain| domain.as_ptr()).chain([ptr::null_mut()]).collect();
     let mut records = ptr::null_mut();
-    let count = match one {
-        // SAFETY: the domain is open, and the list ends with a null pointer.
-        Some(domain) => unsafe {
-            let mut list = [domain.as_ptr(), ptr::null_mut()];
-            sys::virDomainListGetStats(list.as_mut_ptr(), kind, &mut records, no_wait)
-        },
-        // SAFETY: the connection is open.
-        None => unsafe { sys::virConnectGetAllDomainStats(connection.as_ptr(), kind, &mut records, no_wait | running) },
-    };
+    // SAFETY: the domains are open, and the list ends with a null pointer.
+    let count = unsafe { sys::virDomainListGetStats(list.as_mut_ptr(), kind, &mut records, no_wait) };
     let Ok(count) = usize::try_from(count) else { return Err(Error::last_error()) };
     // SAFETY: libvirt gives so many records, which are valid until they are freed below, and nothing of them leaves this function.
     let counted =

@@ -9,9 +9,10 @@ use crate::context::domain::Domain;
 use crate::context::domain::drive::Drive;
 use crate::context::domain::driver::{Device, Driver};
 use crate::context::uuid::Uuid;
+use crate::host::file;
 use crate::host::paths::Host;
 use crate::host::receipt::judge::{self, Receipt, judge};
-use crate::host::receipt::seen::Seen;
+use crate::host::receipt::seen::{Reading, Seen};
 use crate::host::vm::image;
 use crate::host::vm::state::State;
 use crate::libvirt::counters::{self, Drives};
@@ -20,30 +21,38 @@ use crate::libvirt::survey::{Survey, Vm};
 /// How UEFI shows in libvirt's XML.
 const UEFI: [&str; 2] = ["type='pflash'", "firmware='efi'"];
 
-/// Adds to those whose newest disc is in the drive of the running VM whether it was read. All are asked for at once, and none is
-/// waited for.
+/// Adds to those whose newest disc is in the drive of the running VM whether it was read. Those that are not known to have read it
+/// are asked for at once, and none is waited for.
 ///
 /// # Errors
-/// When libvirt does not answer; it is then unknown of all. What is found is written down where that is possible.
+/// When libvirt does not answer; of these it is then unknown. What is found is written down where that is possible.
 pub(super) fn add(host: &Host, uri: &str, survey: &Survey, standings: &mut [Standing]) -> Result<()> {
-    if !standings.iter().any(has_it) {
-        return Ok(());
-    }
     let known = Seen::load(host)?;
     let mut seen = known.clone();
-    let counted = counters::of_all(uri);
-    let drives = counted.as_ref().ok();
-    for standing in standings.iter_mut().filter(|standing| has_it(standing)) {
+    let mut to_ask = Vec::new();
+    for standing in standings.iter_mut().filter(|standing| standing.disc == Some(Disc::Current)) {
         standing.read = Some(Receipt::Unknown);
         let vm = survey.vms.iter().find(|vm| vm.uuid == standing.uuid);
         let state = State::of(host, &standing.uuid)?;
-        if let Some((vm, state)) = vm.zip(state) {
-            judge_one(host, (vm, &state), drives, &mut seen, standing);
+        let Some((vm, state)) = vm.zip(state) else { continue };
+        let Some(disc) = state.edition.map(|edition| edition.generation) else { continue };
+        match seen.of(&vm.uuid, disc) {
+            Some(reading) => is_read(standing, reading),
+            None if answers(host, vm) => to_ask.push((standing, vm, state, disc)),
+            None => {}
         }
     }
-    if drives.is_some() {
-        seen.retain(|uuid| survey.vms.iter().any(|vm| vm.uuid.to_string() == uuid));
+    let uuids: Vec<Uuid> = to_ask.iter().map(|(_, vm, ..)| vm.uuid.clone()).collect();
+    let counted = if uuids.is_empty() { Ok(HashMap::new()) } else { counters::of(uri, &uuids) };
+    for (standing, vm, state, disc) in to_ask {
+        let drives = counted.as_ref().ok().and_then(|counted| counted.get(&vm.uuid));
+        match drives.and_then(|drives| judged(host, vm, &state, drives)) {
+            Some((Receipt::Read, bytes)) => is_read(standing, seen.has_read(&vm.uuid, disc, bytes)),
+            Some((receipt, bytes)) => (standing.read, standing.read_bytes) = (Some(receipt), Some(bytes)),
+            None => {}
+        }
     }
+    seen.retain(|uuid| survey.vms.iter().any(|vm| vm.uuid.to_string() == uuid));
     if seen != known {
         // Who may not write there sees it all the same.
         let _seen_later = seen.write(host);
@@ -51,28 +60,20 @@ pub(super) fn add(host: &Host, uri: &str, survey: &Survey, standings: &mut [Stan
     counted.map(drop).context("whether guests have read their discs is unknown")
 }
 
-fn has_it(standing: &Standing) -> bool {
-    standing.disc == Some(Disc::Current)
+fn is_read(standing: &mut Standing, reading: Reading) {
+    standing.read = Some(Receipt::Read);
+    (standing.read_bytes, standing.read_seen) = (Some(reading.bytes), Some(reading.moment()));
 }
 
-fn judge_one(
-    host: &Host,
-    (vm, state): (&Vm, &State),
-    drives: Option<&HashMap<Uuid, Drives>>,
-    seen: &mut Seen,
-    standing: &mut Standing,
-) {
-    let Some(disc) = state.edition.map(|edition| edition.generation) else { return };
-    if let Some(at) = seen.at(&vm.uuid, disc) {
-        (standing.read, standing.read_seen) = (Some(Receipt::Read), Some(at));
-    }
-    let judged = drives.and_then(|drives| drives.get(&vm.uuid)).and_then(|drives| judged(host, vm, state, drives));
-    let Some((receipt, bytes)) = judged else { return };
-    standing.read_bytes = Some(bytes);
-    if standing.read_seen.is_none() {
-        standing.read = Some(receipt);
-        standing.read_seen = (receipt == Receipt::Read).then(|| seen.has_read(&vm.uuid, disc));
-    }
+/// Whether the VM's hypervisor may answer. One that is stopped, or waits for a file system, does not, and whoever asked for the VM
+/// after us would have to wait for it.
+fn answers(host: &Host, vm: &Vm) -> bool {
+    let file = host.running_vms_dir(Driver::Qemu).join(format!("{}.pid", vm.name));
+    let pid = file::read_text(&file).ok().and_then(|text| text.trim().parse().ok());
+    let stat = pid.and_then(|pid| file::read_text(&host.process_dir(pid).join("stat")).ok());
+    // After the program's name, which may hold anything.
+    let state = stat.as_deref().and_then(|stat| stat.rsplit_once(") ")).and_then(|(_, rest)| rest.chars().next());
+    state.is_none_or(|state| matches!(state, 'R' | 'S' | 'I'))
 }
 
 /// What is to be said of the disc, and how many bytes were read from the drive since it came.

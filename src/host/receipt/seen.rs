@@ -19,10 +19,18 @@ pub(crate) struct Seen {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Reading {
+pub(crate) struct Reading {
     generation: Generation,
-    /// In hundredths of a second since 1970.
+    /// When that was seen first, in hundredths of a second since 1970.
     at: u64,
+    /// How many bytes it had read by then.
+    pub bytes: u64,
+}
+
+impl Reading {
+    pub(crate) fn moment(self) -> Moment {
+        Moment(self.at)
+    }
 }
 
 impl Seen {
@@ -31,18 +39,16 @@ impl Seen {
         Ok(record::read(&host.receipts_file())?.and_then(Result::ok).unwrap_or_default())
     }
 
-    /// When the VM was first seen to have read this disc, if it was.
-    pub(crate) fn at(&self, uuid: &Uuid, disc: Generation) -> Option<Moment> {
-        self.vms.get(&uuid.to_string()).filter(|seen| seen.generation == disc).map(|seen| Moment(seen.at))
+    /// What was seen of the VM and this disc, if it has read it.
+    pub(crate) fn of(&self, uuid: &Uuid, disc: Generation) -> Option<Reading> {
+        self.vms.get(&uuid.to_string()).filter(|seen| seen.generation == disc).copied()
     }
 
-    /// The VM is seen to have read this disc; the moment is that of the first time.
-    pub(crate) fn has_read(&mut self, uuid: &Uuid, disc: Generation) -> Moment {
-        self.at(uuid, disc).unwrap_or_else(|| {
-            let at = clock::now();
-            self.vms.insert(uuid.to_string(), Reading { generation: disc, at: at.0 });
-            at
-        })
+    /// The VM is seen for the first time to have read this disc, and so many bytes.
+    pub(crate) fn has_read(&mut self, uuid: &Uuid, disc: Generation, bytes: u64) -> Reading {
+        let reading = Reading { generation: disc, at: clock::now().0, bytes };
+        self.vms.insert(uuid.to_string(), reading);
+        reading
     }
 
     /// Forgets all VMs but these.
