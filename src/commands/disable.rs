@@ -17,7 +17,7 @@ use crate::context::domain::driver::{Device, MediaChange};
 use crate::context::domain::new_drive;
 use crate::context::domain::request::Request;
 use crate::host::config::Config;
-use crate::host::log::Log;
+use crate::host::log::{Log, Subject};
 use crate::host::medium;
 use crate::host::paths::Host;
 use crate::host::select::{self, Selected};
@@ -69,7 +69,7 @@ fn leave_out(host: &Host, config: &Config, handle: &Handle, out: &mut impl Write
     if !select::is_taken_out(host, &uuid) {
         select::take_out(host, &uuid).context("leaving it out, whatever rule selects it")?;
     }
-    Log::open(host).info(format_args!("{name}: disable: {line}"));
+    Log::of(host, Subject::vm(&name, &uuid)).info(format_args!("{name}: disable: {line}"));
     let _nobody_reads = writeln!(out, "{}", vm::on_one_line(&format!("{name}: {line}")));
     Ok(())
 }
@@ -88,7 +88,7 @@ fn take_away(host: &Host, config: &Config, (libvirt, handle): (&Libvirt, &Handle
     }
     let domains = || [&defined, &live].into_iter().flatten();
     let took_part = domains().any(|domain| domain.takes_part() || domain.drives_with_disc().next().is_some());
-    let mut told = Told { out, log: Log::open(host), name: &name, read: Ok(()) };
+    let mut told = Told { out, log: Log::of(host, Subject::vm(&name, &uuid)), name: &name, read: Ok(()) };
     if let Some(carried) = domains().find_map(|domain| carried(domain.request().ok().flatten()?)) {
         told.tell(format_args!("{carried} goes with its opt-in"));
     }

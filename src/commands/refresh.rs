@@ -154,7 +154,7 @@ fn host_wide(host: &Host, config: &Config, accept_loss: bool, turn: Result<host_
         tell(&said.line);
         // Each time would be each five minutes.
         if !said.again {
-            log.warning(&said.line);
+            log.event(said.event).warning(&said.line);
         }
     }
     if refreshed.failed.is_empty() { DONE } else { FAILED }

@@ -11,7 +11,7 @@ use crate::context::domain::driver::Driver;
 use crate::context::domain::rules::Cause;
 use crate::delivery::arrived::{Definition, Planned};
 use crate::host::config::Config;
-use crate::host::log::Log;
+use crate::host::log::{Log, Subject};
 use crate::host::off;
 use crate::host::paths::Host;
 use crate::host::vm::Vm;
@@ -100,7 +100,8 @@ fn one(host: &Host, config: &Config, handle: &Handle, options: &Rewrite, out: &m
     match rewritten {
         None => nothing(&name),
         Some(told) => {
-            Log::open(host).info(format_args!("{name}: rewrite: its definition: {told}"));
+            let line = format_args!("{name}: rewrite: its definition: {told}");
+            Log::of(host, Subject::called(&name)).info(line);
             Ok(writeln!(out, "{}", vm::on_one_line(&format!("{name}: {told}")))?)
         }
     }

@@ -13,7 +13,7 @@ use crate::context::domain::Domain;
 use crate::context::domain::request::Request;
 use crate::host::config::Config;
 use crate::host::file;
-use crate::host::log::Log;
+use crate::host::log::{Log, Subject};
 use crate::host::paths::Host;
 use crate::host::select::{self, Selected};
 use crate::host::vm::job::Job;
@@ -141,7 +141,7 @@ fn change(host: &Host, vm: &str, out: &mut impl Write, edit: impl Fn(&mut Reques
     let is_live = elements.iter().any(|(scope, _)| *scope == Scope::Live);
     let when = if is_live { "" } else { " from its next start on" };
     let line = format!("{name}: carries its new content{when}");
-    Log::open(host).info(&line);
+    Log::of(host, Subject::called(&name)).info(&line);
     if definition.is_some() && !elements.iter().any(|(scope, _)| *scope == Scope::Config) {
         let line = format!(
             "{name}: carries it until it stops, since its definition does not take part; what is to last belongs into {}",

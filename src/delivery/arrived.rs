@@ -16,7 +16,7 @@ use super::outcome::Outcome;
 use crate::context::disc::marker::Reason;
 use crate::context::domain::rules::Cause;
 use crate::host::config::Config;
-use crate::host::log::Log;
+use crate::host::log::{Event, Log};
 use crate::host::paths::Host;
 use crate::host::vm::Vm;
 use crate::host::vm::image::Identity;
@@ -102,6 +102,7 @@ impl<'a> Here<'a> {
             let trouble = format!("its definition has not been changed like that: {trouble}");
             let Job { name, reason, .. } = self.job;
             self.log()
+                .event(Event::RulesUnfinished)
                 .error(format_args!("{name}: {reason}: {trouble}; once that is mended: virt-recontext rewrite {name}"));
             trouble
         };
@@ -142,7 +143,8 @@ impl<'a> Here<'a> {
             }
             if let Some(fault) = fault {
                 links_trouble = fault;
-                self.log().error(format_args!("{}: {}: {links_trouble}", self.job.name, self.job.reason));
+                let line = format_args!("{}: {}: {links_trouble}", self.job.name, self.job.reason);
+                self.log().event(Event::RulesUnfinished).error(line);
             }
         }
         self.now(RulesNote { links_down: Vec::new(), links_due: Vec::new(), links_trouble, ..self.note.clone() })
@@ -169,6 +171,6 @@ impl<'a> Here<'a> {
     }
 
     fn log(&self) -> Log {
-        Log::open(self.host)
+        Log::of(self.host, self.job.subject())
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::outcome::Done;
 use super::schedule::Action;
-use crate::host::log::Log;
+use crate::host::log::{Event, Log};
 use crate::host::metrics::counters::{Became, count};
 use crate::host::paths::Host;
 use crate::host::vm::Vm;
@@ -64,7 +64,7 @@ impl Ledger<'_> {
             Action::Held { job, first } => {
                 let line = held_line(&job.name, grace);
                 if first {
-                    self.log.warning(format_args!("{}: {line}", job.name));
+                    self.log.about(job.subject()).event(Event::Held).warning(format_args!("{}: {line}", job.name));
                 }
                 self.note(&job, |vm| vm.waits(job.about(), None, &line))
             }
@@ -87,8 +87,11 @@ impl Ledger<'_> {
         let edition = State::of(self.host, &job.uuid)?.and_then(|state| state.edition);
         self.end(job, |vm| vm.delivered_in(job.about(), &done.line, &done.took))?;
         let generation = edition.map(|edition| edition.generation.0).unwrap_or_default();
+        let told = self.log.about(edition.map_or(job.subject(), |edition| job.subject().disc(edition)));
+        // A refresh may end well with nothing in any drive that was not there before.
+        let told = if done.way.is_some() { told.event(Event::Delivered) } else { told };
         let line = with_times(&done.line, &done.took);
-        self.log.info(format_args!("{}: {}: disc {generation}: {line}", job.name, job.reason));
+        told.info(format_args!("{}: {}: disc {generation}: {line}", job.name, job.reason));
         Ok(())
     }
 
@@ -98,7 +101,8 @@ impl Ledger<'_> {
         let logged = State::of(self.host, &job.uuid)?.is_some_and(is_logged);
         self.end(job, |vm| vm.waits_until_next_start(job.about(), line))?;
         if !logged {
-            self.log.info(format_args!("{}: {}: {line}", job.name, job.reason));
+            let line = format_args!("{}: {}: {line}", job.name, job.reason);
+            self.log.about(job.subject()).event(Event::NextStart).info(line);
         }
         Ok(())
     }
@@ -121,7 +125,7 @@ impl Ledger<'_> {
 
     /// An attempt at `job` has not come back, and whoever was to make it is held by something.
     pub(super) fn stuck(&mut self, job: &Job) {
-        self.log.error(format_args!(
+        self.log.about(job.subject()).event(Event::Stuck).error(format_args!(
             "{}: the attempt to deliver its disc does not end, as where a file system does not answer; this helper ends, \
              and the jobs are left for the next",
             job.name
@@ -131,7 +135,8 @@ impl Ledger<'_> {
     fn give_up(&mut self, job: Job, message: &str) {
         let name = &job.name;
         let again = if job.rules_alone { "deliver".to_owned() } else { format!("refresh {name}") };
-        self.log.error(format_args!("{name}: {message}; given up for now; \"virt-recontext {again}\" tries again"));
+        let line = format_args!("{name}: {message}; given up for now; \"virt-recontext {again}\" tries again");
+        self.log.about(job.subject()).event(Event::GivenUp).error(line);
         self.given_up.insert(job);
     }
 
@@ -142,7 +147,7 @@ impl Ledger<'_> {
             && libvirt.domain(&job.uuid).is_ok_and(|domain| domain.is_persistent().unwrap_or_default())
         {
             let name = &job.name;
-            self.log.warning(format_args!(
+            self.log.about(job.subject()).event(Event::RulesUnfinished).warning(format_args!(
                 "{name}: has ended before its definition could be changed as it was when it came: virt-recontext rewrite {name}"
             ));
         }
@@ -152,7 +157,7 @@ impl Ledger<'_> {
         }
         of_newest(self.host, job, |vm| {
             let disc = if job.rules_alone { "" } else { "; its disc is removed" };
-            self.log.info(format_args!("{}: is not running here{disc}", job.name));
+            self.log.about(job.subject()).info(format_args!("{}: is not running here{disc}", job.name));
             vm.forget()
         })
     }

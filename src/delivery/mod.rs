@@ -26,7 +26,7 @@ use self::session::Coordinator;
 use crate::composer::Composers;
 use crate::context::domain::driver::Driver;
 use crate::host::config::Config;
-use crate::host::log::Log;
+use crate::host::log::{Event, Log};
 use crate::host::metrics::export;
 use crate::host::off;
 use crate::host::paths::Host;
@@ -75,7 +75,8 @@ fn do_all(host: &Host, has_worked: &mut bool) -> Result<()> {
         let done = drain_all(&mut ledger, &composers);
         drop(lock);
         if let Err(error) = done {
-            ledger.log.error(format_args!("delivering: {error:#}; the jobs are left for the next helper"));
+            let line = format_args!("delivering: {error:#}; the jobs are left for the next helper");
+            ledger.log.event(Event::JobsLeft).error(line);
             return Err(error);
         }
         // A hook that noted a job while we held the lock has started no helper of its own.
@@ -153,6 +154,7 @@ fn connect(host: &Host, uri: &str) -> Result<Libvirt> {
     let (host, silent) = (host.clone(), uri.to_owned());
     Libvirt::connect(uri, move || {
         Log::open(&host)
+            .event(Event::JobsLeft)
             .error(format_args!("delivering: {silent} does not answer; the jobs are left for the next helper"));
     })
 }

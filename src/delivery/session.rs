@@ -19,6 +19,7 @@ use crate::composer::Composers;
 use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
 use crate::host::config::Config;
+use crate::host::log::Subject;
 use crate::host::off;
 use crate::host::vm::job::{Job, NEVER_CAME};
 use crate::host::vm::state::State;
@@ -204,11 +205,16 @@ impl<'l, 'h> Coordinator<'l, 'h> {
             is_gone.then(|| if wanted() { Absent::Wanted } else { Absent::Gone })
         };
         let Ledger { host, log, .. } = &mut *self.ledger;
-        sweep(host, self.driver, running, look, |state, removed| match removed {
-            // Of one that takes part in rules alone there was no disc.
-            Ok(()) if state.is_of_rules_alone() => log.info(format_args!("{}: is no longer running here", state.name)),
-            Ok(()) => log.info(format_args!("{}: is no longer running here; its disc is removed", state.name)),
-            Err(error) => log.warning(format_args!("{}: is no longer running here: {error:#}", state.name)),
+        sweep(host, self.driver, running, look, |state, removed| {
+            let log = log.about(Subject::vm(&state.name, &state.uuid));
+            match removed {
+                // Of one that takes part in rules alone there was no disc.
+                Ok(()) if state.is_of_rules_alone() => {
+                    log.info(format_args!("{}: is no longer running here", state.name))
+                }
+                Ok(()) => log.info(format_args!("{}: is no longer running here; its disc is removed", state.name)),
+                Err(error) => log.warning(format_args!("{}: is no longer running here: {error:#}", state.name)),
+            }
         })?;
         let Ok(config) = Config::load(host) else { return Ok(()) };
         // Of another driver's VMs nothing is known here.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::statvfs::statvfs;
@@ -40,10 +40,11 @@ pub(super) fn check_helper(host: &Host, report: &mut Report) {
 
 /// Checks that somebody takes log lines. None is sent.
 pub(super) fn check_log(host: &Host, report: &mut Report) {
-    let socket = host.log_socket();
-    let connected = UnixDatagram::unbound().and_then(|unbound| unbound.connect(&socket));
+    let connect = |socket: &PathBuf| UnixDatagram::unbound().and_then(|unbound| unbound.connect(socket));
+    let (journal, syslog) = (host.journal_socket(), host.log_socket());
+    let socket = if connect(&journal).is_ok() { journal } else { syslog };
     let check = &mut report.check("log");
-    match connected {
+    match connect(&socket) {
         Ok(()) => {
             check.good(format_args!("{} accepts lines; see them with: journalctl -t virt-recontext", socket.display()))
         }

@@ -9,7 +9,7 @@ use super::decision::{Decision, DiscStep, HelperStep, JobStep};
 use super::detach;
 use super::operation::Operation;
 use super::reply::Reply;
-use crate::context::disc::marker::Reason;
+use crate::context::disc::marker::{Edition, Reason};
 use crate::context::domain::Domain;
 use crate::context::domain::drive::Drive;
 use crate::context::domain::request::Request;
@@ -36,7 +36,8 @@ pub(super) struct CarryOut<'a> {
 /// the time that an arrival takes.
 #[derive(Default)]
 pub(super) struct Afterwards {
-    pub news: Option<String>,
+    /// A line about a disc that was made.
+    pub news: Option<(String, Edition)>,
     pub warning: Option<String>,
     /// Whether the helper is started, if a job waits for the VM then.
     pub helper: bool,
@@ -107,7 +108,7 @@ impl CarryOut<'_> {
         vm: &Vm,
         job: JobStep,
         (request, place, reason): (&Request, &'p Path, Reason),
-        news: &mut Option<String>,
+        news: &mut Option<(String, Edition)>,
     ) -> Result<Disc<'p>> {
         let begin = Instant::now();
         let late = self.config.on_error == OnError::Refuse && matches!(job, JobStep::Note(_));
@@ -122,7 +123,8 @@ impl CarryOut<'_> {
         }
         let disc = made?;
         let (generation, took) = (disc.edition.generation.0, begin.elapsed().as_secs_f64() * 1e3);
-        *news = Some(format!("{}: {}: disc {generation} made in {took:.1} ms", self.domain.name, self.operation));
+        let line = format!("{}: {}: disc {generation} made in {took:.1} ms", self.domain.name, self.operation);
+        *news = Some((line, disc.edition));
         Ok(disc)
     }
 

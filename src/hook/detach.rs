@@ -13,7 +13,7 @@ use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execv
 
 use crate::host::child::limit_memory;
 use crate::host::file;
-use crate::host::log::Log;
+use crate::host::log::{Event, Log};
 use crate::host::paths::{Host, ROOT_VARIABLE};
 use crate::host::vm::lock::HelperLock;
 
@@ -39,7 +39,9 @@ pub(super) fn start_helper(host: &Host) -> Result<()> {
         ForkResult::Parent { .. } => Ok(()),
         ForkResult::Child => {
             let Err(errno) = become_free().and_then(|()| execve(&path, &args, &environment));
-            Log::open(host).error(format_args!("starting the helper {}: {errno}", helper.display()));
+            Log::open(host)
+                .event(Event::JobsLeft)
+                .error(format_args!("starting the helper {}: {errno}", helper.display()));
             // SAFETY: ends this process at once, without running what the parent registered for its own end.
             unsafe { libc::_exit(127) }
         }

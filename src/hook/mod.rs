@@ -30,7 +30,7 @@ use nix::unistd::geteuid;
 
 use crate::context::domain::driver::Driver;
 use crate::context::domain::request::OUR_NAMESPACES;
-use crate::host::log::Log;
+use crate::host::log::{Event, Log, Subject};
 use crate::host::off;
 use crate::host::paths::Host;
 use crate::host::rules;
@@ -87,7 +87,8 @@ pub fn run(program: &OsStr, args: impl Iterator<Item = OsString>) -> ExitCode {
     };
     let (reply, broke) = Reply::of(said, wish, &call);
     if let Some(how) = broke.filter(|_| !matches!(reply, Reply::Refuse(_))) {
-        Log::open(&host).error(format_args!("{}: {}: {how}; the VM goes on", call.domain, call.operation));
+        let line = format_args!("{}: {}: {how}; the VM goes on", call.domain, call.operation);
+        Log::of(&host, Subject::called(&call.domain)).event(Event::HookFailed).error(line);
     }
     reply.give()
 }

@@ -18,7 +18,7 @@ use crate::context::domain::{Domain, WithoutXml};
 use crate::context::uuid::Uuid;
 use crate::host::child::limit_memory;
 use crate::host::config::Config;
-use crate::host::log::Log;
+use crate::host::log::{Event, Log, Subject};
 use crate::host::paths::Host;
 use crate::host::select::selected;
 use crate::host::vm::Vm;
@@ -30,7 +30,8 @@ use crate::host::vm::state::{RulesNote, State};
 /// come to. Every failure ends in the log, and in a reply with which the
 /// VM goes on, unless the administrator wants a refusal.
 pub(super) fn work(host: &Host, call: &HookCall, xml: &str, adapted: Option<Adapted>, out: &mut File) {
-    let mut log = Log::open(host);
+    let subject = Subject { reason: adapt::occasion(call.operation), ..Subject::called(&call.domain) };
+    let mut log = Log::of(host, subject);
     let mut afterwards = Afterwards::default();
     let read = if call.operation.row().needs_config { Config::load(host) } else { Ok(Config::default()) };
     let (config, broken) = read.map_or_else(|error| (Config::default(), Some(error)), |config| (config, None));
@@ -65,8 +66,8 @@ pub(super) fn work(host: &Host, call: &HookCall, xml: &str, adapted: Option<Adap
     work.tell(&adapted, is_refused);
     let rules_wait = !is_refused && noted::rules(host, call, (note, xml), &mut log);
     let links_wait = !is_refused && noted::links(host, call, xml, &mut log);
-    if let Some(line) = afterwards.news {
-        log.info(line);
+    if let Some((line, edition)) = afterwards.news {
+        log.about(log.subject.clone().disc(edition)).info(line);
     }
     if let Some(line) = afterwards.warning {
         log.warning(format_args!("{}: {}: {line}", call.domain, call.operation));
@@ -116,6 +117,7 @@ impl Work<'_> {
         let (domain, done) = match domain {
             Err(error) => (None, Err(error)),
             Ok(domain) => {
+                log.subject.uuid = Some(domain.uuid.clone());
                 let to_do = CarryOut { host, config, operation: call.operation, domain: &domain, rules };
                 match domain.takes_part() {
                     true => {
@@ -133,7 +135,7 @@ impl Work<'_> {
             if is_only_early(&error) {
                 log.info(line)
             } else {
-                log.error(line)
+                log.event(if refuse { Event::Refused } else { Event::HookFailed }).error(line)
             }
             if refuse {
                 return Reply::Refuse(format!("{error:#}"));
@@ -157,10 +159,12 @@ impl Work<'_> {
             }
             Adapted::AsItCame | Adapted::Applied { .. } => {}
             Adapted::Dropped(error) => {
-                self.log.error(format_args!("{name}: {operation}: no rule was applied: {error:#}; the VM goes on"));
+                let line = format_args!("{name}: {operation}: no rule was applied: {error:#}; the VM goes on");
+                self.log.event(Event::RulesDropped).error(line);
             }
             Adapted::Refused(error) => {
-                self.log.error(format_args!("{name}: {operation}: {error:#}; refused, as rewrite.d wants"));
+                let line = format_args!("{name}: {operation}: {error:#}; refused, as rewrite.d wants");
+                self.log.event(Event::Refused).error(line);
             }
         }
     }

@@ -31,7 +31,8 @@ pub(crate) const ROOT_VARIABLE: &str = "VIRT_RECONTEXT_ROOT";
 //  <root>/run/libvirt/recontext/metrics.lock     held while metrics_file is written
 //  <root>/run/libvirt/recontext/settle.lock      held by a refresh that waits for others to join it
 //  <root>/usr/sbin/virt-recontext              the helper
-//  <root>/dev/log                              the log
+//  <root>/run/systemd/journal/socket           the log, where journald keeps it
+//  <root>/dev/log                              the log elsewhere
 //  <root>/var/lib/libvirt/qemu/snapshot/VM/    libvirt's snapshots of a VM
 //  <root>/run/libvirt/{qemu,libxl}/VM.xml      libvirt's knowledge of a VM that runs
 //  <root>/etc/libvirt/hooks/{qemu,qemu.d/*}    where libvirtd looks for hooks
@@ -209,6 +210,11 @@ impl Host {
     pub(crate) fn has_snapshots(&self, name: &str) -> bool {
         let snapshots = file::entries(&self.root.join("var/lib/libvirt/qemu/snapshot").join(name));
         !snapshots.is_ok_and(|snapshots| snapshots.is_empty())
+    }
+
+    /// Where lines go in journald's own form.
+    pub(crate) fn journal_socket(&self) -> PathBuf {
+        self.root.join("run/systemd/journal/socket")
     }
 
     pub(crate) fn log_socket(&self) -> PathBuf {

@@ -16,6 +16,7 @@ mod check;
 mod complete;
 mod disable;
 mod enable;
+mod events;
 mod facts;
 mod full;
 mod helpers;

@@ -1,5 +1,7 @@
 //! A host in a temporary directory, and the program under test on it, called as libvirtd calls it.
 
+pub mod journal;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{Error, ErrorKind, Write};

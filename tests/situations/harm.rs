@@ -1,9 +1,8 @@
 //! What goes wrong around the hook, and never harms a VM: processes that hang or die, discs and logs that are full.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
@@ -11,21 +10,22 @@ use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::site::journal::fill;
 use super::site::{Site, UUID, finish, here, run, wait_for};
 use super::situation::usual_vm;
 
-const IMAGE: &str = "var/lib/libvirt/recontext/6695eb01-f6a4-8304-79aa-97f2502e193f.iso";
-const MIGRATE: [&str; 4] = ["vm", "migrate", "begin", "-"];
+pub(super) const IMAGE: &str = "var/lib/libvirt/recontext/6695eb01-f6a4-8304-79aa-97f2502e193f.iso";
+pub(super) const MIGRATE: [&str; 4] = ["vm", "migrate", "begin", "-"];
 const STARTED: [&str; 4] = ["vm", "started", "begin", "-"];
 
 /// The hook's own deadlines: at an arrival, and where libvirtd holds the domain's lock. And some time for a machine that
 /// is busy.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 const SHORT_DEADLINE: Duration = Duration::from_secs(4);
 const LATEST: Duration = Duration::from_secs(25);
 
 /// What libvirtd gives at `migrate`, and at `started`.
-fn arriving() -> Vec<u8> {
+pub(super) fn arriving() -> Vec<u8> {
     usual_vm(&here(), "arriving.xml", "vm").into_bytes()
 }
 
@@ -34,7 +34,7 @@ fn running() -> Vec<u8> {
 }
 
 /// The VM goes on: nothing is answered, nothing refused.
-fn assert_harmless(output: &Output) {
+pub(super) fn assert_harmless(output: &Output) {
     assert!(output.status.success(), "{}", output.status);
     assert_eq!(output.stdout, b"");
     assert_eq!(output.stderr, b"");
@@ -274,15 +274,7 @@ fn one_vm_many_times_at_once_ends_with_one_whole_disc() {
 #[test]
 fn a_log_that_nobody_reads_stops_nothing() {
     let site = Site::usual();
-    let full = UnixDatagram::unbound().unwrap();
-    full.set_nonblocking(true).unwrap();
-    full.connect(site.root().join("dev/log")).unwrap();
-    let error = loop {
-        if let Err(error) = full.send(b"<30>Nov 23 01:02:03 test[1]: full") {
-            break error;
-        }
-    };
-    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    fill(&site.path("dev/log"));
     let begin = Instant::now();
     assert_harmless(&run(&mut site.hook(&MIGRATE), &arriving()));
     assert!(begin.elapsed() < DEADLINE, "it waited for the log");

@@ -28,6 +28,7 @@ mod difference;
 mod doctor;
 mod faults;
 mod harm;
+mod journal;
 mod normal;
 mod sentences;
 mod situation;

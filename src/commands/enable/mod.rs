@@ -23,7 +23,7 @@ use crate::context::iso9660::label::Label;
 use crate::delivery::change::plug::LEAST;
 use crate::doctor;
 use crate::host::config::Config;
-use crate::host::log::Log;
+use crate::host::log::{Log, Subject};
 use crate::host::medium;
 use crate::host::off;
 use crate::host::paths::Host;
@@ -106,7 +106,7 @@ fn one(host: &Host, config: &Config, vm: &str, options: &Enable, out: &mut impl 
     change.write(&handle)?;
     select::put_back(host, uuid)?;
 
-    let mut log = Log::open(host);
+    let mut log = Log::of(host, Subject::vm(name, uuid));
     // What is begun is done, also if nobody reads on.
     let mut read = Ok(());
     let mut tell = |line: String| {
@@ -183,7 +183,7 @@ fn by_rule(
         return Ok(DONE);
     }
     select::put_back(host, uuid)?;
-    Log::open(host).info(format_args!("{name}: enable: {line}"));
+    Log::of(host, Subject::vm(name, uuid)).info(format_args!("{name}: enable: {line}"));
     let read = writeln!(out, "{}", vm::on_one_line(&format!("{name}: {line}")));
     let off = off::told(host);
     if let Some(off) = off.filter(|_| found.live.is_none()) {

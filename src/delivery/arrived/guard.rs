@@ -12,7 +12,7 @@ use super::links;
 use crate::context::uuid::Uuid;
 use crate::delivery;
 use crate::host::config::Config;
-use crate::host::log::Log;
+use crate::host::log::{Event, Log, Subject};
 use crate::host::paths::Host;
 use crate::host::vm::Vm;
 use crate::host::vm::lock::HelperLock;
@@ -59,8 +59,11 @@ impl Guard {
 /// Puts up all links of VMs here that helpers have taken down, first of all and without a look at the configuration, which may be
 /// broken. What is left to do besides, the helper does that this process becomes then.
 fn put_up(host: &Host) -> Result<()> {
-    let down = |state: State| Some((state.uuid, state.rules.filter(|rules| !rules.links_down.is_empty())?));
-    let down: Vec<(Uuid, RulesNote)> = State::all_known(host)?.into_iter().filter_map(down).collect();
+    let down = |state: State| {
+        let subject = Subject::vm(&state.name, &state.uuid);
+        Some((state.uuid, subject, state.rules.filter(|rules| !rules.links_down.is_empty())?))
+    };
+    let down: Vec<(Uuid, Subject, RulesNote)> = State::all_known(host)?.into_iter().filter_map(down).collect();
     let config = Config::assumed(host);
     let uri = config.uri_of(config.driver(host));
     let begin = Instant::now();
@@ -70,17 +73,18 @@ fn put_up(host: &Host) -> Result<()> {
             connected => break connected?,
         }
     };
-    for (uuid, rules) in down {
+    for (uuid, subject, rules) in down {
         let Ok(handle) = libvirt.domain(&uuid) else { continue };
+        let mut log = Log::of(host, subject);
         match links::put_up(&handle, &rules.links_down) {
             Ok(were_down) => {
-                Log::open(host).info(format_args!("{uuid}: the link of {} is up again", were_down.join(", ")));
+                log.info(format_args!("{uuid}: the link of {} is up again", were_down.join(", ")));
                 let vm = Vm::hold(host, &uuid)?;
                 if vm.rules()?.as_ref() == Some(&rules) {
                     vm.rules_are(&rules.with_links_up(&were_down))?;
                 }
             }
-            Err(outcome) => Log::open(host).error(format_args!("{uuid}: {outcome:?}")),
+            Err(outcome) => log.event(Event::RulesUnfinished).error(format_args!("{uuid}: {outcome:?}")),
         }
     }
     Ok(())
@@ -98,7 +102,7 @@ pub fn serve(host: &Host) -> Result<()> {
     }
     let mut log = Log::open(host);
     if let Err(error) = put_up(host) {
-        log.error(format_args!("delivering: putting links up again: {error:#}"));
+        log.event(Event::RulesUnfinished).error(format_args!("delivering: putting links up again: {error:#}"));
     }
     // The kernel may close the killed one's end of the pipe before it gives back its lock.
     let begin = Instant::now();

@@ -13,6 +13,7 @@ use crate::context::uuid::Uuid;
 use crate::host::child::listen::Heard;
 use crate::host::child::program;
 use crate::host::config::{Config, Limits};
+use crate::host::log::Event;
 use crate::host::results::{News, Results, some};
 
 /// How much of a failing program's complaint is kept, in bytes.
@@ -32,6 +33,7 @@ pub(crate) struct Runs<'a> {
 
 /// What there is to say of a program that was run.
 pub(crate) struct Said {
+    pub event: Event,
     pub line: String,
     /// Whether it was so already the last time.
     pub again: bool,
@@ -58,10 +60,12 @@ impl<'a> Runs<'a> {
             Err(error) => {
                 let why = format!("{error:#}");
                 let line = format!("running {shown}: {why}");
-                let again = !results.fails(program, why);
+                let (event, again) = (Event::FactsFail, !results.fails(program, why));
                 match results.age(program) {
-                    Some(age) => Ok(Some(Said { line: format!("{line}; its facts from {age} s ago are used"), again })),
-                    None => Err(Said { line, again }),
+                    Some(age) => {
+                        Ok(Some(Said { event, line: format!("{line}; its facts from {age} s ago are used"), again }))
+                    }
+                    None => Err(Said { event, line, again }),
                 }
             }
         }
@@ -95,8 +99,9 @@ impl<'a> Runs<'a> {
         if back {
             said.push("it prints again what it had not printed for a while".to_owned());
         }
+        let event = if kept.is_empty() && let_go.is_empty() { Event::FactsBack } else { Event::FactsLost };
         let line = format!("running {}: {}", program.display(), said.join("; "));
-        (!said.is_empty()).then_some(Said { line, again: again && failed.is_none() })
+        (!said.is_empty()).then_some(Said { event, line, again: again && failed.is_none() })
     }
 
     /// What the program gives, whatever it gave before.

@@ -12,6 +12,7 @@ use crate::context::disc::marker::Reason;
 use crate::context::domain::driver::Driver;
 use crate::context::uuid::Uuid;
 use crate::host::clock;
+use crate::host::log::Subject;
 use crate::host::paths::Host;
 
 /// For so long, in seconds, a job from `migrate` or `restore` explains the `prepare` that follows it in the same
@@ -120,6 +121,11 @@ impl Job {
     /// Of whom and for what its steps are told.
     pub(crate) fn about(&self) -> About<'_> {
         About::unseen(&self.name, self.driver, self.reason)
+    }
+
+    /// What lines about it are found by.
+    pub(crate) fn subject(&self) -> Subject {
+        Subject { reason: Some(self.reason), ..Subject::vm(&self.name, &self.uuid) }
     }
 
     /// Whether it is of a VM that comes with its guest running.

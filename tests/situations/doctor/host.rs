@@ -2,6 +2,7 @@
 
 use super::{CHECKS, DRIVE, Found, IMAGES, Patient, assert_finds};
 use crate::site::UUID;
+use crate::site::journal::Journal;
 
 #[test]
 fn a_broken_configuration_is_told_with_its_line_and_ends_no_other_check() {
@@ -72,6 +73,9 @@ fn a_log_that_nobody_reads_is_worth_a_look() {
     let patient = Patient::new();
     patient.sh("rm dev/log");
     assert_finds(&patient.examine(), "log", "warning", "all else works, but nothing is logged", "systemd-journald");
+    // Where journald runs, that alone will do.
+    let _journal = Journal::on(&patient.site);
+    assert_finds(&patient.examine(), "log", "good", "run/systemd/journal/socket accepts lines", "");
 }
 
 #[test]
