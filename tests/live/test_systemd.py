@@ -17,6 +17,7 @@ from live.site import CONFIG, IMAGES
 
 UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 REFRESH = "virt-recontext-refresh.service"
+DELIVERED = "6075f781dbcd4bf797eb7f9f6c21bf24"
 UNITS = ["virt-recontext-refresh.path", "virt-recontext-refresh.timer"]
 
 # A guest without a system, which holds no tray.
@@ -228,6 +229,18 @@ def test_units_bring_each_change_of_the_hosts_data_to_running_vms(machine, progr
     wait_for(lambda: "delivered (refresh" in machine.run("virt-recontext", "status", "vm", check=False).stdout, 30,
              "status to tell of it")
     assert machine.run("systemctl", "is-failed", "virt-recontext-refresh.service", check=False).stdout != "failed\n"
+
+    generation = json.loads(machine.run("virt-recontext", "status", "--json", "vm").stdout)[0]["generation"]
+    found = machine.run("journalctl", "--output=json", f"MESSAGE_ID={DELIVERED}", "VIRT_RECONTEXT_NAME=vm",
+                        f"VIRT_RECONTEXT_UUID={UUID}", f"VIRT_RECONTEXT_GENERATION={generation}").stdout
+    delivered = json.loads(found)
+    assert delivered["MESSAGE"].startswith(f"vm: refresh: disc {generation}: ")
+    assert delivered["SYSLOG_IDENTIFIER"] == "virt-recontext" and delivered["VIRT_RECONTEXT_REASON"] == "refresh"
+    # What dpkg has left to systemd's package was left to it by ours.
+    machine.run("dpkg", "--triggers-only", "systemd")
+    explained = machine.run("journalctl", "--catalog", "VIRT_RECONTEXT_EVENT=delivered", "VIRT_RECONTEXT_NAME=vm").stdout
+    assert "Subject: VM vm was given the settings of this host\n" in explained
+    assert "man:virt-recontext(8)\n" in explained
 
     assert machine.units_as_doctor_tells() == [("good", "at work: " + ", ".join(UNITS))]
     (machine.root / f"{CONFIG[1:]}/facts.d/site.toml").write_text("endpoint\n", "ascii")
