@@ -42,6 +42,8 @@ fn a_refresh_that_changes_no_disc_is_no_delivery_though_it_tells_of_a_program() 
     let node = Node::with(&[&web]);
     node.program("facts.d/probe", "echo '{}'");
     node.serve(&web);
+    // Its firmware is through.
+    node.age(&web, 60);
     let journal = Journal::on(&node.site);
     node.program("facts.d/probe", "exit 3");
     assert_eq!(node.say(&["refresh", "web"]).0, 0);
@@ -56,8 +58,9 @@ fn what_was_given_up_or_left_is_an_event() {
     let node = Node::with(&[&web, &db]);
     let journal = Journal::on(&node.site);
     node.site.write("etc/virt-recontext/domains/web/context/broken.j2", "{{ facts.nowhere }}");
-    node.note(&web, "start");
-    node.note(&db, "start");
+    // What a refresh finds faulty is not taken for half written, as where a VM has just come.
+    node.note(&web, "refresh");
+    node.note(&db, "refresh");
     node.deliver();
     let mut events = journal.events();
     events.sort();
