@@ -34,6 +34,10 @@ def test_it_is_forced_after_the_grace_period_and_lives_on(site, lab):
     # Its kernel still answers the drive: what is read past the held mount is this host's volume.
     medium = [seen.rest for seen in vm.said() if seen.kind == "medium"]
     assert medium[-1] != medium[0] and medium[-1].startswith("RECONTEXT")
+    metrics = site.recontext(b, "status", "--metrics").stdout.splitlines()
+    assert 'virt_recontext_deliveries_total{reason="migrate",way="forced"} 1' in metrics
+    assert 'virt_recontext_deliveries_total{reason="migrate",way="asked"} 0' in metrics
+    assert 'virt_recontext_discs{state="delivered"} 1' in metrics
 
 
 def test_it_is_never_forced_if_the_site_says_so(site, lab):
