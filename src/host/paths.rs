@@ -166,22 +166,27 @@ impl Host {
         self.run_dir().join("receipts.json")
     }
 
-    /// How many discs were delivered; in a directory with what else is kept for metrics alone.
+    /// What is kept for metrics alone.
+    pub(crate) fn metrics_dir(&self) -> PathBuf {
+        self.run_dir().join("metrics")
+    }
+
+    /// How many discs were delivered.
     #[cfg(feature = "libvirt")]
     pub(crate) fn counters_file(&self) -> PathBuf {
-        self.run_dir().join("metrics/counters.json")
+        self.metrics_dir().join("counters.json")
     }
 
     /// When the last refresh of all VMs has ended.
     #[cfg(feature = "libvirt")]
     pub(crate) fn refreshed_file(&self) -> PathBuf {
-        self.run_dir().join("metrics/refreshed.json")
+        self.metrics_dir().join("refreshed.json")
     }
 
     /// What was told of trouble with metrics.
     #[cfg(feature = "libvirt")]
     pub(crate) fn metrics_told_file(&self) -> PathBuf {
-        self.run_dir().join("metrics/told.json")
+        self.metrics_dir().join("told.json")
     }
 
     #[cfg(feature = "libvirt")]

@@ -134,7 +134,8 @@ fn remove_unknown(host: &Host, uuid: &Uuid, image: &Path) -> Result<bool> {
 
 /// Removes the half-written files that killed hooks and helpers have left in our directories.
 pub(crate) fn tidy(host: &Host, config: &Config) -> Result<()> {
-    let dirs = [host.under_root(&config.image_dir), host.jobs_dir(), host.state_dir(), host.facts_dir()];
+    let dirs =
+        [host.under_root(&config.image_dir), host.jobs_dir(), host.state_dir(), host.facts_dir(), host.metrics_dir()];
     dirs.iter().try_for_each(|dir| file::tidy(dir))
 }
 
