@@ -47,7 +47,7 @@ fn a_program_that_fails_or_is_slow_keeps_its_last_result_and_that_is_told() {
         let log = node.site.messages();
         for said in [&node.message(&web), log.last().unwrap()] {
             assert!(said.contains("facts.d/probe: ") && said.contains(why), "{script}: {said}");
-            assert!(said.ends_with(" s ago are used"), "{script}: {said}");
+            assert!(said.contains(" s ago are used"), "{script}: {said}");
         }
     }
     // A refresh that would have nothing to say otherwise says it too.

@@ -185,7 +185,7 @@ fn of_a_hundred_vms_each_has_a_line_the_one_that_failed_is_first_and_a_terminal_
     assert_eq!((code, lines.len()), (1, 102));
     assert_eq!(lines[1], "v050  failed     stale    migrate  3 min ago  no drive");
     assert_eq!(lines[3], "v001  delivered  current  migrate  3 min ago");
-    assert_eq!(lines[101], "98 current, 1 waiting, 1 failed");
+    assert_eq!(lines[101], "98 current, 1 waiting, 1 failed; what to do: REMEDIES in virt-recontext(8)");
     assert_eq!(
         on_terminal(&node, &["v001"]),
         (0, vec!["v001: delivered (migrate, disc 7, current, 3 min ago): in the drive hdc".to_owned()])

@@ -103,6 +103,23 @@ fn a_vm_that_goes_away_meanwhile_is_not_here_any_more() {
 }
 
 #[test]
+fn one_that_has_not_got_here_yet_is_waited_for_and_counts_as_gone_when_it_does_not_come() {
+    let (web, off) = (Vm::called("web"), Vm { more: OFF, ..Vm::called("web") });
+    let node = Node::with(&[&web]);
+    node.serve(&web);
+    node.note(&web, "migrate");
+    for there in [&[][..], &[&off]] {
+        node.has(there);
+        let (code, told) = node.say(&["status", "web", "--wait=0s"]);
+        assert_eq!(code, 3, "{told}");
+    }
+    let job = node.job(&web);
+    node.edit(&job, |job| job["noted"] = json!(job["noted"].as_u64().unwrap() - 31 * 100));
+    let (code, told) = node.say(&["status", "web", "--wait=0s"]);
+    assert!(code == 1 && told.ends_with(": the VM web is not running here\n"), "{code}: {told}");
+}
+
+#[test]
 fn where_nothing_can_be_delivered_nobody_waits() {
     let web = Vm::called("web");
     let node = Node::with(&[&web]);

@@ -135,7 +135,9 @@ pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Res
         writeln!(out, "{}", vm::on_one_line(&host_wide.line(program)))?;
     }
     if as_table {
-        writeln!(out, "{}", table::counts(&standings))?;
+        let lacks = standings.iter().any(|standing| standing.is_bad() || standing.is_stale());
+        let hint = if lacks { "; what to do: REMEDIES in virt-recontext(8)" } else { "" };
+        writeln!(out, "{}{hint}", table::counts(&standings))?;
     }
     Ok(code)
 }
@@ -162,11 +164,14 @@ fn chosen(host: &Host, config: &Config, options: &Status, survey: Option<&Survey
 /// The exit code, when no more is waited for.
 fn code_after_waiting(options: &Status, found: Option<&[Standing]>) -> u8 {
     let code = |standing: &Standing| {
+        if wait::is_awaited(standing) {
+            return WAITING;
+        }
         if options.vm.is_some() && standing.running == Some(false) {
             tell(&format!("the VM {} is not running here", standing.name));
             return FAILED;
         }
-        if wait::is_awaited(standing) { WAITING } else { DONE }
+        DONE
     };
     found.map_or(WAITING, |standings| standings.iter().map(code).fold(DONE, worse))
 }

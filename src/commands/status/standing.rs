@@ -13,7 +13,7 @@ use crate::context::uuid::Uuid;
 use crate::delivery::outcome::ASKS_FOR_NONE;
 use crate::host::clock;
 use crate::host::receipt::judge::Receipt;
-use crate::host::vm::job::Job;
+use crate::host::vm::job::{Job, NEVER_CAME};
 use crate::host::vm::state::{Progress, RulesNote, State};
 use crate::libvirt::domain::Situation;
 use crate::libvirt::survey::Vm;
@@ -49,6 +49,9 @@ pub(super) struct Standing {
     /// Whether the helper has still to do something, or has not begun.
     #[serde(skip)]
     pub pending: bool,
+    /// Whether the hook was called for its arrival a moment ago, so that it may be here when libvirt does not tell of it yet.
+    #[serde(skip)]
+    pub may_come: bool,
     /// Whether it asks for context, now or at its next start; `None` where libvirt does not tell.
     pub takes_part: Option<bool>,
     /// Whether it runs here; `None` where libvirt does not tell.
@@ -145,6 +148,7 @@ impl Standing {
             job_waiting: job.is_some(),
             until_next_start: state.until_next_start,
             pending,
+            may_come: may_come(job),
             takes_part: None,
             running: None,
             disc: None,
@@ -169,7 +173,7 @@ impl Standing {
             return recorded.map(Standing::judged);
         }
         let running = Some(vm.situation != Situation::Gone);
-        let first = |state, message: String| Standing::first(vm, state, message, job.is_some());
+        let first = |state, message: String| Standing::first(vm, state, message, job);
         if vm.situation == Situation::Arriving {
             // What is in its drive is known when it is here.
             let coming = || job.map(|_| first(Word::None, "it is just arriving".to_owned()));
@@ -223,7 +227,7 @@ impl Standing {
     }
 
     /// Of a VM of which nothing is recorded.
-    fn first(vm: &Vm, state: Word, message: String, job_waiting: bool) -> Standing {
+    fn first(vm: &Vm, state: Word, message: String, job: Option<&Job>) -> Standing {
         Standing {
             name: vm.name.clone(),
             uuid: vm.uuid.clone(),
@@ -237,9 +241,10 @@ impl Standing {
             rules_trouble: None,
             rules_failed: false,
             image: None,
-            job_waiting,
+            job_waiting: job.is_some(),
             until_next_start: false,
-            pending: job_waiting || state == Word::None,
+            pending: job.is_some() || state == Word::None,
+            may_come: may_come(job),
             takes_part: None,
             running: None,
             disc: None,
@@ -297,6 +302,10 @@ pub(super) fn is_pending(state: &State, job: Option<&Job>) -> bool {
     let has_failed = |job: &Job| state.progress == Progress::Failed && state.since >= job.noted;
     let waits = state.progress == Progress::Waiting && !state.until_next_start && !state.is_of_rules_alone();
     waits || job.is_some_and(|job| !has_failed(job))
+}
+
+fn may_come(job: Option<&Job>) -> bool {
+    job.is_some_and(|job| job.is_arrival() && job.age() < NEVER_CAME)
 }
 
 /// What went wrong with what rules did to the VM, and what they have still to do.

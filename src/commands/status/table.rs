@@ -126,6 +126,7 @@ mod tests {
             job_waiting: false,
             until_next_start: false,
             pending: false,
+            may_come: false,
             takes_part: Some(true),
             running: Some(true),
             disc: Some(if state == Word::Delivered { Disc::Current } else { Disc::Stale }),

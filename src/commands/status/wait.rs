@@ -48,7 +48,8 @@ pub(super) fn until_settled(
 
 /// Whether something will still happen to its disc, before its next start, restore or arrival. Not of one that does not run here.
 pub(super) fn is_awaited(standing: &Standing) -> bool {
-    standing.pending && standing.running != Some(false) && (standing.takes_part != Some(false) || standing.job_waiting)
+    let Standing { pending, running, may_come, takes_part, job_waiting, .. } = standing;
+    *pending && (*running != Some(false) || *may_come) && (*takes_part != Some(false) || *job_waiting)
 }
 
 /// Whether the files tell the same as before of one that is awaited.
