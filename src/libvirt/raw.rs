@@ -72,6 +72,9 @@ pub(super) fn counted(domains: &[&Domain]) -> Result<Vec<Counted>, Error> {
     // SAFETY: the domains are open, and the list ends with a null pointer.
     let count = unsafe { sys::virDomainListGetStats(list.as_mut_ptr(), kind, &mut records, no_wait) };
     let Ok(count) = usize::try_from(count) else { return Err(Error::last_error()) };
+    if records.is_null() {
+        return Ok(Vec::new());
+    }
     // SAFETY: libvirt gives so many records, which are valid until they are freed below, and nothing of them leaves this function.
     let counted =
         unsafe { slice::from_raw_parts(records, count) }.iter().filter_map(|record| unsafe { record_of(*record) });
@@ -95,14 +98,15 @@ unsafe fn record_of(record: sys::virDomainStatsRecordPtr) -> Option<Counted> {
     // SAFETY: the domain is valid.
     let run = unsafe { sys::virDomainGetID(dom) };
     let (mut numbers, mut texts) = (Vec::new(), Vec::new());
-    let count = usize::try_from(nparams).ok().filter(|count| *count > 0)?;
+    let count = usize::try_from(nparams).ok().filter(|count| *count > 0 && !params.is_null())?;
     // SAFETY: the record has so many parameters.
     for parameter in unsafe { slice::from_raw_parts(params, count) } {
         let name = text_of(&parameter.field);
         match parameter.type_ as c_uint {
-            // SAFETY: the type says which member is set; a text ends with a NUL.
+            // SAFETY: the type says which member is set.
             sys::VIR_TYPED_PARAM_ULLONG => numbers.push((name, unsafe { parameter.value.ul })),
             sys::VIR_TYPED_PARAM_STRING => {
+                // SAFETY: the same, and the text ends with a NUL.
                 let text = unsafe { CStr::from_ptr(parameter.value.s) };
                 texts.push((name, text.to_string_lossy().into_owned()));
             }

@@ -335,12 +335,12 @@ fn status_as_json_says_all() {
             {"name": "db", "uuid": "11111111-2222-4333-8444-555555555555", "state": "failed", "reason": "start",
              "generation": null, "since": "2026-11-23T04:05:06.00Z", "message": "no drive", "image": null,
              "job_waiting": false, "takes_part": null, "running": false, "rules": null, "took": null,
-             "until_next_start": false, "disc": null},
+             "until_next_start": false, "disc": null, "read": null, "read_bytes": null, "read_seen": null},
             {"name": "web", "uuid": UUID, "state": "waiting", "reason": "migrate", "generation": 179_540_670_612_u64,
              "since": "2026-11-23T04:05:06.12Z", "message": "the guest has not let go",
              "image": format!("/var/lib/libvirt/recontext/{UUID}.iso"), "job_waiting": true,
              "takes_part": null, "running": false, "rules": null, "took": null, "until_next_start": false,
-             "disc": null},
+             "disc": null, "read": null, "read_bytes": null, "read_seen": null},
         ])
     );
 }

@@ -135,7 +135,7 @@ pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Res
         writeln!(out, "{}", vm::on_one_line(&host_wide.line(program)))?;
     }
     if as_table {
-        let lacks = standings.iter().any(|standing| standing.is_bad() || standing.is_stale());
+        let lacks = standings.iter().any(|standing| standing.is_bad() || standing.is_stale() || standing.is_unread());
         let hint = if lacks { "; what to do: REMEDIES in virt-recontext(8)" } else { "" };
         writeln!(out, "{}{hint}", table::counts(&standings))?;
     }

@@ -70,18 +70,21 @@ pub(crate) fn judge(read: Count, disc: Disc) -> Receipt {
     let answers = (read.bytes % SECTOR + ANSWER / 2) / ANSWER;
     let requests = read.requests.saturating_sub(answers);
     // As many as the requests were smaller than a page; negative if they were larger.
-    let sectors =
-        i64::try_from(2 * requests).unwrap_or(i64::MAX).saturating_sub(i64::try_from(whole).unwrap_or(i64::MAX));
+    let sectors = signed(requests.saturating_mul(2)).saturating_sub(signed(whole));
     let most_firmware = if disc.uefi { UEFI } else { 0 };
     if sectors <= -FEW {
         return Receipt::Read;
     }
     if sectors >= FEW + most_firmware {
         // Where it has looked very often, what is taken for sectors may be answers.
-        return if sectors as u64 * 8 >= requests { Receipt::Read } else { Receipt::Unknown };
+        return if sectors.saturating_mul(8) >= signed(requests) { Receipt::Read } else { Receipt::Unknown };
     }
     let may_hide_content = disc.room > SMALL && read.bytes > LOOK;
     if sectors >= FEW || may_hide_content { Receipt::Unknown } else { Receipt::NotRead }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -137,6 +140,13 @@ mod tests {
         assert_eq!(judge(count, Disc { room: 1 << 20, ..SMALL_DISC }), Receipt::Unknown);
         let look = read(1, 0, (8, 21), 0);
         assert_eq!(judge(look, Disc { room: 1 << 20, ..SMALL_DISC }), Receipt::NotRead);
+    }
+
+    #[test]
+    fn no_number_is_too_large() {
+        for (requests, bytes) in [(u64::MAX, u64::MAX), (u64::MAX, 0), (0, u64::MAX)] {
+            judge(Count { requests, bytes }, SMALL_DISC);
+        }
     }
 
     #[test]
