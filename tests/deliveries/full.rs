@@ -10,7 +10,7 @@ use crate::site::run;
 fn without_room(node: &Node, dir: &str, arguments: &[&str]) -> [(i32, String); 2] {
     let beside = |name: &str| node.site.beside(name).display().to_string();
     let commands = format!(
-        "cp -a {dir} {kept}; mount -t tmpfs -o size=256k,mode=\"$(stat -c %a {dir})\" tmpfs {dir}; cp -a {kept}/. {dir}
+        "cp -a {dir} {kept}; mount -t tmpfs -o size=512k,mode=\"$(stat -c %a {dir})\" tmpfs {dir}; cp -a {kept}/. {dir}
          cat /dev/zero > {dir}/filler 2> /dev/null || true
          \"$0\" \"$@\" > {said} 2>&1 && echo 0 >> {said} || echo $? >> {said}
          cp -a --sparse=always {dir} {full}; rm {dir}/filler
