@@ -12,6 +12,7 @@ mod installed;
 mod jobs;
 mod libvirt;
 mod machine;
+mod metrics;
 mod mount;
 mod programs;
 mod question;
@@ -74,6 +75,7 @@ pub(crate) fn examine(host: &Host) -> Report {
         machine::check_images(host, config, vms, &mut report);
         let mut told = content::check_content(host, config, vms, &mut report);
         told.extend(signing::check(host, config, &mut report));
+        metrics::check(host, config, &mut report);
         // What cannot be read is told.
         let host_wide = host_wide::look(host, config).unwrap_or_default();
         programs::check(&host_wide, &mut report);

@@ -352,6 +352,26 @@ fn a_file_that_cannot_be_written_costs_no_vm_anything_and_is_told_once() {
 }
 
 #[test]
+fn doctor_tells_of_a_file_that_is_not_written_and_of_a_name_that_node_exporter_does_not_read() {
+    let web = Vm::called("web");
+    let node = exporting(&web);
+    let told = || {
+        let (_, said) = node.say(&["doctor", "--verbose"]);
+        said.lines().filter(|line| line.contains(": metrics: ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    node.deliver();
+    assert!(told().len() == 1 && told()[0].starts_with("good: "), "{:?}", told());
+    let aged = Command::new("touch").args(["-d", "-20 minutes"]).arg(node.site.path(FILE)).status();
+    assert!(aged.unwrap().success() && told()[0].contains(" was last written 20 min ago"), "{:?}", told());
+    fs::remove_dir_all(node.site.path(DIR)).unwrap();
+    assert!(told()[0].starts_with("warning: ") && told()[0].contains("make its directory"), "{:?}", told());
+    node.configure("metrics_file = '/var/lib/prometheus/x.txt'\n");
+    assert!(told()[0].contains("only files whose name ends in .prom"), "{:?}", told());
+    node.configure("");
+    assert_eq!(told(), [""; 0]);
+}
+
+#[test]
 fn a_directory_without_room_or_that_may_not_be_written_costs_no_vm_anything() {
     let web = Vm::called("web");
     let node = exporting(&web);

@@ -68,7 +68,7 @@ impl Page {
                     section.paragraphs.push(Paragraph::default());
                     tag_follows = name == "TP";
                 }
-                "TH" | "fi" => {}
+                "TH" | "fi" | "nh" => {}
                 _ => {
                     let text = match name {
                         "" => plain(rest),

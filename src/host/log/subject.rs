@@ -21,7 +21,8 @@ impl Subject {
         Subject { uuid: Some(uuid.clone()), ..Subject::called(name) }
     }
 
+    /// With this disc; what is done about it may have another reason than that for which it was made.
     pub(crate) fn disc(self, Edition { generation, reason }: Edition) -> Subject {
-        Subject { reason: Some(reason), generation: Some(generation), ..self }
+        Subject { reason: self.reason.or(Some(reason)), generation: Some(generation), ..self }
     }
 }
