@@ -46,7 +46,8 @@ pub(super) fn check(host: &Host, config: &Config, report: &mut Report) -> Vec<St
             check.bad(
                 format_args!("signing a sample: {fault}; no disc with other content than before is made"),
                 "let it print a signature of what is on its stdin, run by root without any variable but PATH and LC_ALL, \
-                as virt-recontext(8) has it, SIGNED DISCS; then virt-recontext refresh --all",
+                as virt-recontext(8) has it, SIGNED DISCS; an agent must hold the key, with the certificate that is in its \
+                place (ssh-add), and is empty after the host's start; then virt-recontext refresh --all",
             );
             return vec![fault];
         }
@@ -70,9 +71,17 @@ pub(super) fn check(host: &Host, config: &Config, report: &mut Report) -> Vec<St
     if let Some(Validity { before: Some(before), .. }) = signing.public().validity()
         && before.saturating_sub(clock::now().0 / 100) < SOON
     {
+        let agent = if config.sign_command.is_empty() { "" } else { " (an agent is given it first, by ssh-add)" };
         check.warning(
-            format_args!("{} expires at {}; no disc is made then", certificate.display(), Moment(before * 100)),
-            format_args!("have a new one made, and put it into its place with mv: {}", renewal(signing.public())),
+            format_args!(
+                "{} expires at {}; no disc is made then, and guests refuse those that were",
+                certificate.display(),
+                Moment(before * 100)
+            ),
+            format_args!(
+                "have a new one made, and put it into its place with mv{agent}: {}",
+                renewal(signing.public())
+            ),
         );
     }
     tell_of_default(host, config, signing.public(), report);

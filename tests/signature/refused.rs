@@ -82,7 +82,7 @@ fn a_certificate_for_another_key_is_refused_and_both_are_named() {
         told(&keys.text("other"), Some(&certificate)),
         format!(
             "the private key's certificate: it is for the key {}, not for the one beside it, {}; \
-            let the CA make one for that",
+            let the CA make one for that, or, while the key is being changed, put that one there too",
             PublicKey::read(&certificate).unwrap().fingerprint(),
             own.fingerprint()
         )

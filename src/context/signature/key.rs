@@ -145,7 +145,7 @@ fn certified(line: &str, plain: &PublicKey) -> Result<PublicKey> {
     );
     ensure!(
         certificate.plain() == plain.plain(),
-        "it is for the key {}, not for the one beside it, {}; let the CA make one for that",
+        "it is for the key {}, not for the one beside it, {}; let the CA make one for that, or, while the key is being changed, put that one there too",
         certificate.fingerprint(),
         plain.fingerprint()
     );
