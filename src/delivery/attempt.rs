@@ -138,7 +138,7 @@ impl Attempts<'_> {
             Err(Outcome::Failed(message)) => Err(Outcome::Failed(self.after_failure(message, last, handle, drive))),
             changed => {
                 let done = changed?;
-                let counted = handle.count(&drive.target);
+                let counted = handle.counted(&drive.target).map(|counted| counted.count);
                 // Where this cannot be written, the step that follows cannot either, and tells why.
                 let _told_later = Vm::hold(self.host, &domain.uuid).and_then(|vm| vm.is_told_in(handle.id(), counted));
                 let took = format!("{}; before that {phases}", done.took);

@@ -1,101 +1,87 @@
-//! What the hypervisor has counted of the drives of running VMs. Nobody waits for a VM that is worked on or does not answer.
+//! What the hypervisor has counted of the drives of running VMs. Nobody waits long for a VM that is worked on or does not answer.
 
-use std::collections::HashMap;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 
 use super::connection::Libvirt;
 use super::domain::Handle;
-use super::raw::{self, Counted};
+use super::raw;
 use crate::context::uuid::Uuid;
 use crate::host::receipt::Count;
 
-/// Longest wait for one answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Longest wait for the next answer. It is then taken that the VM hangs, and who stands behind it is asked for anew.
+const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How often they are asked for. libvirt answers at once about a VM whose hypervisor an earlier question waits for, and about the
-/// others; so each question finds one more that hangs.
-const QUESTIONS: usize = 4;
+/// Longest wait for all answers.
+const ALL: Duration = Duration::from_secs(8);
 
-/// A running VM's drives.
-#[derive(Debug, Default)]
-pub(crate) struct Drives {
+/// A running VM's drive.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counted {
     /// libvirt's number of this run.
     pub run: u32,
-    counts: HashMap<String, Count>,
+    pub count: Count,
 }
 
-impl Drives {
-    /// What is counted of the drive `target`, if that is known.
-    pub(crate) fn count(&self, target: &str) -> Option<Count> {
-        self.counts.get(target).copied()
-    }
-}
-
-/// The drives of these VMs, as far as they run here. Of one that is worked on, or hangs, no drive is known.
+/// What is counted of a drive of each of these VMs, as far as that is told in time.
 ///
 /// # Errors
-/// When the daemon does not answer within 4 seconds.
-pub(crate) fn of(uri: &str, vms: &[Uuid]) -> Result<HashMap<Uuid, Drives>> {
-    for _ in 0..QUESTIONS {
-        let (answer, answers) = channel();
-        let (uri, vms) = (uri.to_owned(), vms.to_owned());
+/// When nothing is told at all.
+pub(crate) fn of(uri: &str, drives: &[(Uuid, String)]) -> Result<Vec<Option<Counted>>> {
+    let mut told = vec![None; drives.len()];
+    let (answer, answers) = channel();
+    let ask = |from: usize| {
+        let (uri, drives, answer) = (uri.to_owned(), drives.to_vec(), answer.clone());
+        // Whoever waits for us gives up by himself.
         thread::spawn(move || {
-            let wait = || thread::sleep(Duration::MAX);
-            let counted = Libvirt::connect(&uri, wait).and_then(|libvirt| ask(&libvirt, &vms));
-            let _given_up = answer.send(counted);
-        });
-        if let Ok(counted) = answers.recv_timeout(PATIENCE) {
-            return Ok(counted?.into_iter().map(|counted| (counted.uuid.clone(), drives(counted))).collect());
+            Libvirt::connect(&uri, || thread::sleep(Duration::MAX)).map(|libvirt| all(&libvirt, &drives, from, &answer))
+        })
+    };
+    let (end, mut next, mut heard) = (Instant::now() + ALL, 0, false);
+    ask(next);
+    while next < drives.len() && Instant::now() < end {
+        match answers.recv_timeout(PATIENCE) {
+            Ok((at, counted)) => {
+                heard = true;
+                if let Some(place) = told.get_mut(at) {
+                    *place = counted;
+                }
+                next = next.max(at + 1);
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                next += 1;
+                ask(next);
+            }
+            // We hold the other end, too.
+            Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    bail!("libvirt at {uri} did not tell within {} s what guests have read", PATIENCE.as_secs() * QUESTIONS as u64)
+    ensure!(heard || drives.is_empty(), "libvirt at {uri} does not tell what guests have read");
+    Ok(told)
 }
 
-fn ask(libvirt: &Libvirt, vms: &[Uuid]) -> Result<Vec<Counted>> {
-    // One that has ended meanwhile has read nothing.
-    let handles: Vec<Handle> = vms.iter().filter_map(|uuid| libvirt.domain(uuid).ok()).collect();
-    let domains: Vec<_> = handles.iter().map(|handle| &handle.domain).collect();
-    Ok(raw::counted(&domains)?)
+fn all(libvirt: &Libvirt, drives: &[(Uuid, String)], from: usize, answer: &Sender<(usize, Option<Counted>)>) {
+    for (at, (uuid, target)) in drives.iter().enumerate().skip(from) {
+        let counted = libvirt.domain(uuid).ok().and_then(|handle| handle.counted(target));
+        if answer.send((at, counted)).is_err() {
+            return;
+        }
+    }
 }
 
 impl Handle<'_> {
-    /// What is counted of the drive `target`; `None` where that is not known now.
-    pub(crate) fn count(&self, target: &str) -> Option<Count> {
-        let counted = raw::counted(&[&self.domain]).ok()?;
-        counted.into_iter().next().and_then(|counted| drives(counted).count(target))
-    }
-}
-
-fn drives(counted: Counted) -> Drives {
-    let Counted { run, numbers, texts, .. } = counted;
-    let numbers: HashMap<String, u64> = numbers.into_iter().collect();
-    let count = |drive: &str| {
-        let number = |what| numbers.get(&format!("{drive}.rd.{what}")).copied();
-        Some(Count { requests: number("reqs")?, bytes: number("bytes")? })
-    };
-    let named = texts.iter().filter_map(|(name, target)| Some((target.clone(), count(name.strip_suffix(".name")?)?)));
-    Drives { run, counts: named.collect() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_drive_is_known_by_its_name_and_one_that_is_not_counted_is_not_known() {
-        let number = |name: &str, value| (name.to_owned(), value);
-        let text = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let drives = drives(Counted {
-            uuid: "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap(),
-            run: 7,
-            numbers: vec![number("block.count", 2), number("block.1.rd.reqs", 3), number("block.1.rd.bytes", 6144)],
-            texts: vec![text("block.0.name", "vda"), text("block.1.name", "sda"), text("block.1.path", "/a.iso")],
-        });
-        assert_eq!((drives.run, drives.count("sda")), (7, Some(Count { requests: 3, bytes: 6144 })));
-        assert_eq!((drives.count("vda"), drives.count("/a.iso")), (None, None));
+    /// What is counted of the drive `target`; `None` where that is not known now, as of a VM whose hypervisor somebody is just
+    /// talking to.
+    ///
+    /// The drive alone is asked for: what libvirt tells of all of a VM's disks makes QEMU look at each of their files, and a file
+    /// system that does not answer then holds the VM.
+    pub(crate) fn counted(&self, target: &str) -> Option<Counted> {
+        let (run, free) = (self.id()?, raw::monitor_is_free(&self.domain));
+        let stats = free.then(|| self.domain.get_block_stats(target).ok()).flatten()?;
+        let (requests, bytes) = (u64::try_from(stats.rd_req).ok()?, u64::try_from(stats.rd_bytes).ok()?);
+        Some(Counted { run, count: Count { requests, bytes } })
     }
 }

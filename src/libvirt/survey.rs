@@ -51,6 +51,12 @@ impl Survey {
     /// # Errors
     /// When there is no daemon, or it does not answer within 30 seconds.
     pub(crate) fn take(uri: &str) -> Result<Survey> {
+        Survey::take_within(uri, PATIENCE)
+    }
+
+    /// The same with another patience, of 30 seconds at most.
+    pub(crate) fn take_within(uri: &str, patience: Duration) -> Result<Survey> {
+        let patience = patience.min(PATIENCE);
         let (answer, answers) = channel();
         let asked = uri.to_owned();
         thread::spawn(move || {
@@ -59,10 +65,10 @@ impl Survey {
             let survey = Libvirt::connect(&asked, wait).and_then(|libvirt| ask(&libvirt));
             let _given_up = answer.send(survey);
         });
-        match answers.recv_timeout(PATIENCE) {
+        match answers.recv_timeout(patience) {
             Ok(survey) => survey,
             Err(RecvTimeoutError::Timeout) => {
-                bail!("libvirt at {uri} did not answer all questions within {} s", PATIENCE.as_secs())
+                bail!("libvirt at {uri} did not answer all questions within {} s", patience.as_secs())
             }
             Err(RecvTimeoutError::Disconnected) => {
                 bail!("asking libvirt at {uri}: it broke off without an answer")

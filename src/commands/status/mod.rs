@@ -10,7 +10,7 @@ mod table;
 mod wait;
 
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -59,6 +59,9 @@ pub(super) struct Status {
 const EXIT_CODES: &str = "Exit codes: 0 no disc has failed; 1 one has, or none can be delivered now;
             with --wait also 1 the VM is not here; 3 a disc is still on its way.";
 
+/// So long libvirt may take to answer, even where the time is over.
+const LEAST: Duration = Duration::from_secs(3);
+
 pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Result<u8> {
     if options.metrics {
         write!(out, "{}", exposition(host)?)?;
@@ -77,7 +80,10 @@ pub(super) fn status(host: &Host, options: &Status, out: &mut impl Write) -> Res
     }
     let config = Config::assumed(host);
     vm::tell_unknown_keys(&config);
-    let ask = || Survey::take(config.uri_of(config.driver(host)));
+    // While it is waited for, no longer than that; and long enough for a daemon that answers.
+    let end = options.wait.map(|patience| Instant::now() + patience);
+    let left = || end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()).max(LEAST));
+    let ask = || Survey::take_within(config.uri_of(config.driver(host)), left());
     let mut survey = ask();
     if let Err(error) = &survey {
         trouble(format!("{error:#}; what follows is only what was recorded"));

@@ -43,11 +43,16 @@ const SECTOR: u64 = 2048;
 /// The size of an answer that is counted, in the mean: 20 to 24 bytes were seen.
 const ANSWER: u64 = 21;
 
-/// Fewer sectors than this are no mount, and an error in the number of answers makes no more.
-const FEW: i64 = trail::BLOCKS as i64 / 2;
+/// Fewer sectors than this are no mount, which reads three and a file's beside the trail, and an error in the number of answers
+/// makes no more.
+const FEW: i64 = trail::BLOCKS as i64 - 4;
 
-/// So many sectors UEFI may read beyond that when a VM starts.
+/// So many pages are read in a look, or some more.
+const PAGES: i64 = 12;
+
+/// So many sectors firmware may read at each start of a guest, as long as it finds something to start.
 const UEFI: i64 = 32;
+const BIOS: i64 = 2;
 
 /// A guest that looks and does not read has read no more than this at a time.
 const LOOK: u64 = 96 << 10;
@@ -60,8 +65,10 @@ const SMALL: u64 = 144 << 10;
 pub(crate) struct Disc {
     /// How much room its image takes, in bytes.
     pub room: u64,
-    /// Whether UEFI may have read from it.
+    /// Whether the VM's firmware is UEFI.
     pub uefi: bool,
+    /// Whether it was there when the VM started.
+    pub since_start: bool,
 }
 
 /// Judges what was read while a disc has been in the drive.
@@ -71,16 +78,20 @@ pub(crate) fn judge(read: Count, disc: Disc) -> Receipt {
     let requests = read.requests.saturating_sub(answers);
     // As many as the requests were smaller than a page; negative if they were larger.
     let sectors = signed(requests.saturating_mul(2)).saturating_sub(signed(whole));
-    let most_firmware = if disc.uefi { UEFI } else { 0 };
     if sectors <= -FEW {
         return Receipt::Read;
     }
-    if sectors >= FEW + most_firmware {
-        // Where it has looked very often, what is taken for sectors may be answers.
-        return if sectors.saturating_mul(8) >= signed(requests) { Receipt::Read } else { Receipt::Unknown };
+    if sectors < FEW {
+        let may_hide_content = disc.room > SMALL && read.bytes > LOOK;
+        return if may_hide_content { Receipt::Unknown } else { Receipt::NotRead };
     }
-    let may_hide_content = disc.room > SMALL && read.bytes > LOOK;
-    if sectors >= FEW || may_hide_content { Receipt::Unknown } else { Receipt::NotRead }
+    // A guest that looks does so at each of its starts; how often one starts that never looks is not known.
+    let looks = signed(requests).saturating_sub(sectors).saturating_add(PAGES / 2) / PAGES;
+    let starts = if disc.since_start { looks.max(1) } else { looks.saturating_sub(1).max(0) };
+    let firmware = starts.saturating_mul(if disc.uefi { UEFI } else { BIOS });
+    // Where it has looked very often, what is taken for sectors may be answers.
+    let is_mount = sectors >= FEW.saturating_add(firmware) && sectors.saturating_mul(8) >= signed(requests);
+    if is_mount && !(disc.uefi && looks < 1) { Receipt::Read } else { Receipt::Unknown }
 }
 
 fn signed(number: u64) -> i64 {
@@ -91,7 +102,7 @@ fn signed(number: u64) -> i64 {
 mod tests {
     use super::*;
 
-    const SMALL_DISC: Disc = Disc { room: 128 << 10, uefi: false };
+    const SMALL_DISC: Disc = Disc { room: 128 << 10, uefi: false, since_start: false };
 
     /// So many looks of blkid, sectors, answers of this size and bytes of content in one piece.
     fn read(looks: u64, sectors: u64, (answers, size): (u64, u64), content: u64) -> Count {
@@ -150,10 +161,25 @@ mod tests {
     }
 
     #[test]
-    fn what_uefi_reads_is_no_receipt() {
+    fn what_firmware_reads_at_each_start_is_no_receipt() {
+        let since_start = Disc { since_start: true, ..SMALL_DISC };
         let uefi = Disc { uefi: true, ..SMALL_DISC };
+        for starts in 1..=20 {
+            for count in [read(starts, 2 * starts, (9, 21), 0), read(2 * starts, 2 * starts, (4, 24), 0)] {
+                assert_ne!(judge(count, since_start), Receipt::Read, "{starts}");
+            }
+            let booted = |looks: u64| read(looks, UEFI as u64 * starts, (9, 21), 0);
+            for (count, disc) in [
+                (booted(starts), Disc { since_start: true, ..uefi }),
+                (booted(starts + 1), uefi),
+                (booted(0), uefi),
+                (booted(0), Disc { since_start: true, ..uefi }),
+            ] {
+                assert_ne!(judge(count, disc), Receipt::Read, "{starts}");
+            }
+        }
         assert_eq!(judge(read(1, 10, (0, 0), 0), uefi), Receipt::NotRead);
-        assert_eq!(judge(read(1, 31, (0, 0), 0), uefi), Receipt::Unknown);
-        assert_eq!(judge(read(1, 31 + trail::BLOCKS + 4, (0, 0), 0), uefi), Receipt::Read);
+        assert_eq!(judge(read(1, 3 * (trail::BLOCKS + 3) + 4, (8, 21), 0), uefi), Receipt::Read);
+        assert_eq!(judge(read(2, 2 + trail::BLOCKS + 4, (9, 21), 0), since_start), Receipt::Read);
     }
 }

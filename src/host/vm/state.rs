@@ -50,6 +50,9 @@ pub struct State {
     /// libvirt's number of the run in which the guest was last told of a disc by a media change, if it was in this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) told_in: Option<u32>,
+    /// Whether the newest disc has a trail; those of versions up to 0.2.0 have none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) trail: bool,
     /// What had been read from the drive when that disc was put in, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) counted: Option<Count>,
@@ -287,8 +290,11 @@ impl State {
         self.told_in.is_some()
     }
 
-    /// What had been read from the drive in the run of this number when the disc came; `None` if that is not known. Where it was
-    /// there from the beginning, that is nothing.
+    pub(crate) fn has_trail(&self) -> bool {
+        self.trail
+    }
+
+    /// What had been read from the drive in the run of this number when the disc came; `None` if that is not known. Where the disc was there from the beginning, that is nothing.
     pub(crate) fn counted_before(&self, run: u32) -> Option<Count> {
         match self.told_in {
             None => Some(Count::default()),
@@ -306,6 +312,7 @@ impl State {
             left: false,
             detached: None,
             told_in: None,
+            trail: false,
             counted: None,
             rules: None,
             since: 0,
@@ -357,7 +364,8 @@ impl State {
         match disc {
             None => self,
             Some(disc) => {
-                State { edition: Some(disc.edition), signature: disc.signature.clone(), ..self.with_file(disc) }
+                let (edition, signature) = (Some(disc.edition), disc.signature.clone());
+                State { edition, signature, trail: true, counted: None, ..self.with_file(disc) }
             }
         }
     }
