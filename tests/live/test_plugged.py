@@ -80,7 +80,7 @@ def test_a_revert_to_before_the_plug_takes_the_drive_away_and_enable_gives_it_ag
             assert not any(what in xml for what in (*ALIASES, "urn:virt-recontext:1")), xml
         told = site.status(a, vm)
         assert not told["takes_part"] and "no longer asks for context" in told["message"]
-        told = site.recontext(a, "doctor", check=False).stdout
+        told = site.recontext(a, "doctor", "--verbose", check=False).stdout
         assert "none of this host's VMs (1) takes part" in told and " 0 bad" in told, told
         site.set_endpoint(a, "https://again.example")
         site.recontext(a, "enable", vm.name)
