@@ -137,8 +137,7 @@ impl Attempts<'_> {
         match change::change(self.host, handle, drive, path, due.force && (ours || job.force)) {
             Err(Outcome::Failed(message)) => Err(Outcome::Failed(self.after_failure(message, last, handle, drive))),
             changed => {
-                let done = changed?;
-                let counted = handle.counted(&drive.target).map(|counted| counted.count);
+                let (done, counted) = changed?;
                 // Where this cannot be written, the step that follows cannot either, and tells why.
                 let _told_later = Vm::hold(self.host, &domain.uuid).and_then(|vm| vm.is_told_in(handle.id(), counted));
                 let took = format!("{}; before that {phases}", done.took);

@@ -29,6 +29,7 @@ mod path_table;
 mod primary_name;
 mod record;
 mod rock_ridge;
+mod susp;
 pub(crate) mod trail;
 mod view;
 mod volume_descriptor;

@@ -1,21 +1,19 @@
 //! Rock Ridge: real names, modes and owners in the system use fields of directory records.
 //!
-//! Follows SUSP 1.12 for SP, CE, ST and ER, and RRIP 1.09 (which announces itself as `RRIP_1991A`) for PX, TF, NM and RR.
+//! Follows SUSP 1.12 for SP and ER, and RRIP 1.09 (which announces itself as `RRIP_1991A`) for PX, TF, NM and RR.
 //! The older version on purpose: the later one's PX carries serial numbers, by which libarchive finds hard links.
 
-use super::block::{BLOCK, without_crossing};
+use super::block::without_crossing;
 use super::date::VolumeDate;
-use super::field::{block_number, both32};
+use super::field::both32;
 use super::record;
+use super::susp::{CE, VERSION, write_continuation};
 use super::trail;
 
-const VERSION: u8 = 1;
 const SP: usize = 7;
 const RR: usize = 5;
 const PX: usize = 36;
 const TF: usize = 5 + 3 * 7;
-pub(super) const CE: usize = 28;
-pub(super) const ST: usize = 4;
 const ER: usize = 8 + ER_NAME.len() + ER_WHAT.len() + ER_WHERE.len();
 const ATTRIBUTES: usize = RR + PX + TF;
 
@@ -178,17 +176,6 @@ impl SystemUse<'_> {
 fn write_name(out: &mut Vec<u8>, piece: &[u8], flags: u8) {
     out.extend([b'N', b'M', (NM + piece.len()) as u8, VERSION, flags]);
     out.extend_from_slice(piece);
-}
-
-pub(super) fn write_continuation(out: &mut Vec<u8>, area: u64, offset: usize, len: usize) {
-    let (blocks, within) = (offset / BLOCK, offset % BLOCK);
-    out.extend([b'C', b'E', CE as u8, VERSION]);
-    out.extend([block_number(area + blocks as u64), within as u32, len as u32].into_iter().flat_map(both32));
-}
-
-/// ST: no fields follow.
-pub(super) fn write_end(out: &mut Vec<u8>) {
-    out.extend([b'S', b'T', ST as u8, VERSION]);
 }
 
 #[cfg(test)]

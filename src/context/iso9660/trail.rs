@@ -4,7 +4,7 @@
 //! read none. So the counters that QEMU keeps of a drive tell the host whether its disc was mounted: see `host::receipt`.
 
 use super::block::BLOCK;
-use super::rock_ridge::{CE, ST, write_continuation, write_end};
+use super::susp::{CE, ST, write_continuation, write_end};
 
 /// How many blocks; Linux follows 31 at most (`RR_MAX_CE_ENTRIES`).
 pub(crate) const BLOCKS: u64 = 24;

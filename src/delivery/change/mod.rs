@@ -8,6 +8,8 @@ pub(super) mod replug;
 pub(super) mod update;
 mod xenstore;
 
+use std::time::{Duration, Instant};
+
 use crate::context::domain::Domain;
 use crate::context::domain::drive::Drive;
 use crate::context::domain::driver::MediaChange;
@@ -15,11 +17,22 @@ use crate::delivery::outcome::{Done, Outcome};
 use crate::delivery::phases::Phases;
 use crate::host::metrics::counters::Way;
 use crate::host::paths::Host;
+use crate::host::receipt::Count;
 use crate::libvirt::domain::{Handle, Scope};
 
+/// So soon after the insertion it must be known what was read before. What comes later, as behind other work on the VM, may count
+/// what its guest has read of the new disc.
+const SOON: Duration = Duration::from_secs(1);
+
 /// Puts the file `path` into `drive`; with `force`, a guest that holds the old disc is made to let go. The result says how
-/// it went.
-pub(super) fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str, force: bool) -> Result<Done, Outcome> {
+/// it went, and what had been read from the drive by then, if that is known.
+pub(super) fn change(
+    host: &Host,
+    handle: &Handle,
+    drive: &Drive,
+    path: &str,
+    force: bool,
+) -> Result<(Done, Option<Count>), Outcome> {
     let mut phases = Phases::begin();
     let mut way = Way::Asked;
     let mut more = None;
@@ -38,11 +51,13 @@ pub(super) fn change(host: &Host, handle: &Handle, drive: &Drive, path: &str, fo
         }
     }
     phases.end("insert");
+    let inserted = Instant::now();
+    let counted = handle.counted(&drive.target).filter(|_| inserted.elapsed() < SOON);
     check(handle, drive, path)?;
     let how = if way == Way::Forced { " by force" } else { "" };
     let more = more.map(|more| format!("; {more}")).unwrap_or_default();
     let line = format!("in the drive {}{how}{more}", drive.target);
-    Ok(Done { line, took: phases.to_string(), way: Some(way) })
+    Ok((Done { line, took: phases.to_string(), way: Some(way) }, counted.map(|counted| counted.count)))
 }
 
 /// libvirt must say that the disc is in the drive.
